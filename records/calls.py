@@ -1,0 +1,99 @@
+"""The call syntax, ` [Calculator(400 / 1400) -> 0.29]`, and nothing else about calls (paper, section 2).
+
+The ordinary strings ` [`, `->` and `]` stand for the paper's three markers, so no vocabulary changes.
+An input or a result never contains `]`: a sample ends at its first one, and `clean_result` removes it from results.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from records.stages import KeptCall
+
+CALL_START = " ["
+CALL_ARROW = " -> "
+CALL_END = "]"
+MAX_RESULT_CHARS = 1_000
+
+_CALL = re.compile(r" ?\[(?P<tool>[A-Za-z_]\w*)\((?P<call_input>[^\[\]]*)\)(?: -> (?P<result>[^\[\]]*))?\]")
+_SAMPLE = re.compile(r"\s*(?P<tool>[A-Za-z_]\w*)\((?P<call_input>.*)\)\s*", re.DOTALL)
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\s]+")
+
+
+@dataclass(frozen=True)
+class FoundCall:
+    """Something in a text that reads as a call; `result` is None for a call without an arrow."""
+
+    tool: str
+    call_input: str
+    result: str | None
+    start: int
+    """Char offset of its first character, a leading space included."""
+    end: int
+    """Char offset after its `]`."""
+
+
+def render_call(tool: str, call_input: str, result: str | None = None) -> str:
+    """e(c) without a result, e(c, r) with one; `result=""` is e(c, epsilon), the call that got no answer.
+
+    >>> render_call("Calculator", "400 / 1400", "0.29")
+    ' [Calculator(400 / 1400) -> 0.29]'
+    """
+    arrow = "" if result is None else CALL_ARROW + result
+    return f"{CALL_START}{tool}({call_input}){arrow}{CALL_END}"
+
+
+def parse_sample(sample: str) -> tuple[str, str] | None:
+    """(tool, call_input) of what a model wrote between the start and the end marker; None if that is no call."""
+    match = _SAMPLE.fullmatch(sample)
+    return (match["tool"], match["call_input"]) if match else None
+
+
+def find_calls(text: str) -> list[FoundCall]:
+    """Everything in a text that reads as a call, in order. Whether it *is* one only its `calls` column can tell."""
+    return [FoundCall(m["tool"], m["call_input"], m["result"], m.start(), m.end()) for m in _CALL.finditer(text)]
+
+
+def remove_found_calls(text: str) -> str:
+    """The text without everything that reads as a call: for our own demonstrations, never for users' texts."""
+    return _CALL.sub("", text)
+
+
+def insert_calls(text: str, calls: Iterable[KeptCall]) -> str:
+    """x*: each call before the character at its `char_offset`. Calls must be ordered by offset, offsets distinct."""
+    pieces, done = [], 0
+    for call in calls:
+        pieces += [text[done : call.char_offset], render_call(call.tool, call.call_input, call.result)]
+        done = call.char_offset
+    return "".join([*pieces, text[done:]])
+
+
+def remove_calls(augmented_text: str, calls: Iterable[KeptCall]) -> str:
+    """The exact inverse of `insert_calls`: by the calls' offsets, so look-alikes in the text stay unharmed.
+
+    Raises ValueError if the text does not hold a call where `calls` says that it does.
+    """
+    pieces, done, inserted = [], 0, 0
+    for call in calls:
+        rendered = render_call(call.tool, call.call_input, call.result)
+        start = call.char_offset + inserted
+        if not augmented_text.startswith(rendered, start):
+            raise ValueError(f"no call {rendered!r} at character {start} of the text")
+        pieces.append(augmented_text[done:start])
+        done = start + len(rendered)
+        inserted += len(rendered)
+    return "".join([*pieces, augmented_text[done:]])
+
+
+def clean_result(result: str) -> str:
+    """A tool's answer as it may stand in a call: one line, no square brackets, at most MAX_RESULT_CHARS characters."""
+    one_line = _UNPRINTABLE.sub(" ", result).replace("[", "(").replace("]", ")").strip()
+    return one_line[:MAX_RESULT_CHARS].rstrip()
+
+
+def unquote(call_input: str) -> str:
+    """The input without the white space and the one pair of quotes around it, if any."""
+    stripped = call_input.strip()
+    if len(stripped) >= 2 and stripped[0] == stripped[-1] and stripped[0] in "\"'":
+        return stripped[1:-1].strip()
+    return stripped

@@ -1,0 +1,160 @@
+"""The tables of a run, one record each. Read top to bottom, this is the data flow (paper, section 2):
+
+    corpus -> Document -> Candidate -> Executed -> Scored -> Augmented        and, beside each stage, Dropped
+
+A text is stored once, in `documents/`; every later table joins on `text_id`. Offsets count Unicode code points of
+`Document.text`. Losses are weighted nats: L_i(z) = -sum_t w_t log p(x_{i+t} | z, x_{<i+t}) with sum_t w_t = 1.
+"""
+
+import datetime
+from dataclasses import dataclass
+
+from records.schema import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document(Record):
+    """One text that fits the model's window. Produced by ingest; consumed by propose, score and interleave."""
+
+    text_id: str
+    """Hash of the whole source document's text and the part number: `<32 hex digits>-<part>`. Unique in a run."""
+    doc_id: str
+    """The source's own identifier, or `<source>#<row>` where it has none."""
+    part: int
+    """0 for the first piece of a source document, counting up; pieces joined in order give the whole text back."""
+    text: str
+    """The text, to the letter as the source has it."""
+    title: str | None
+    """The source's title; None where it has none."""
+    url: str | None
+    """The source's URL; None where it has none."""
+    date: datetime.date | None
+    """The day on which the text was written: a date column, else read from the URL; None if neither tells."""
+    source: str
+    """The file, or the data set's name, that the text was read from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate(Record):
+    """A distinct call that the model proposed at one place. Produced by propose; consumed by execute."""
+
+    text_id: str
+    tool: str
+    """The tool's name as written in a call, e.g. `Calculator`."""
+    token_index: int
+    """The call goes before this token of the text (tokenizer of the annotating model, no special tokens)."""
+    char_offset: int
+    """The same place in the text, in Unicode code points: where the token, its leading space included, starts."""
+    open_probability: float
+    """p_i, the probability of the call-start marker at this place, all its spellings added (paper: > tau_s)."""
+    call_input: str
+    """Exactly what stands between the parentheses, quotes included."""
+    num_samples: int
+    """How many of the m samples were this call."""
+    loss_without: float
+    """L_i(epsilon), weighted nats: the loss of the next tokens with no call at all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Executed(Candidate):
+    """A candidate and what its tool answered. Produced by execute; consumed by score."""
+
+    status: str
+    """One of records.stages.STATUSES."""
+    result: str | None
+    """The answer as it is written into the call; None unless status is `ok`."""
+    seconds: float
+    """How long the tool took; 0 for an answer that was already known."""
+    from_cache: bool
+    """Whether the answer to an equal call was used instead of calling the tool."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored(Executed):
+    """An executed call and the filter's verdict. Produced by score; consumed by interleave and by users' SQL."""
+
+    loss_with_call: float | None
+    """L_i(e(c, epsilon)), weighted nats. None if the call was not scored, or already lost on the other two losses."""
+    loss_with_result: float | None
+    """L_i(e(c, r)), weighted nats. None if there is no result to score."""
+    loss_reduction: float | None
+    """L- minus L+ with L- = min(loss_without, loss_with_call). None where loss_with_call or loss_with_result is."""
+    input_sees_future: bool
+    """The input, without its quotes, occurs in the text after the call and not before it."""
+    sees_future: bool
+    """The input or the result occurs in the text after the call and not before it (true of most useful results)."""
+    is_kept: bool
+    """loss_reduction >= tau_f, and not struck by the rule about inputs that only occur later."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptCall(Record):
+    """One call inside an augmented text."""
+
+    tool: str
+    call_input: str
+    result: str
+    char_offset: int
+    """Where the call stands, in code points of the original text."""
+    loss_reduction: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmented(Record):
+    """A text of C* with at least one call. Produced by interleave; consumed by fine-tuning."""
+
+    text_id: str
+    doc_id: str
+    text: str
+    """x*, the text with its calls and their results."""
+    num_calls: int
+    calls: tuple[KeptCall, ...]
+    """In the order in which they stand in the text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dropped(Record):
+    """Something that left the flow, with its reason. Produced by every stage; consumed by users."""
+
+    stage: str
+    reason: str
+    """One of DROP_REASONS[stage]."""
+    text_id: str
+    tool: str | None
+    char_offset: int | None
+    detail: str | None
+    """What was dropped, shortened; None where the other columns say it all."""
+    count: int
+    """How many equal things this row stands for (e.g. samples at one place); 1 for most."""
+
+
+STATUSES = ("ok", "empty", "bad_input", "timeout", "crashed", "unavailable")
+"""What can become of a call: an answer, an answer of nothing, an input the tool refuses, no answer in time,
+an error inside the tool, a tool that cannot be reached."""
+
+DROP_REASONS = {
+    "ingest": ("duplicate", "empty_text", "invalid_utf8", "invalid_row", "missing_text"),
+    "propose": ("not_offered", "no_position", "loss_already_low", "sample_unfinished", "sample_malformed"),
+    "execute": (),
+    "score": (),
+    "interleave": ("same_place",),
+}
+"""The closed set of reasons for which a stage drops a row. A failed call is no drop: it stays, with its status."""
+
+OUTPUT_RECORDS: dict[str, type[Record]] = {
+    "documents": Document,
+    "candidates": Candidate,
+    "executed": Executed,
+    "scored": Scored,
+    "augmented": Augmented,
+}
+"""The record of each table of a run folder, in the order of the flow."""
+
+TABLE_OF_STAGE = {
+    "ingest": "documents",
+    "propose": "candidates",
+    "execute": "executed",
+    "score": "scored",
+    "interleave": "augmented",
+}
+"""The table that each stage writes, in the order of the flow."""

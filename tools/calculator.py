@@ -1,0 +1,38 @@
+"""Calculator: + - * /, rounded to two decimals (paper, section 3)."""
+
+from dataclasses import dataclass
+
+from records.stages import Document
+from tools.tool import CallContext, Tool, ToolOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalculatorOptions(ToolOptions):
+    """The calculator's thresholds (paper, appendix A)."""
+
+    min_open_probability: float = 0.0
+    max_places: int = 20
+    num_samples: int = 10
+    min_loss_reduction: float = 0.5
+
+
+class Calculator(Tool):
+    Options = CalculatorOptions
+    name = "Calculator"
+    instruction = (
+        "Add calls to a calculator to the text. A call gives the value of an expression and helps to write the "
+        'number that comes next. Write a call as "[Calculator(expression)]". Here are some examples:'
+    )
+    demonstrations = (
+        "The shop sold 18 boxes with 24 pens each, which makes [Calculator(18 * 24)] 432 pens.",
+        "Of the 250 seats 65 were empty, so [Calculator(250 - 65)] 185 people saw the play.",
+        "She paid 320 dollars in May and 415 dollars in June, a total of [Calculator(320 + 415)] 735 dollars.",
+        "The 1,240 books fill 8 shelves, that is [Calculator(1240 / 8)] 155 books a shelf.",
+        "Out of 1400 people 400 (or [Calculator(400 / 1400)] 0.29 of them) passed the test.",
+    )
+
+    def wants(self, document: Document) -> bool:
+        raise NotImplementedError
+
+    def run(self, call_input: str, context: CallContext) -> str:
+        raise NotImplementedError

@@ -1,0 +1,27 @@
+"""Finds the tools by their files: every module of this folder that defines one subclass of `Tool` is a tool."""
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import tools
+from tools.tool import Tool
+
+
+@functools.cache
+def find_tools() -> Mapping[str, type[Tool]]:
+    """Every tool class by its key, the stem of its file, in alphabetical order."""
+    found: dict[str, type[Tool]] = {}
+    for info in sorted(pkgutil.iter_modules(tools.__path__), key=lambda info: info.name):
+        module = importlib.import_module(f"tools.{info.name}")
+        own = [value for value in vars(module).values() if _is_tool_of(value, module.__name__)]
+        if len(own) > 1:
+            raise TypeError(f"tools/{info.name}.py defines {len(own)} tools; a file holds one")
+        found.update({info.name: tool for tool in own})
+    return MappingProxyType(found)
+
+
+def _is_tool_of(value: object, module_name: str) -> bool:
+    return isinstance(value, type) and issubclass(value, Tool) and value.__module__ == module_name

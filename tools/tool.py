@@ -1,0 +1,101 @@
+"""What every tool is: how it is taught, which texts it wants, its thresholds, and how it answers.
+
+To add a tool, add one file to this folder with one subclass of `Tool`; nothing else changes. The file's stem is the
+tool's key on the command line (`tools/calculator.py` -> `--tools calculator`, `--calculator.num-samples 10`).
+"""
+
+import datetime
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from records.calls import remove_found_calls
+from records.stages import Document
+
+
+class BadInput(ValueError):
+    """Raised by a tool for an input that it refuses; the call's status becomes `bad_input`."""
+
+
+class Unavailable(RuntimeError):
+    """Raised by a tool whose backend cannot be reached; the call's status becomes `unavailable`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolOptions:
+    """Thresholds of the paper (appendix A, `default` column) and how the pool treats the tool."""
+
+    min_open_probability: float = 0.05
+    """tau_s: a call may start only where the model gives its start marker more than this probability."""
+    max_places: int = 5
+    """k: at most this many places per text, the most probable ones."""
+    num_samples: int = 5
+    """m: how many calls are sampled at each place."""
+    min_loss_reduction: float = 1.0
+    """tau_f, in nats: a call is kept if its result lowers the weighted loss by at least this much."""
+    timeout: float = 10.0
+    """Seconds until a call without an answer is given up."""
+    max_in_flight: int = 8
+    """How many calls one worker runs at a time."""
+
+    def __post_init__(self) -> None:
+        checks = {
+            "min_open_probability": (0.0 <= self.min_open_probability < 1.0, "at least 0 and below 1"),
+            "max_places": (self.max_places >= 1, "at least 1"),
+            "num_samples": (self.num_samples >= 1, "at least 1"),
+            "timeout": (self.timeout > 0, "more than 0 seconds"),
+            "max_in_flight": (self.max_in_flight >= 1, "at least 1"),
+        }
+        for option, (is_valid, remedy) in checks.items():
+            if not is_valid:
+                raise ValueError(f"{option} is {getattr(self, option)}; it must be {remedy}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallContext:
+    """What a call may know beside its input."""
+
+    today: datetime.date | None = None
+    """The document's own date while annotating; None at inference, where the clock's day counts."""
+
+
+class Tool(ABC):
+    """One tool. Construction is cheap and checks options; `open` loads what is heavy, in the process that calls."""
+
+    Options: ClassVar[type[ToolOptions]] = ToolOptions
+    name: ClassVar[str]
+    """As it is written in a call, e.g. `Calculator`."""
+    version: ClassVar[int] = 1
+    """Raise it when answers change, so that old results are not mistaken for new ones."""
+    instruction: ClassVar[str]
+    """The first lines of the prompt: what the tool does and how a call is written."""
+    demonstrations: ClassVar[Sequence[str]]
+    """Texts with their calls, no results. The prompt's `Input:` is the same text without the calls."""
+    reads_today: ClassVar[bool] = False
+    """Whether the answer depends on CallContext.today; if not, equal inputs are one call."""
+    strikes_future_inputs: ClassVar[bool] = False
+    """Whether a call is struck whose input occurs only after it (paper, appendix A: machine translation)."""
+
+    def __init__(self, options: ToolOptions) -> None:
+        self.options = options
+
+    def open(self) -> None:
+        """Load indexes and models. Raises ValueError, naming the option, if something is missing or unusable."""
+
+    @abstractmethod
+    def wants(self, document: Document) -> bool:
+        """Whether the tool is offered this text (paper, appendix A.1)."""
+
+    @abstractmethod
+    def run(self, call_input: str, context: CallContext) -> str:
+        """The answer to one call; an empty string if the tool has none.
+
+        `call_input` is what stands between the parentheses. Called from several threads at once.
+        Raises BadInput for an input it refuses and Unavailable if a backend cannot be reached.
+        """
+
+
+def demonstration_input(demonstration: str) -> str:
+    """The text of a demonstration, without its calls."""
+    return remove_found_calls(demonstration)
