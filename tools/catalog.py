@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -24,4 +25,5 @@ def find_tools() -> Mapping[str, type[Tool]]:
 
 
 def _is_tool_of(value: object, module_name: str) -> bool:
-    return isinstance(value, type) and issubclass(value, Tool) and value.__module__ == module_name
+    is_tool = isinstance(value, type) and issubclass(value, Tool) and not inspect.isabstract(value)
+    return is_tool and value.__module__ == module_name
