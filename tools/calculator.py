@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from records.stages import Document
+from tools.arithmetic import evaluate, format_rounded
+from tools.number_texts import wants_calculator
 from tools.tool import CallContext, Tool, ToolOptions
 
 
@@ -32,7 +34,7 @@ class Calculator(Tool):
     )
 
     def wants(self, document: Document) -> bool:
-        raise NotImplementedError
+        return wants_calculator(document.text_id, document.text)
 
     def run(self, call_input: str, context: CallContext) -> str:
-        raise NotImplementedError
+        return format_rounded(evaluate(call_input))

@@ -1,7 +1,12 @@
 """Calendar: the day on which a text was written; at inference, the clock's (paper, section 3)."""
 
+import datetime
+
 from records.stages import Document
-from tools.tool import CallContext, Tool
+from tools.tool import BadInput, CallContext, Tool
+
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+MONTHS = tuple("January February March April May June July August September October November December".split())
 
 
 class Calendar(Tool):
@@ -23,4 +28,11 @@ class Calendar(Tool):
         return document.date is not None
 
     def run(self, call_input: str, context: CallContext) -> str:
-        raise NotImplementedError
+        if call_input.strip():
+            raise BadInput(f"a calendar takes no input, not {call_input[:40]!r}")
+        return f"Today is {write_date(context.today or datetime.date.today())}."
+
+
+def write_date(day: datetime.date) -> str:
+    """A day in English, whatever the locale: `Monday, June 5, 2017`."""
+    return f"{WEEKDAYS[day.weekday()]}, {MONTHS[day.month - 1]} {day.day}, {day.year}"

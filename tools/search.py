@@ -1,10 +1,31 @@
 """Wikipedia search: BM25 over a file of passages, the best one's beginning as the answer (paper, section 3)."""
 
+from dataclasses import dataclass
+
+from records.calls import MAX_RESULT_CHARS, unquote
 from records.stages import Document
-from tools.tool import CallContext, Tool
+from tools.passage_index import Passage, PassageIndex
+from tools.snippets import cut_at_sentence
+from tools.tool import BadInput, CallContext, Tool, ToolOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(ToolOptions):
+    """Where the passages are, and how much of one is an answer."""
+
+    index: str | None = None
+    """Folder of the passage index, made by `toolformer build-index`."""
+    max_snippet_chars: int = 300
+    """The answer is the best passage's beginning, at most this many characters, cut at the end of a sentence."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 20 <= self.max_snippet_chars <= MAX_RESULT_CHARS:
+            raise ValueError(f"max_snippet_chars is {self.max_snippet_chars}; it must be 20 to {MAX_RESULT_CHARS}")
 
 
 class WikiSearch(Tool):
+    Options = SearchOptions
     name = "WikiSearch"
     instruction = (
         "Add calls to a search engine to the text. A call looks up a term in an encyclopedia and helps to write a "
@@ -16,8 +37,32 @@ class WikiSearch(Tool):
         'Fishing reels were first made in [WikiSearch("fishing reel history")] China long ago.',
     )
 
+    def __init__(self, options: SearchOptions) -> None:
+        super().__init__(options)
+        if not options.index:
+            raise ValueError("WikiSearch needs --search.index FOLDER, an index made by `toolformer build-index`")
+        self._index_path = options.index
+        self._max_snippet_chars = options.max_snippet_chars
+        self._index: PassageIndex | None = None
+
+    def open(self) -> None:
+        self._index = PassageIndex(self._index_path)
+
     def wants(self, document: Document) -> bool:
         return True
 
     def run(self, call_input: str, context: CallContext) -> str:
-        raise NotImplementedError
+        query = unquote(call_input)
+        if not query:
+            raise BadInput("a search needs a term")
+        if self._index is None:
+            raise RuntimeError("WikiSearch.open() has to be called before run()")
+        passages = self._index.search(query)
+        return write_snippet(passages[0], self._max_snippet_chars) if passages else ""
+
+
+def write_snippet(passage: Passage, max_chars: int) -> str:
+    """The passage's beginning; after its title, unless the text itself begins with that."""
+    snippet = cut_at_sentence(passage.text, max_chars)
+    title = passage.title.strip()
+    return snippet if snippet.casefold().startswith(title.casefold()) else f"{title}: {snippet}"
