@@ -1,0 +1,106 @@
+"""Loads a causal LM and refuses, in one line that names the value and the remedy, what would not run exactly."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers.utils import cached_file
+
+from lm.forest import plant
+from lm.network import Network
+from lm.tokenizer import TextTokenizer
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+# Logits of the same sequence may differ by this much between two ways of computing them.
+AGREEMENT = {torch.float32: 1e-3, torch.bfloat16: 0.5}
+
+
+def load_network(name_or_path: str, *, device: str, dtype: str) -> PreTrainedModel:
+    """The model's weights on the device. Raises ValueError, one line."""
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}")
+    target = _check_device(device)
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            name_or_path, dtype=DTYPES[dtype], use_safetensors=True, trust_remote_code=False, output_loading_info=True
+        )
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"model {name_or_path!r} cannot be loaded ({reason}); give the folder of a Hugging Face causal language "
+            "model with safetensors weights, or its name on the Hub"
+        ) from error
+    model, report = loaded
+    if missing := sorted(report["missing_keys"]):
+        raise ValueError(
+            f"model {name_or_path!r} lacks {len(missing)} of its weights, such as {missing[0]}; "
+            "save it as the causal language model that it is"
+        )
+    return model.to(target)
+
+
+def read_window(config: PreTrainedConfig, name: str) -> int:
+    """The longest sequence that the model reads exactly, in tokens.
+
+    Where a family attends to a sliding window, or changes its rotary positions beyond the length it was trained at,
+    the window ends there: one mask and one set of positions then serve every layer and every batch.
+    """
+    text_config = config.get_text_config()
+    window = getattr(text_config, "max_position_embeddings", None)
+    if not window:
+        raise ValueError(f"config.json of model {name!r} states no max_position_embeddings; add it, in tokens")
+    rope = getattr(text_config, "rope_parameters", None) or {}
+    limits = [window]
+    if rope.get("rope_type") in ("dynamic", "longrope"):
+        limits.append(rope.get("original_max_position_embeddings", window))
+    if getattr(text_config, "use_sliding_window", True):
+        limits.append(getattr(text_config, "sliding_window", None) or window)
+    return min(limits)
+
+
+def find_folder(name_or_path: str) -> Path | None:
+    """The folder of a model's files, the Hub's cache included; None if there is none on this machine."""
+    if Path(name_or_path).is_dir():
+        return Path(name_or_path)
+    config = cached_file(
+        name_or_path, "config.json", local_files_only=True, _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False, _raise_exceptions_for_gated_repo=False,
+    )  # fmt: skip
+    return Path(config).parent if config else None
+
+
+@torch.inference_mode()
+def check_agreement(network: Network, tokenizer: TextTokenizer) -> None:
+    """Raises ValueError unless the engine's ways to a row of logits agree with the model's own forward pass.
+
+    Catches families whose positions, masks, caches or heads are not as the engine takes them to be, here and not in
+    the data: [bos] shared, then two branches of which the second must not see the first.
+    """
+    bos, marker = tokenizer.bos_ids[0], tokenizer.open_ids[-1]
+    ids = [bos, marker, marker, bos]
+    own = network.model(network.pad([ids])).logits[0, -1].float()
+    _, past = network.read(network.pad([ids[:2]]))
+    forest = plant(network, None, [past], [(0, 2), (0, 1)])
+    branches = forest.write(network.pad([ids[2:], ids[2:]]))
+    alone = network.read_alone(network.pad([ids]))[0, -1:]
+    for hidden in (branches[:1], alone):
+        gap = (network.logits(hidden)[0] - own).abs().max().item()
+        if not gap <= AGREEMENT[network.model.dtype] * max(1.0, own.abs().max().item()):
+            raise ValueError(
+                f"model {tokenizer.name!r} ({network.model.config.model_type}) answers differently with a shared cache "
+                f"(logits differ by {gap:.2g}); use a family of plain attention, such as Llama, GPT-2, GPT-NeoX, Qwen2"
+            )
+
+
+def _check_device(device: str) -> torch.device:
+    try:
+        target = torch.device(device)
+        torch.empty(0, device=target)
+    except (RuntimeError, AssertionError) as error:
+        has_cuda = torch.cuda.is_available()
+        remedy = f"this machine has {torch.cuda.device_count()} CUDA devices" if has_cuda else 'use "cpu"'
+        raise ValueError(f"device {device!r} is not available; {remedy}") from error
+    return target

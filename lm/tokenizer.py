@@ -1,0 +1,125 @@
+"""Texts to token ids and back, the places of a text where a call may stand, and the spellings of the markers.
+
+Needs the tokenizer's files only, no weights. Only fast tokenizers: places need the offset of every token.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import regex  # type: ignore[import-untyped]
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from lm.splicing import make_splicing_tokenizer
+
+START_MARKER = " ["
+END_MARKER = "]"
+
+_GRAPHEME = regex.compile(r"\X")
+
+
+@dataclass(frozen=True)
+class Places:
+    """A text's tokens and where each begins; the three lists have one entry per token."""
+
+    ids: list[int]
+    char_offsets: list[int]
+    """Where the token begins in the text, its leading space included; in Unicode code points."""
+    is_place: list[bool]
+    """Whether a call may stand before the token."""
+
+
+class TextTokenizer:
+    """A model's tokenizer as the engine needs it. Encoded pieces may be concatenated: nothing is added around them."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, name: str = "") -> None:
+        self.name = name or tokenizer.name_or_path
+        """The name or path that it was loaded from."""
+        if not tokenizer.is_fast:
+            raise ValueError(
+                f"tokenizer of {self.name!r} is a slow one ({type(tokenizer).__name__}), without character offsets; "
+                "save its fast version (a tokenizer.json) into the model's folder"
+            )
+        self._backend = make_splicing_tokenizer(tokenizer.backend_tokenizer)
+        first = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+        self.bos_ids: tuple[int, ...] = () if first is None else (first,)
+        """What every sequence begins with: the beginning-of-sequence token, lacking one the end-of-sequence token."""
+        if not self.start_marker_ids:
+            raise ValueError(
+                f"vocabulary of {self.name!r} has no entry for the call-start marker {START_MARKER.strip()!r}; "
+                "use a model whose tokenizer has one"
+            )
+
+    @classmethod
+    def load(cls, name_or_path: str) -> Self:
+        """The tokenizer of a model by its folder or name. Raises ValueError if there is none or it cannot be used."""
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False)
+        except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+            raise ValueError(
+                f"tokenizer of {name_or_path!r} cannot be loaded ({_first_line(error)}); "
+                "give a model's folder or its name on the Hugging Face Hub"
+            ) from error
+        return cls(tokenizer, name=str(name_or_path))
+
+    def encode(self, text: str) -> list[int]:
+        """The text's token ids; what looks like a special token is plain text."""
+        return self._backend.encode(text, add_special_tokens=False).ids
+
+    def decode(self, ids: list[int] | tuple[int, ...]) -> str:
+        """The text of some ids, spaces as they are. Bytes that make no character become U+FFFD."""
+        return self._backend.decode(list(ids), skip_special_tokens=False)
+
+    def places(self, text: str) -> Places:
+        """The text's tokens, their offsets, and before which of them a call may stand.
+
+        A call may not stand inside a character as readers see it (an emoji, a letter and its accent), and not between
+        a token that is one space and what it belongs to: `is 29` cut into `is`, ` `, `2`, `9` has a place before
+        ` ` and one before `9`, none before `2`.
+        """
+        encoding = self._backend.encode(text, add_special_tokens=False)
+        spans = encoding.offsets
+        starts = _grapheme_starts(text)
+        is_place = []
+        end_before, before_is_space = 0, False
+        for start, end in spans:
+            begins_character = start >= end_before and (starts is None or start in starts)
+            is_place.append(start < end and begins_character and not (before_is_space and not text[start].isspace()))
+            end_before, before_is_space = end, text[start:end] == " "
+        return Places(encoding.ids, [start for start, _ in spans], is_place)
+
+    @cached_property
+    def open_ids(self) -> tuple[int, ...]:
+        """The canonical spelling of the start marker, ` [`, that samples continue from."""
+        return tuple(self.encode(START_MARKER))
+
+    @cached_property
+    def start_marker_ids(self) -> tuple[int, ...]:
+        """All entries that read `[` once white space to the left is gone; their probabilities are added."""
+        return tuple(token for token, text in self._entries.items() if text.lstrip() == START_MARKER.strip())
+
+    @cached_property
+    def end_marker_ids(self) -> frozenset[int]:
+        """All entries that contain `]`: `]`, `)]`, `].` and so on."""
+        return frozenset(token for token, text in self._entries.items() if END_MARKER in text)
+
+    @cached_property
+    def special_ids(self) -> frozenset[int]:
+        """Entries that stand for no text, such as the end of a sequence."""
+        return frozenset(token for token, entry in self._backend.get_added_tokens_decoder().items() if entry.special)
+
+    @cached_property
+    def _entries(self) -> dict[int, str]:
+        """The text of every entry of the vocabulary that stands for text."""
+        ids = sorted(set(self._backend.get_vocab(with_added_tokens=True).values()) - self.special_ids)
+        texts = self._backend.decode_batch([[token] for token in ids], skip_special_tokens=False)
+        return dict(zip(ids, texts, strict=True))
+
+
+def _grapheme_starts(text: str) -> set[int] | None:
+    """Where a character as readers see it begins; None if every code point is one, as in ASCII."""
+    return None if text.isascii() else {match.start() for match in _GRAPHEME.finditer(text)}
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
