@@ -11,9 +11,10 @@ There is no power, no modulo, no name, no function; every other unit or word mak
 import ast
 import operator
 import re
+from collections.abc import Callable
 from fractions import Fraction
 
-from simpleeval import InvalidExpression, SimpleEval
+from simpleeval import InvalidExpression, SimpleEval  # type: ignore[import-untyped]
 
 from records.calls import unquote
 from tools.tool import BadInput
@@ -98,8 +99,10 @@ class _ExactEvaluator(SimpleEval):
 
     def __init__(self) -> None:
         super().__init__(operators=_OPERATIONS, functions={}, names={})
-        self.nodes = {kind: self.nodes[kind] for kind in (ast.Expr, ast.BinOp, ast.UnaryOp)}
-        self.nodes[ast.Constant] = lambda node: Fraction(str(node.value))
+        self.nodes: dict[type[ast.AST], Callable[..., Fraction]] = {
+            **{kind: self.nodes[kind] for kind in (ast.Expr, ast.BinOp, ast.UnaryOp)},
+            ast.Constant: lambda node: Fraction(str(node.value)),
+        }
 
 
 def _add(left: Fraction, right: Fraction) -> Fraction:

@@ -21,6 +21,7 @@ class CalculatorOptions(ToolOptions):
 class Calculator(Tool):
     Options = CalculatorOptions
     name = "Calculator"
+    one_at_a_time = True
     instruction = (
         "Add calls to a calculator to the text. A call gives the value of an expression and helps to write the "
         'number that comes next. Write a call as "[Calculator(expression)]". Here are some examples:'

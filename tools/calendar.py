@@ -6,12 +6,16 @@ from records.stages import Document
 from tools.tool import BadInput, CallContext, Tool
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-MONTHS = tuple("January February March April May June July August September October November December".split())
+MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 
 
 class Calendar(Tool):
     name = "Calendar"
     reads_today = True
+    one_at_a_time = True
     instruction = (
         "Add calls to a calendar to the text. A call gives today's date and helps to write a date or a day that "
         'depends on it. Write a call as "[Calendar()]". Here are some examples:'

@@ -20,7 +20,8 @@ def find_tools() -> Mapping[str, type[Tool]]:
         own = [value for value in vars(module).values() if _is_tool_of(value, module.__name__)]
         if len(own) > 1:
             raise TypeError(f"tools/{info.name}.py defines {len(own)} tools; a file holds one")
-        found.update({info.name: tool for tool in own})
+        if own:
+            found[info.name] = own[0]
     return MappingProxyType(found)
 
 

@@ -44,7 +44,7 @@ def _rows(path: str, file: IO[bytes], columns: Sequence[str]) -> Iterable[Mappin
     if name.endswith(".parquet"):
         return _parquet_rows(path, file, columns)
     if name.endswith(".gz"):
-        file = cast(IO[bytes], gzip.open(file))
+        file = cast(IO[bytes], gzip.GzipFile(fileobj=file))
     elif name.endswith(".zst"):
         import zstandard
 

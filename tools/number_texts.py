@@ -79,9 +79,7 @@ def _block_has_related(tokens_N: np.ndarray, values_N: np.ndarray) -> bool:
     """N numbers, O = 4 operations, C pairs whose result might be among the numbers."""
     left_N1, right_1N = values_N[:, None], values_N[None, :]
     with np.errstate(divide="ignore", invalid="ignore"):
-        results_ONN = np.stack(
-            (left_N1 + right_1N, np.abs(left_N1 - right_1N), left_N1 * right_1N, left_N1 / right_1N)
-        )
+        results_ONN = np.stack((left_N1 + right_1N, np.abs(left_N1 - right_1N), left_N1 * right_1N, left_N1 / right_1N))
     results_ONN[~(results_ONN <= MAX_VALUE)] = -1.0
     # A table of 65,536 flags settles nearly all of the 160,000 results of a full block; a search for each takes longer.
     is_hundredth = np.zeros(1 << 16, dtype=bool)
@@ -95,9 +93,7 @@ def _block_has_related(tokens_N: np.ndarray, values_N: np.ndarray) -> bool:
     )
 
 
-def _is_any_related(
-    tokens_N: np.ndarray, values_N: np.ndarray, results_ONN: np.ndarray, pairs_C3: np.ndarray
-) -> bool:
+def _is_any_related(tokens_N: np.ndarray, values_N: np.ndarray, results_ONN: np.ndarray, pairs_C3: np.ndarray) -> bool:
     operation_C, left_C, right_C = pairs_C3.T
     results_C1 = results_ONN[operation_C, left_C, right_C][:, None]
     rounded_C1 = np.rint(results_C1 * 100) / 100

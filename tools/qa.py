@@ -1,10 +1,54 @@
 """Question answering: a question in, a short answer out (paper, section 3, where the backend is Atlas)."""
 
+from dataclasses import dataclass
+from typing import Protocol
+
+from records.calls import unquote
 from records.stages import Document
-from tools.tool import CallContext, Tool
+from tools.passage_index import PassageIndex
+from tools.qa_endpoint import ChatEndpoint
+from tools.qa_reader import PassageReader
+from tools.qa_table import QuestionTable
+from tools.tool import BadInput, CallContext, Tool, ToolOptions
+
+MAX_QUESTION_CHARS = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionAnsweringOptions(ToolOptions):
+    """Who answers: a table, a reader model over an index of passages, or an OpenAI-compatible endpoint."""
+
+    table: str | None = None
+    """File with the columns `question` and `answer` (.jsonl, .tsv, .csv, .parquet; .gz, .zst)."""
+    min_similarity: float = 0.6
+    """With a table: how much like a known question the asked one has to be, from 0 to 1 (equal)."""
+    index: str | None = None
+    """With a reader: folder of the passage index, made by `toolformer build-index`."""
+    model: str | None = None
+    """With a reader: name or folder of a Hugging Face extractive question answering model; with an endpoint: the name
+    of the model there."""
+    device: str = "cpu"
+    """With a reader: where it runs, as torch names it: cpu, cuda, cuda:1."""
+    endpoint_url: str | None = None
+    """Base URL of an OpenAI-compatible endpoint, e.g. http://localhost:8000/v1."""
+    api_key_variable: str | None = None
+    """With an endpoint: name of the environment variable that holds the key; none if the endpoint asks for no key."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.min_similarity <= 1:
+            raise ValueError(f"min_similarity is {self.min_similarity}; it must be from 0 to 1")
+
+
+class Answerer(Protocol):
+    """A backend: questions in, short answers out, from several threads at once."""
+
+    def answer(self, question: str) -> str:
+        """The answer, or an empty string if there is none. Raises Unavailable if the backend cannot be reached."""
 
 
 class QuestionAnswering(Tool):
+    Options = QuestionAnsweringOptions
     name = "QA"
     instruction = (
         "Add calls to a question answering system to the text. A call asks a question whose answer helps to write "
@@ -16,8 +60,48 @@ class QuestionAnswering(Tool):
         'The telephone was invented by [QA("Who invented the telephone?")] Alexander Graham Bell.',
     )
 
+    def __init__(self, options: QuestionAnsweringOptions) -> None:
+        super().__init__(options)
+        self._qa_options = options
+        self._backend_name = _choose_backend(options)
+        self.one_at_a_time = self._backend_name == "reader"
+        self._answerer: Answerer | None = None
+
+    def open(self) -> None:
+        self._answerer = _open_backend(self._backend_name, self._qa_options)
+
     def wants(self, document: Document) -> bool:
         return True
 
     def run(self, call_input: str, context: CallContext) -> str:
-        raise NotImplementedError
+        question = unquote(call_input)
+        if not question:
+            raise BadInput("an empty question")
+        if len(question) > MAX_QUESTION_CHARS:
+            raise BadInput(f"a question of {len(question)} characters; at most {MAX_QUESTION_CHARS} are read")
+        if self._answerer is None:
+            raise RuntimeError("QuestionAnswering.open() has to be called before run()")
+        return self._answerer.answer(question)
+
+
+def _choose_backend(options: QuestionAnsweringOptions) -> str:
+    backends = {
+        "table": options.table is not None,
+        "reader": options.index is not None,
+        "endpoint": options.endpoint_url is not None,
+    }
+    chosen = [backend for backend, is_chosen in backends.items() if is_chosen]
+    if len(chosen) != 1 or (chosen != ["table"]) != (options.model is not None):
+        raise ValueError(
+            "QA needs one of: --qa.table FILE; --qa.index FOLDER with --qa.model NAME; "
+            "--qa.endpoint-url URL with --qa.model NAME"
+        )
+    return chosen[0]
+
+
+def _open_backend(backend: str, options: QuestionAnsweringOptions) -> Answerer:
+    if backend == "table":
+        return QuestionTable(str(options.table), options.min_similarity)
+    if backend == "reader":
+        return PassageReader(PassageIndex(str(options.index)), str(options.model), options.device)
+    return ChatEndpoint(str(options.endpoint_url), str(options.model), options.api_key_variable, options.timeout)

@@ -14,11 +14,11 @@ from records.calls import remove_found_calls
 from records.stages import Document
 
 
-class BadInput(ValueError):
+class BadInput(ValueError):  # noqa: N818  named for the status
     """Raised by a tool for an input that it refuses; the call's status becomes `bad_input`."""
 
 
-class Unavailable(RuntimeError):
+class Unavailable(RuntimeError):  # noqa: N818  named for the status
     """Raised by a tool whose backend cannot be reached; the call's status becomes `unavailable`."""
 
 
@@ -74,13 +74,16 @@ class Tool(ABC):
     """Texts with their calls, no results. The prompt's `Input:` is the same text without the calls."""
     reads_today: ClassVar[bool] = False
     """Whether the answer depends on CallContext.today; if not, equal inputs are one call."""
+    one_at_a_time: bool = False
+    """Whether the pool waits for an answer before it asks again: calls that share one model or one interpreter lock
+    gain nothing from being in flight together, and their time limit would run while they queue."""
     strikes_future_inputs: ClassVar[bool] = False
     """Whether a call is struck whose input occurs only after it (paper, appendix A: machine translation)."""
 
     def __init__(self, options: ToolOptions) -> None:
         self.options = options
 
-    def open(self) -> None:
+    def open(self) -> None:  # noqa: B027  most tools have nothing to load
         """Load indexes and models. Raises ValueError, naming the option, if something is missing or unusable."""
 
     @abstractmethod

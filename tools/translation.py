@@ -1,9 +1,17 @@
 """Machine translation into English, source language found automatically (paper, section 3: NLLB)."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
+from records.calls import unquote
 from records.stages import Document
-from tools.tool import CallContext, Tool, ToolOptions
+from tools.language_id import FastTextIdentifier
+from tools.tool import BadInput, CallContext, Tool, ToolOptions
+from tools.translation_glossary import Glossary
+from tools.translation_model import SequenceTranslator
+from tools.translation_texts import LanguageIdentifier, wants_translation
+
+MAX_INPUT_CHARS = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,6 +22,19 @@ class TranslationOptions(ToolOptions):
     max_places: int = 20
     num_samples: int = 10
     min_loss_reduction: float = 0.5
+    model: str = "facebook/nllb-200-distilled-600M"
+    """Name or folder of a Hugging Face translation model: NLLB, M2M100, or one into English such as Marian."""
+    glossary: str | None = None
+    """File with the columns `source` and `target` (.jsonl, .tsv, .csv, .parquet; .gz, .zst), instead of a model."""
+    device: str = "cpu"
+    """Where the model runs, as torch names it: cpu, cuda, cuda:1."""
+
+
+class Translator(Protocol):
+    """A backend: text in whatever language in, English out."""
+
+    def translate(self, text: str) -> str:
+        """The English of a text, or an empty string if there is none."""
 
 
 class MachineTranslation(Tool):
@@ -30,8 +51,36 @@ class MachineTranslation(Tool):
         'The song La mer est belle, or [MT("La mer est belle")] The Sea is Beautiful, is well known.',
     )
 
+    def __init__(self, options: TranslationOptions) -> None:
+        super().__init__(options)
+        self._mt_options = options
+        self.one_at_a_time = True
+        self._identifier: LanguageIdentifier | None = None
+        self._translator: Translator | None = None
+
+    def open(self) -> None:
+        options = self._mt_options
+        if options.glossary:
+            self._identifier = self._translator = Glossary(options.glossary)
+        else:
+            self._translator = SequenceTranslator(options.model, options.device, self._open_identifier())
+
     def wants(self, document: Document) -> bool:
-        raise NotImplementedError
+        return wants_translation(document.text, self._open_identifier())
 
     def run(self, call_input: str, context: CallContext) -> str:
-        raise NotImplementedError
+        text = unquote(call_input)
+        if not any(map(str.isalpha, text)):
+            raise BadInput(f"nothing to translate in {call_input[:40]!r}")
+        if len(text) > MAX_INPUT_CHARS:
+            raise BadInput(f"a text of {len(text)} characters; at most {MAX_INPUT_CHARS} are translated")
+        if self._translator is None:
+            raise RuntimeError("MachineTranslation.open() has to be called before run()")
+        return self._translator.translate(text)
+
+    def _open_identifier(self) -> LanguageIdentifier:
+        # Texts are offered by processes that never open the tool: telling languages needs no translation model.
+        if self._identifier is None:
+            glossary = self._mt_options.glossary
+            self._identifier = Glossary(glossary) if glossary else FastTextIdentifier()
+        return self._identifier

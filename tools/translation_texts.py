@@ -1,0 +1,100 @@
+"""Which texts machine translation is offered (paper, appendix A.1): those with foreign words between English ones.
+
+A chunk is ten tokens in a row; it is foreign if a language other than English is found in it with a confidence above
+0.8, and chunks of digits and symbols only do not count. A text is offered if it has a foreign chunk with English
+somewhere before and somewhere after it.
+
+A token is a word or a punctuation mark, not, as in the paper, a token of the model: the rule shall not depend on it.
+Every fifth chunk is looked at; of those that are not clearly English the neighbours too. So a foreign passage that
+fills a chunk is found wherever it begins, unless the identifier takes it for English with a fifth of it missing.
+"""
+
+import re
+from typing import NamedTuple, Protocol
+
+CHUNK_TOKENS = 10
+STRIDE_TOKENS = 5
+MIN_CONFIDENCE = 0.8
+CLEARLY_ENGLISH = 0.5
+ENGLISH = "en"
+
+_TOKEN = re.compile(r"\w++(?:['’]\w++)*+|[^\w\s]")
+
+
+class Guess(NamedTuple):
+    """The most likely language of a piece of text, as a code (`en`, `pt`), and how sure that is, 0 to 1."""
+
+    language: str
+    confidence: float
+
+
+class LanguageIdentifier(Protocol):
+    """Tells in which language a piece of text is."""
+
+    def identify(self, text: str) -> Guess:
+        """The most likely language of a text that holds a letter."""
+
+
+def wants_translation(text: str, identifier: LanguageIdentifier) -> bool:
+    """Whether a foreign chunk stands between English. Linear in the text, seconds for a million characters."""
+    return _Chunks(text, identifier).has_foreign_between_english()
+
+
+class _Chunks:
+    """The chunks of a text, each known by the index of its first token."""
+
+    def __init__(self, text: str, identifier: LanguageIdentifier) -> None:
+        self._text = text
+        self._identifier = identifier
+        self._spans = [match.span() for match in _TOKEN.finditer(text)]
+        self._num_chunks = max(0, len(self._spans) - CHUNK_TOKENS + 1)
+        self._guesses = {start: self._identify_chunk(start) for start in range(0, self._num_chunks, STRIDE_TOKENS)}
+        english = [start for start, guess in self._guesses.items() if _is_english(guess)]
+        self._first_english, self._last_english = (english[0], english[-1]) if english else (self._num_chunks, -1)
+
+    def has_foreign_between_english(self) -> bool:
+        doubtful = [
+            start
+            for start, guess in self._guesses.items()
+            if guess and not (_is_english(guess) and guess.confidence >= CLEARLY_ENGLISH)
+        ]
+        return any(
+            self._is_foreign(start) and self._is_between_english(start)
+            for coarse in doubtful
+            if self._may_be_between_english(coarse)
+            for start in range(max(0, coarse - STRIDE_TOKENS + 1), min(self._num_chunks, coarse + STRIDE_TOKENS))
+        )
+
+    def _is_foreign(self, start: int) -> bool:
+        guess = self._guesses[start] if start in self._guesses else self._identify_chunk(start)
+        return guess is not None and not _is_english(guess) and guess.confidence > MIN_CONFIDENCE
+
+    def _may_be_between_english(self, coarse: int) -> bool:
+        """Whether a neighbour may be, by what is known already: a look at all neighbours of all chunks is slow."""
+        num_after = len(self._spans) - coarse - CHUNK_TOKENS
+        has_before = self._first_english < coarse + STRIDE_TOKENS or coarse < CHUNK_TOKENS + STRIDE_TOKENS
+        has_after = self._last_english > coarse - STRIDE_TOKENS or num_after < CHUNK_TOKENS + STRIDE_TOKENS
+        return has_before and has_after
+
+    def _is_between_english(self, start: int) -> bool:
+        # Fewer than ten tokens at either end of the text are no chunk of their own and are judged as they are.
+        end, num_tokens = start + CHUNK_TOKENS, len(self._spans)
+        has_before = self._first_english < start or (start < CHUNK_TOKENS and _is_english(self._identify(0, start)))
+        has_after = self._last_english > start or (
+            num_tokens - end < CHUNK_TOKENS and _is_english(self._identify(end, num_tokens))
+        )
+        return has_before and has_after
+
+    def _identify_chunk(self, start: int) -> Guess | None:
+        return self._identify(start, start + CHUNK_TOKENS)
+
+    def _identify(self, first: int, end: int) -> Guess | None:
+        """The language of tokens `first` to `end`, without it; None if there is no letter among them."""
+        if first >= end:
+            return None
+        piece = self._text[self._spans[first][0] : self._spans[end - 1][1]]
+        return self._identifier.identify(piece) if any(map(str.isalpha, piece)) else None
+
+
+def _is_english(guess: Guess | None) -> bool:
+    return guess is not None and guess.language == ENGLISH
