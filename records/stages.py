@@ -134,7 +134,7 @@ an error inside the tool, a tool that cannot be reached."""
 
 DROP_REASONS = {
     "ingest": ("duplicate", "empty_text", "invalid_utf8", "invalid_row", "missing_text"),
-    "propose": ("not_offered", "no_position", "loss_already_low", "sample_unfinished", "sample_malformed"),
+    "propose": ("not_offered", "too_long", "no_position", "loss_already_low", "sample_unfinished", "sample_malformed"),
     "execute": (),
     "score": (),
     "interleave": ("same_place",),

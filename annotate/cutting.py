@@ -1,0 +1,93 @@
+"""Cuts a text into pieces that fit the model's window (paper, section 2: x stands twice in the proposal sequence).
+
+A piece ends after a blank line, else after a sentence, else after a line, else after white space, each only if that
+leaves the piece at least half full; else between two characters. Joined in order the pieces are the text, to the
+letter. The cost is linear in the text: each step encodes only what one piece can hold.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from annotate.prompt import render_demonstrations, render_text_slot
+from tools.tool import Tool
+
+if TYPE_CHECKING:
+    from lm.tokenizer import Places, TextTokenizer
+
+MIN_TEXT_TOKENS = 16
+"""Below this a text is too short to be worth a model; a single character may need about six tokens."""
+
+SPLICE_TOKENS = 16
+"""Left free because what is encoded together may differ by a few tokens from the sum of its pieces."""
+
+_FIRST_CHARS_PER_TOKEN = 6
+_BOUNDARIES = (
+    re.compile(r"\n[^\S\n]*\n\s*"),
+    re.compile(r"[.!?\u2026][\"'\u201d\u2019\u00bb)\]]{0,4}\s+|[\u3002\uff01\uff1f]"),
+    re.compile(r"\n\s*"),
+    re.compile(r"\s+"),
+)
+"""What a piece may end with, the best first: a blank line, a sentence (also an East Asian one), a line, a word."""
+
+
+def max_text_tokens(tokenizer: "TextTokenizer", window: int, tools: Iterable[Tool], max_call_tokens: int) -> int:
+    """How many tokens a text may have so that every tool's prompt, the text twice and a call fit the window.
+
+    Raises ValueError if that leaves less than MIN_TEXT_TOKENS.
+    """
+    prompts = {tool.name: len(tokenizer.encode(render_demonstrations(tool))) for tool in tools}
+    longest = max(prompts, key=lambda name: (prompts[name], name))
+    slot = len(tokenizer.encode(render_text_slot("")))
+    taken = len(tokenizer.bos_ids) + prompts[longest] + slot + len(tokenizer.open_ids) + max_call_tokens + SPLICE_TOKENS
+    left = (window - taken) // 2
+    if left < MIN_TEXT_TOKENS:
+        raise ValueError(
+            f"the model's window of {window} tokens is too short: the prompt of {longest} takes {prompts[longest]}, "
+            f"a call {max_call_tokens}, and the text must fit twice; take a model with a window of at least "
+            f"{taken + 2 * MIN_TEXT_TOKENS} tokens or leave {longest} out"
+        )
+    return left
+
+
+def cut(text: str, max_tokens: int, tokenizer: "TextTokenizer") -> Iterator[str]:
+    """The pieces of a text, each of at most `max_tokens` tokens (at least MIN_TEXT_TOKENS) when encoded alone."""
+    start, reach = 0, _FIRST_CHARS_PER_TOKEN * max_tokens
+    while start < len(text):
+        ahead = text[start : start + reach]
+        places = tokenizer.places(ahead)
+        if len(places.ids) > max_tokens:
+            piece = _first_piece(ahead, places, max_tokens, tokenizer)
+        elif start + reach >= len(text):
+            piece = ahead
+        else:
+            reach *= 2
+            continue
+        yield piece
+        start += len(piece)
+        # What comes is probably as dense as what was looked at; a fifth more, and the next piece is seldom cut short.
+        reach = max(len(ahead) * max_tokens * 6 // (len(places.ids) * 5), max_tokens)
+
+
+def _first_piece(ahead: str, places: "Places", max_tokens: int, tokenizer: "TextTokenizer") -> str:
+    """A well-ended beginning, as long as possible, of a text that has more than `max_tokens` tokens."""
+    allowed = max_tokens
+    while allowed > 0:
+        # A token that starts inside a character is no place to cut, unless the text is one endless character.
+        token = next((i for i in range(allowed, 0, -1) if places.is_place[i]), allowed)
+        limit = max(places.char_offsets[token], 1)
+        piece = ahead[: _well_ended(ahead, limit)]
+        excess = len(tokenizer.encode(piece)) - max_tokens
+        if excess <= 0:
+            return piece
+        allowed = token - excess
+    return ahead[0]
+
+
+def _well_ended(ahead: str, limit: int) -> int:
+    """Where to end a piece of at most `limit` characters: after the last of the best boundaries in its second half."""
+    for boundary in _BOUNDARIES:
+        ends = [match.end() for match in boundary.finditer(ahead, limit // 2, limit)]
+        if ends:
+            return ends[-1]
+    return limit

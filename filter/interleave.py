@@ -1,0 +1,71 @@
+"""Stage 5, interleave: x* = x_{<i}, e(c, r), x_{>=i} for every kept call of every tool (paper, section 2).
+
+Reads `scored` and `documents`. Writes `augmented`, one row for each text with at least one kept call.
+Drops: `same_place`, a kept call at a place where another one, of whatever tool, lowers the loss more.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from records.calls import insert_calls, render_call
+from records.stages import Augmented, Document, Dropped, KeptCall, Scored
+
+
+def interleave(scored: Iterable[Scored], documents: Iterable[Document]) -> tuple[list[Augmented], list[Dropped]]:
+    """The augmented texts, in the order of the documents, and the calls that had to give way."""
+    kept: dict[str, list[Scored]] = {}
+    for call in scored:
+        if call.is_kept:
+            kept.setdefault(call.text_id, []).append(call)
+    augmented, dropped = [], []
+    for document in documents:
+        if calls := kept.get(document.text_id):
+            inserted, gave_way = _one_per_place(calls)
+            augmented.append(_augment(document, inserted))
+            dropped += gave_way
+    return augmented, dropped
+
+
+def _one_per_place(calls: Iterable[Scored]) -> tuple[list[Scored], list[Dropped]]:
+    """In the order of the text, the call with the largest loss reduction at each place; the alphabet breaks ties."""
+    ranked = sorted(calls, key=lambda call: (call.char_offset, -_reduction(call), call.tool, call.call_input))
+    first: dict[int, Scored] = {}
+    gave_way = [_drop(call) for call in ranked if first.setdefault(call.char_offset, call) is not call]
+    return list(first.values()), gave_way
+
+
+def _augment(document: Document, calls: Sequence[Scored]) -> Augmented:
+    kept = tuple(
+        KeptCall(
+            tool=call.tool,
+            call_input=call.call_input,
+            result=call.result or "",
+            char_offset=call.char_offset,
+            loss_reduction=_reduction(call),
+        )
+        for call in calls
+    )
+    return Augmented(
+        text_id=document.text_id,
+        doc_id=document.doc_id,
+        text=insert_calls(document.text, kept),
+        num_calls=len(kept),
+        calls=kept,
+    )
+
+
+def _reduction(call: Scored) -> float:
+    if call.loss_reduction is None:
+        raise ValueError(f"call {call.call_input!r} of text {call.text_id} is kept without a loss reduction")
+    return call.loss_reduction
+
+
+def _drop(call: Scored) -> Dropped:
+    return Dropped(
+        stage="interleave",
+        reason="same_place",
+        text_id=call.text_id,
+        tool=call.tool,
+        char_offset=call.char_offset,
+        detail=render_call(call.tool, call.call_input, call.result),
+        count=1,
+    )

@@ -1,0 +1,55 @@
+"""The weighted loss of the tokens that follow a place in a text (paper, section 2). Arithmetic and requests, no torch.
+
+    L_i(z) = - sum_{t=0..4} w_t log p(x_{i+t} | z, x_{<i+t})        w_t = w~_t / sum_s w~_s,  w~_t = max(0, 1 - 0.2 t)
+
+sum_s w~_s = 3, so w = 1/3, 4/15, 1/5, 2/15, 1/15. With fewer than five tokens left the missing terms are absent and
+the others keep their weights: the paper's normaliser does not depend on the text. A place near the end can so lose
+less, and a call there needs a larger effect on each word to be kept.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from lm.requests import ScoreRequest
+
+if TYPE_CHECKING:
+    from lm.model import LanguageModel
+
+WEIGHTS = (5 / 15, 4 / 15, 3 / 15, 2 / 15, 1 / 15)
+"""w_0 .. w_4; they sum to 1."""
+
+CLOSE_NATS = 1e-4
+"""Losses from different batches differ by less than this; closer decisions are made on losses computed alone."""
+
+
+def weighted_token_indices(token_index: int, num_tokens: int) -> range:
+    """The tokens that count at a place: i .. i+4, or as many as the text has left.
+
+    >>> list(weighted_token_indices(7, 10))
+    [7, 8, 9]
+    """
+    return range(token_index, min(token_index + len(WEIGHTS), num_tokens))
+
+
+def weighted_loss(log_probs: Iterable[float]) -> float:
+    """L_i in weighted nats, from the log-probabilities of the tokens i, i+1, ... (at most five of them)."""
+    return -sum(weight * float(log_prob) for weight, log_prob in zip(WEIGHTS, log_probs, strict=False))
+
+
+def loss_request(prefix_ids: Sequence[int], text_ids: Sequence[int], token_index: int) -> ScoreRequest:
+    """What to ask the model for L_i(z): `prefix_ids` is the beginning-of-sequence token and z, `token_index` is i.
+
+    The sequence ends with the last token that counts.
+
+    >>> request = loss_request([0, 9], [5, 6, 7, 8], 2)
+    >>> list(request.ids), list(request.targets)
+    ([0, 9, 5, 6, 7, 8], [4, 5])
+    """
+    weighted = weighted_token_indices(token_index, len(text_ids))
+    targets = range(len(prefix_ids) + weighted.start, len(prefix_ids) + weighted.stop)
+    return ScoreRequest(ids=[*prefix_ids, *text_ids[: weighted.stop]], targets=targets)
+
+
+def loss_alone(model: "LanguageModel", prefix_ids: Sequence[int], text_ids: Sequence[int], token_index: int) -> float:
+    """L_i(z) from a batch of this one sequence, so that nothing but the sequence decides its last digits."""
+    return weighted_loss(model.log_probs_alone(loss_request(prefix_ids, text_ids, token_index)))
