@@ -15,6 +15,9 @@ from torch import Tensor
 
 from lm.network import KeyValues, Network
 
+# Share of seen entries above which a cache is not copied to rid it of the others.
+WORTH_KEEPING = 0.8
+
 
 class Forest:
     """The sequences being written, each at the end of its own branch."""
@@ -31,6 +34,7 @@ class Forest:
         index_N = torch.tensor(indices, device=self._network.device)
         self._visible_NK = self._visible_NK[index_N]
         self._lengths_N = self._lengths_N[index_N]
+        self._forget_unseen()
 
     def write(self, ids_NL: Tensor) -> Tensor:
         """Append L tokens to each sequence; the hidden states (N, width) after the last of them."""
@@ -52,6 +56,14 @@ class Forest:
         self._visible_NK = visible_NLK[:, -1]
         self._lengths_N = self._lengths_N + num_new
         return hidden_1TH[0].view(num_sequences, num_new, -1)[:, -1]
+
+    def _forget_unseen(self) -> None:
+        """Drop the cache entries that no sequence sees any more, once they are enough to pay for the copy."""
+        seen_K = self._visible_NK.any(dim=0)
+        if seen_K.sum() > WORTH_KEEPING * len(seen_K):
+            return
+        self._past = [(keys[:, :, seen_K], values[:, :, seen_K]) for keys, values in self._past]
+        self._visible_NK = self._visible_NK[:, seen_K]
 
 
 def plant(
