@@ -3,7 +3,7 @@
 Reads `documents`. Writes `candidates`, each distinct call at a place once, with the loss L_i(epsilon) there.
 Drops: `not_offered` (the tool does not want the text), `too_long` (the prompt with this text exceeds the window),
 `no_position` (no place above tau_s), `loss_already_low` (a chosen place where L_i(epsilon) < tau_f: losses are
-at least 0, so no result could lower it by tau_f, and the call would not be kept), `sample_unfinished` (no end marker)
+at least 0, so no result could lower it by tau_f, and no call would be kept), `sample_unfinished` (no end marker)
 and `sample_malformed` (no call, or another tool's).
 
 The k places are chosen before any is dropped for its loss, so dropping changes nothing that is kept.
@@ -12,26 +12,20 @@ What is proposed for a text depends on the text, the tool, the options and the m
 
 import hashlib
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from annotate.openings import EncodedText, Opening, distinct_calls, drop_opening, drop_text
 from annotate.places import choose_places, is_close_choice
 from annotate.prompt import render_demonstrations, render_text_slot
-from lm.requests import Place, Sample, SampleRequest, ScoreRequest, StartRequest
+from lm.requests import Place, SampleRequest, ScoreRequest, StartRequest
 from lm.weighted_loss import CLOSE_NATS, loss_alone, weighted_loss, weighted_token_indices
-from records.calls import parse_sample
 from records.stages import Candidate, Document, Dropped
 from tools.tool import Tool
 
 if TYPE_CHECKING:
     from lm.model import LanguageModel
-    from lm.tokenizer import Places
-
-_DETAIL_CHARS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,34 +50,12 @@ class ProposeOptions:
             raise ValueError(f"prune_below is {self.prune_below}; it must be a number of nats, or left out")
 
 
-@dataclass(frozen=True)
-class _Text:
-    document: Document
-    places: "Places"
-
-
-@dataclass
-class _Opening:
-    """A chosen place: calls of one tool may start before one token of one text."""
-
-    text: _Text
-    tool: Tool
-    token_index: int
-    open_probability: float
-    loss_without: float = math.nan
-    samples: Sequence[Sample] = field(default_factory=list)
-
-    @property
-    def char_offset(self) -> int:
-        return self.text.places.char_offsets[self.token_index]
-
-
 def propose(
     documents: Iterable[Document], model: "LanguageModel", tools: Mapping[str, Tool], options: ProposeOptions
 ) -> tuple[list[Candidate], list[Dropped]]:
     """The distinct calls of every text, tool by tool and in the order of the text, and what was dropped."""
-    texts = [_Text(document, model.tokenizer.places(document.text)) for document in documents]
-    openings: list[_Opening] = []
+    texts = [_encode(document, model) for document in documents]
+    openings: list[Opening] = []
     dropped: list[Dropped] = []
     for tool in tools.values():
         offered, not_offered = _offer(texts, model, tool, options)
@@ -92,15 +64,18 @@ def propose(
         dropped += not_offered + no_position
     _fill_loss_without(openings, model)
     hopeful, already_low = _split_by_loss(openings, model, options)
-    _sample(hopeful, model, tools, options)
-    candidates = []
+    dropped += already_low
+    for tool in tools.values():
+        _fill_samples([opening for opening in hopeful if opening.tool is tool], model, tool, options)
+    candidates: list[Candidate] = []
     for opening in hopeful:
-        calls, useless = _distinct_calls(opening)
+        calls, useless = distinct_calls(opening)
         candidates += calls
         dropped += useless
-    order = {text.document.text_id: number for number, text in enumerate(texts)}
-    candidates.sort(key=lambda candidate: order[candidate.text_id])
-    return candidates, sorted(dropped + already_low, key=lambda drop: order[drop.text_id])
+    rank = {text.text_id: number for number, text in enumerate(texts)}
+    candidates.sort(key=lambda candidate: rank[candidate.text_id])
+    dropped.sort(key=lambda drop: rank[drop.text_id])
+    return candidates, dropped
 
 
 def sample_keys(seed: int, text_id: str, tool: str, token_index: int, num_samples: int) -> list[int]:
@@ -109,73 +84,69 @@ def sample_keys(seed: int, text_id: str, tool: str, token_index: int, num_sample
     return [int.from_bytes(hashlib.blake2b(name.encode(), digest_size=16).digest(), "big") for name in named]
 
 
-def _prompt_ids(model: "LanguageModel", tool: Tool) -> list[int]:
+def prompt_ids(model: "LanguageModel", tool: Tool) -> list[int]:
+    """What every proposal sequence of a tool begins with: the beginning-of-sequence token and the demonstrations."""
     return [*model.tokenizer.bos_ids, *model.tokenizer.encode(render_demonstrations(tool))]
 
 
-def _own_ids(model: "LanguageModel", text: _Text) -> list[int]:
-    return model.tokenizer.encode(render_text_slot(text.document.text))
+def _encode(document: Document, model: "LanguageModel") -> EncodedText:
+    own_ids = model.tokenizer.encode(render_text_slot(document.text))
+    return EncodedText(document, model.tokenizer.places(document.text), own_ids)
 
 
 def _offer(
-    texts: Iterable[_Text], model: "LanguageModel", tool: Tool, options: ProposeOptions
-) -> tuple[list[_Text], list[Dropped]]:
+    texts: Iterable[EncodedText], model: "LanguageModel", tool: Tool, options: ProposeOptions
+) -> tuple[list[EncodedText], list[Dropped]]:
     """The texts that the tool wants and the model can take in."""
-    num_fixed = len(_prompt_ids(model, tool)) + len(model.tokenizer.open_ids) + options.max_call_tokens
+    num_fixed = len(prompt_ids(model, tool)) + len(model.tokenizer.open_ids) + options.max_call_tokens
     offered, dropped = [], []
     for text in texts:
+        num_tokens = len(text.places.ids)
         if not tool.wants(text.document):
-            dropped.append(_drop("not_offered", text, tool))
-        elif num_fixed + len(_own_ids(model, text)) + len(text.places.ids) > model.window:
-            dropped.append(_drop("too_long", text, tool, detail=f"{len(text.places.ids)} tokens"))
+            dropped.append(drop_text("not_offered", text, tool))
+        elif num_fixed + len(text.own_ids) + num_tokens > model.window:
+            dropped.append(drop_text("too_long", text, tool, detail=f"{num_tokens} tokens"))
         else:
             offered.append(text)
     return offered, dropped
 
 
-def _choose(texts: Sequence[_Text], model: "LanguageModel", tool: Tool) -> tuple[list[_Opening], list[Dropped]]:
+def _choose(texts: Sequence[EncodedText], model: "LanguageModel", tool: Tool) -> tuple[list[Opening], list[Dropped]]:
     """The k most probable places above tau_s of each text, and the texts that have none."""
-    prompt_ids = _prompt_ids(model, tool)
-    requests = [StartRequest(own_ids=_own_ids(model, text), text_ids=text.places.ids) for text in texts]
-    openings: list[_Opening] = []
+    shared_ids = prompt_ids(model, tool)
+    requests = [StartRequest(own_ids=text.own_ids, text_ids=text.places.ids) for text in texts]
+    openings: list[Opening] = []
     dropped = []
-    for text, request, log_starts in zip(texts, requests, model.start_log_probs(prompt_ids, requests), strict=True):
+    for text, request, log_starts in zip(texts, requests, model.start_log_probs(shared_ids, requests), strict=True):
         if is_close_choice(log_starts, text.places.is_place, tool.options):
-            log_starts = model.start_log_probs_alone(prompt_ids, request)
+            log_starts = model.start_log_probs_alone(shared_ids, request)
         chosen = choose_places(log_starts, text.places.is_place, tool.options)
-        openings += [_Opening(text, tool, index, math.exp(log_starts[index])) for index in chosen]
+        openings += [Opening(text, tool, index, math.exp(log_starts[index])) for index in chosen]
         if not chosen:
-            dropped.append(_drop("no_position", text, tool))
+            dropped.append(drop_text("no_position", text, tool))
     return openings, dropped
 
 
-def _fill_loss_without(openings: Sequence[_Opening], model: "LanguageModel") -> None:
+def _fill_loss_without(openings: Iterable[Opening], model: "LanguageModel") -> None:
     """L_i(epsilon) at every chosen place, from one pass over each text for all places and tools together."""
-    by_text: dict[str, list[_Opening]] = {}
-    for opening in openings:
-        by_text.setdefault(opening.text.document.text_id, []).append(opening)
-    num_bos = len(model.tokenizer.bos_ids)
-    requests, weighted_of = [], []
-    for same_text in by_text.values():
-        ids = same_text[0].text.places.ids
-        weighted = sorted({j for opening in same_text for j in weighted_token_indices(opening.token_index, len(ids))})
-        requests.append(
-            ScoreRequest(
-                ids=[*model.tokenizer.bos_ids, *ids[: weighted[-1] + 1]], targets=[num_bos + j for j in weighted]
-            )
+    groups = _by_text(openings)
+    weighted = [sorted({j for opening in group for j in _weighted(opening)}) for group in groups]
+    bos_ids = model.tokenizer.bos_ids
+    requests = [
+        ScoreRequest(
+            ids=[*bos_ids, *group[0].text.places.ids[: indices[-1] + 1]], targets=[len(bos_ids) + j for j in indices]
         )
-        weighted_of.append(weighted)
-    answers = model.log_probs(requests)
-    for same_text, weighted, answer in zip(by_text.values(), weighted_of, answers, strict=True):
-        log_probs = dict(zip(weighted, answer, strict=True))
-        for opening in same_text:
-            counted = weighted_token_indices(opening.token_index, len(opening.text.places.ids))
-            opening.loss_without = weighted_loss(log_probs[j] for j in counted)
+        for group, indices in zip(groups, weighted, strict=True)
+    ]
+    for group, indices, answer in zip(groups, weighted, model.log_probs(requests), strict=True):
+        log_probs = dict(zip(indices, answer, strict=True))
+        for opening in group:
+            opening.loss_without = weighted_loss(log_probs[j] for j in _weighted(opening))
 
 
 def _split_by_loss(
-    openings: Iterable[_Opening], model: "LanguageModel", options: ProposeOptions
-) -> tuple[list[_Opening], list[Dropped]]:
+    openings: Iterable[Opening], model: "LanguageModel", options: ProposeOptions
+) -> tuple[list[Opening], list[Dropped]]:
     """The places where a result could still lower the loss by tau_f, and those where none could."""
     hopeful, dropped = [], []
     for opening in openings:
@@ -185,85 +156,43 @@ def _split_by_loss(
             ids = opening.text.places.ids
             opening.loss_without = loss_alone(model, model.tokenizer.bos_ids, ids, opening.token_index)
         if opening.loss_without < bound:
-            detail = f"{opening.loss_without:.4f} nats"
-            dropped.append(_drop("loss_already_low", opening.text, opening.tool, opening.char_offset, detail))
+            dropped.append(drop_opening("loss_already_low", opening, detail=f"{opening.loss_without:.4f} nats"))
         else:
             hopeful.append(opening)
     return hopeful, dropped
 
 
-def _sample(
-    openings: Iterable[_Opening], model: "LanguageModel", tools: Mapping[str, Tool], options: ProposeOptions
-) -> None:
-    """m samples at every place; one request a text and tool, so that all its places continue from one pass."""
-    by_tool: dict[str, dict[str, list[_Opening]]] = {tool.name: {} for tool in tools.values()}
-    for opening in openings:
-        by_tool[opening.tool.name].setdefault(opening.text.document.text_id, []).append(opening)
-    for tool in tools.values():
-        groups = list(by_tool[tool.name].values())
-        requests = [_sample_request(group, model, options.seed) for group in groups]
-        answers = model.sample(
-            _prompt_ids(model, tool), requests, max_new_tokens=options.max_call_tokens, temperature=options.temperature
+def _fill_samples(openings: Iterable[Opening], model: "LanguageModel", tool: Tool, options: ProposeOptions) -> None:
+    """m samples at every place of one tool; one request a text, so that all its places continue from one pass."""
+    groups = _by_text(openings)
+    requests = [
+        SampleRequest(
+            own_ids=group[0].text.own_ids,
+            text_ids=group[0].text.places.ids,
+            places=[_place(opening, options.seed) for opening in group],
         )
-        for group, answer in zip(groups, answers, strict=True):
-            for opening, samples in zip(group, answer, strict=True):
-                opening.samples = samples
-
-
-def _sample_request(same_text: Sequence[_Opening], model: "LanguageModel", seed: int) -> SampleRequest:
-    text, tool = same_text[0].text, same_text[0].tool
-    places = []
-    for opening in same_text:
-        keys = sample_keys(seed, text.document.text_id, tool.name, opening.token_index, tool.options.num_samples)
-        places.append(Place(token_index=opening.token_index, keys=keys))
-    return SampleRequest(own_ids=_own_ids(model, text), text_ids=text.places.ids, places=places)
-
-
-def _distinct_calls(opening: _Opening) -> tuple[list[Candidate], list[Dropped]]:
-    """Each distinct call of a place with its count, the first sampled first, and the samples that are no call."""
-    inputs: Counter[str] = Counter()
-    malformed = []
-    num_unfinished = 0
-    for sample in opening.samples:
-        call = None if sample.text is None else parse_sample(sample.text)
-        if sample.text is None:
-            num_unfinished += 1
-        elif call is None or call[0] != opening.tool.name:
-            malformed.append(sample.text)
-        else:
-            inputs[call[1]] += 1
-    calls = [_candidate(opening, call_input, count) for call_input, count in inputs.items()]
-    place = (opening.text, opening.tool, opening.char_offset)
-    dropped = []
-    if num_unfinished:
-        dropped.append(_drop("sample_unfinished", *place, count=num_unfinished))
-    if malformed:
-        dropped.append(_drop("sample_malformed", *place, detail=malformed[0], count=len(malformed)))
-    return calls, dropped
-
-
-def _candidate(opening: _Opening, call_input: str, num_samples: int) -> Candidate:
-    return Candidate(
-        text_id=opening.text.document.text_id,
-        tool=opening.tool.name,
-        token_index=opening.token_index,
-        char_offset=opening.char_offset,
-        open_probability=float(np.float32(opening.open_probability)),
-        call_input=call_input,
-        num_samples=num_samples,
-        loss_without=float(np.float32(opening.loss_without)),
+        for group in groups
+    ]
+    answers = model.sample(
+        prompt_ids(model, tool), requests, max_new_tokens=options.max_call_tokens, temperature=options.temperature
     )
+    for group, answer in zip(groups, answers, strict=True):
+        for opening, samples in zip(group, answer, strict=True):
+            opening.samples = samples
 
 
-def _drop(
-    reason: str, text: _Text, tool: Tool, char_offset: int | None = None, detail: str | None = None, count: int = 1
-) -> Dropped:
-    return Dropped(
-        stage="propose",
-        reason=reason,
-        text_id=text.document.text_id,
-        tool=tool.name,
-        char_offset=char_offset,
-        detail=detail and detail[:_DETAIL_CHARS],
-        count=count,
-    )
+def _place(opening: Opening, seed: int) -> Place:
+    num_samples = opening.tool.options.num_samples
+    keys = sample_keys(seed, opening.text.text_id, opening.tool.name, opening.token_index, num_samples)
+    return Place(token_index=opening.token_index, keys=keys)
+
+
+def _weighted(opening: Opening) -> range:
+    return weighted_token_indices(opening.token_index, len(opening.text.places.ids))
+
+
+def _by_text(openings: Iterable[Opening]) -> list[list[Opening]]:
+    groups: dict[str, list[Opening]] = {}
+    for opening in openings:
+        groups.setdefault(opening.text.text_id, []).append(opening)
+    return list(groups.values())
