@@ -1,0 +1,110 @@
+"""`toolformer annotate`: a corpus goes in, C* comes out. `python -m jobs.annotate_corpus` takes the same arguments.
+
+What can be found wrong without a worker is found before Ray starts. Running it again on the same folder resumes.
+"""
+
+import sys
+from collections.abc import Mapping
+
+from annotate.cutting import max_text_tokens
+from jobs.corpus_state import look_at_corpus
+from jobs.interrupts import Interrupted, Interrupts
+from jobs.options import AnnotateOptions
+from jobs.recipe import AnnotateRecipe
+from jobs.run_job import Job, Outcome, run_job
+from jobs.run_lock import lock_run
+from jobs.settings import check_settings, resolve_settings
+from jobs.summary import tool_yields, yield_table
+from records.run_folder import RunFolder
+from tools.tool import Tool
+
+
+def annotate(options: AnnotateOptions) -> int:
+    """Annotate a corpus and print the yield; returns the exit code: 0, 1 if shards failed, 130 or 143 if stopped.
+
+    Raises ValueError, one line, for what the user has to change.
+    """
+    with Interrupts() as interrupts:
+        try:
+            return _annotate(options, interrupts)
+        except Interrupted:
+            print("stopped before the first shard; run the same command again to go on", file=sys.stderr)
+            return interrupts.exit_code
+
+
+def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
+    tools = options.make_tools()
+    recipe, model_fingerprint = prepare_recipe(options, tools)
+    settings = resolve_settings(options, tools, model_fingerprint)
+    run = RunFolder(options.run)
+    job = Job(
+        run=run,
+        recipe=recipe,
+        stage_fingerprints=settings.stage_fingerprints,
+        corpus=look_at_corpus(options.ingest.corpus, settings.stage_fingerprints["ingest"]),
+        workers=options.workers,
+        progress=options.progress,
+        tool_names=[tool.name for tool in tools.values()],
+        on_gpu=options.model.on_gpu,
+    )
+    _create(run)
+    with lock_run(run):
+        run.remove_leftovers()
+        check_settings(run, settings)
+        settings.write(run)
+        outcome = run_job(job, interrupts)
+    _print_end(job, outcome)
+    if outcome.last.state == "stopped":
+        return interrupts.exit_code
+    return 1 if outcome.last.failed_shards else 0
+
+
+def prepare_recipe(options: AnnotateOptions, tools: Mapping[str, Tool]) -> tuple[AnnotateRecipe, str]:
+    """The recipe, and the fingerprint of its model. Raises ValueError if corpus, tokenizer or window cannot be used."""
+    # Torch and transformers take seconds to import; `toolformer --help` does without.
+    from transformers import AutoConfig
+
+    from lm.fingerprint import fingerprint_folder
+    from lm.loading import find_folder, read_window
+    from lm.tokenizer import TextTokenizer
+
+    model = options.model.model
+    tokenizer = TextTokenizer.load(model)
+    try:
+        window = read_window(AutoConfig.from_pretrained(model, trust_remote_code=False), model)
+    except OSError as error:
+        raise ValueError(f"--model {model} has no config.json; give the folder of a Hugging Face model") from error
+    most = max_text_tokens(tokenizer, window, tools.values(), options.propose.max_call_tokens)
+    recipe = AnnotateRecipe(options=options, max_text_tokens=most)
+    recipe.ingest()
+    folder = find_folder(model)
+    if folder is None:
+        raise ValueError(f"--model {model} is not on this machine; give its folder")
+    return recipe, fingerprint_folder(folder)
+
+
+def _create(run: RunFolder) -> None:
+    try:
+        run.create()
+    except OSError as error:
+        raise ValueError(f"--run {run.location} cannot be written to ({error}); give another folder") from error
+
+
+def _print_end(job: Job, outcome: Outcome) -> None:
+    ledger, last = outcome.ledger, outcome.last
+    print(yield_table(tool_yields(ledger.counts, job.tool_names)))
+    print(f"{last.finished_texts:,} of {last.texts:,} texts are through, in {job.run.location}")
+    if last.state == "stopped":
+        print("stopped; what is finished is kept: run the same command again to go on", file=sys.stderr)
+    elif last.failed_shards:
+        print(
+            f"{last.failed_shards:,} shards failed, see {job.run.location}/failed; run the same command again to "
+            "try them once more",
+            file=sys.stderr,
+        )
+
+
+if __name__ == "__main__":
+    from jobs.command_line import main
+
+    sys.exit(main(["annotate", *sys.argv[1:]]))

@@ -1,0 +1,232 @@
+"""The loop that hands shards to workers until every shard is done or given up.
+
+One queue per pool of workers, one coroutine per worker: it takes a shard, awaits the worker, and puts the shard into
+the queue of its next stage. Later stages come first, so shards end early, and shards at different stages overlap.
+A worker that dies is replaced and its shard tried again after a while; a shard that fails too often is put aside.
+"""
+
+import asyncio
+import contextlib
+import errno
+import traceback
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from jobs.actors import PoolSize, WorkerOptions, start_actor
+from jobs.ledger import Ledger
+from jobs.pipeline import Needs, Stage
+from jobs.stage_work import Recipe, ShardReport
+from records.run_folder import RunFolder
+
+MAX_RETRY_DELAY = 60.0
+MAX_FAILED_STARTS = 5
+# A full or read-only disk fails every shard alike: no retry helps, and the user has to act.
+FATAL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+class Stopped(Exception):  # noqa: N818 - an order that was carried out, not an error
+    """The run was asked to stop; what is finished is kept."""
+
+
+class UnusableError(ValueError):
+    """The run cannot go on until the user changes something; the message is one line that says what."""
+
+
+@dataclass(order=True, frozen=True)
+class Task:
+    """A shard that waits for a stage. Sorted: later stages first, then in the order of the corpus."""
+
+    priority: int
+    shard: str
+    stage: Stage = field(compare=False)
+    num_attempts: int = field(default=0, compare=False)
+
+
+class Driver:
+    """Drives one run. `sizes` says how many workers of each kind there are to be."""
+
+    def __init__(
+        self,
+        run: RunFolder,
+        recipe: Recipe,
+        ledger: Ledger,
+        pipeline: Sequence[Stage],
+        options: WorkerOptions,
+        sizes: Mapping[Needs, PoolSize],
+    ) -> None:
+        self._run, self._recipe, self._ledger = run, recipe, ledger
+        self._pipeline, self._options, self._sizes = pipeline, options, sizes
+        self._queues: dict[Needs, asyncio.PriorityQueue[Task]] = {
+            needs: asyncio.PriorityQueue() for needs in self._sizes
+        }
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.is_ingesting = False
+        """Whether the corpus may give more shards."""
+        self.in_flight: dict[str, int] = {stage.name: 0 for stage in pipeline}
+        """Shards that a worker has in hand, per stage."""
+        self.num_open_workers: dict[Needs, int] = dict.fromkeys(sizes, 0)
+        """Workers that have loaded what they need, per pool."""
+
+    async def drive(self, ingest_fingerprint: str | None, on_ingested: Callable[[], None]) -> None:
+        """Do all that the ledger has open; with a fingerprint, read the corpus too and then call `on_ingested`.
+
+        Raises Stopped, UnusableError, or whatever broke a coroutine.
+        """
+        work = [self._serve(needs) for needs, size in self._sizes.items() for _ in range(size.num_workers)]
+        if ingest_fingerprint:
+            self.is_ingesting = True
+            work.append(self._ingest(ingest_fingerprint, on_ingested))
+        coroutines = [asyncio.create_task(self._guard(coroutine)) for coroutine in work]
+        for shard in self._ledger.shards:
+            self._enqueue(shard, self._ledger.next_stage(shard))
+        try:
+            await self._ended
+        finally:
+            for coroutine in coroutines:
+                coroutine.cancel()
+            await asyncio.gather(*coroutines, return_exceptions=True)
+
+    def stop(self) -> None:
+        """Take no more shards and abandon those in hand."""
+        self._end(Stopped())
+
+    def _end(self, error: BaseException | None = None) -> None:
+        if self._ended.done():
+            return
+        if error:
+            self._ended.set_exception(error)
+        else:
+            self._ended.set_result(None)
+
+    async def _guard(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        try:
+            await coroutine
+        except Exception as error:  # noqa: BLE001 - handed on to whoever awaits the run
+            self._end(error)
+
+    def _enqueue(self, shard: str, stage: Stage | None) -> None:
+        if stage:
+            self._queues[stage.needs].put_nowait(Task(-self._pipeline.index(stage), shard, stage))
+        elif not self.is_ingesting and self._ledger.num_open == 0:
+            self._end()
+
+    async def _serve(self, needs: Needs) -> None:
+        """One worker of a pool and those that replace it."""
+        queue = self._queues[needs]
+        while True:
+            async with self._worker(self._sizes[needs], lambda actor: actor.open.remote(needs)) as actor:
+                self.num_open_workers[needs] += 1
+                try:
+                    while await self._do(await queue.get(), actor):
+                        pass
+                finally:
+                    self.num_open_workers[needs] -= 1
+
+    async def _do(self, task: Task, actor: Any) -> bool:
+        """Have one shard done; False if the worker is dead."""
+        stage, shard = task.stage, task.shard
+        self.in_flight[stage.name] += 1
+        try:
+            report: ShardReport = await actor.work.remote(stage, shard, self._ledger.expected(stage, shard))
+        except RayError as error:
+            await self._retry(replace(task, num_attempts=task.num_attempts + 1), error)
+            return not isinstance(error, RayActorError)
+        finally:
+            self.in_flight[stage.name] -= 1
+        self._enqueue(shard, self._ledger.finish(stage, shard, report.counts))
+        return True
+
+    async def _retry(self, task: Task, error: RayError) -> None:
+        _raise_if_disk_refuses(error)
+        if task.num_attempts < self._options.max_attempts:
+            loop, queue = asyncio.get_running_loop(), self._queues[task.stage.needs]
+            loop.call_later(self._delay(task.num_attempts), queue.put_nowait, task)
+            return
+        await asyncio.to_thread(
+            self._run.write_json,
+            f"failed/{task.stage.name}/{task.shard}.json",
+            {
+                "stage": task.stage.name,
+                "shard": task.shard,
+                "attempts": task.num_attempts,
+                "error": _one_line(error),
+                "traceback": "".join(traceback.format_exception(error)),
+            },
+        )
+        self._ledger.give_up(task.stage, task.shard)
+        self._enqueue(task.shard, None)
+
+    async def _ingest(self, ingest_fingerprint: str, on_ingested: Callable[[], None]) -> None:
+        stage = self._pipeline[0]
+        for attempt in range(1, self._options.max_attempts + 1):
+            try:
+                async with self._worker(
+                    self._sizes["cpu"], lambda actor: actor.open_corpus.remote(stage, ingest_fingerprint)
+                ) as actor:
+                    await self._admit_all(stage, actor)
+                break
+            except RayError as error:
+                _raise_if_refused(error)
+                if isinstance(error, RayTaskError) or attempt == self._options.max_attempts:
+                    raise UnusableError(f"the corpus cannot be read: {_one_line(error)}") from error
+                await asyncio.sleep(self._delay(attempt))
+        await asyncio.to_thread(on_ingested)
+        self.is_ingesting = False
+        self._enqueue("", None)
+
+    async def _admit_all(self, stage: Stage, actor: Any) -> None:
+        self.in_flight[stage.name] = 1
+        try:
+            while report := await actor.next_shard.remote():
+                self._enqueue(report.shard, self._ledger.admit(report.shard, report.fingerprint, report.counts))
+        finally:
+            self.in_flight[stage.name] = 0
+
+    @contextlib.asynccontextmanager
+    async def _worker(self, size: PoolSize, opened: Callable[[Any], Any]) -> AsyncIterator[Any]:
+        """A worker that has loaded what it needs; gone when the block ends, however it ends."""
+        for attempt in range(1, MAX_FAILED_STARTS + 1):
+            actor = start_actor(self._run, self._recipe, size)
+            try:
+                await opened(actor)
+            except RayError as error:
+                ray.kill(actor)
+                _raise_if_refused(error)
+                if attempt == MAX_FAILED_STARTS:
+                    raise UnusableError(f"a worker failed to start {attempt} times: {_one_line(error)}") from error
+                await asyncio.sleep(self._delay(attempt))
+            except asyncio.CancelledError:
+                ray.kill(actor)
+                raise
+            else:
+                break
+        try:
+            yield actor
+        finally:
+            ray.kill(actor)
+
+    def _delay(self, num_attempts: int) -> float:
+        return float(min(MAX_RETRY_DELAY, self._options.retry_delay * 2 ** (num_attempts - 1)))
+
+
+def _raise_if_refused(error: RayError) -> None:
+    """Raise UnusableError if a worker found that an option or the corpus cannot be used: no retry helps."""
+    _raise_if_disk_refuses(error)
+    if isinstance(error, RayTaskError) and isinstance(error.cause, ValueError):
+        raise UnusableError(str(error.cause)) from error
+
+
+def _raise_if_disk_refuses(error: RayError) -> None:
+    cause = error.cause if isinstance(error, RayTaskError) else None
+    if isinstance(cause, OSError) and cause.errno in FATAL_ERRNOS:
+        raise UnusableError(f"{cause}; make room or give another --run, then run the same command again") from error
+
+
+def _one_line(error: RayError) -> str:
+    cause = error.cause if isinstance(error, RayTaskError) and error.cause else error
+    first_line = (str(cause).strip() or "no message").splitlines()[0]
+    return f"{type(cause).__name__}: {first_line}"

@@ -1,0 +1,53 @@
+"""Ctrl-C and SIGTERM: the first asks the run to stop, the second ends the process at once."""
+
+import os
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Self
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(BaseException):
+    """A signal came while nothing was running that could be asked to stop. Not an Exception: nobody swallows it."""
+
+
+class Interrupts:
+    """While entered, signals are orders. `exit_code` is what a shell expects of a process that one has ended."""
+
+    def __init__(self) -> None:
+        self._stop: Callable[[], object] | None = None
+        self._received: int | None = None
+        self._previous: dict[int, object] = {}
+
+    def __enter__(self) -> Self:
+        self._previous = {number: signal.getsignal(number) for number in SIGNALS}
+        self.take_over()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def take_over(self) -> None:
+        """Catch the signals, again if a library has set handlers of its own."""
+        for number in SIGNALS:
+            signal.signal(number, self._receive)
+
+    def call(self, stop: Callable[[], object]) -> None:
+        """From now on call this at a signal, instead of raising Interrupted."""
+        self._stop = stop
+
+    @property
+    def exit_code(self) -> int:
+        """130 after Ctrl-C, 143 after SIGTERM."""
+        return 128 + (self._received or signal.SIGTERM)
+
+    def _receive(self, number: int, _: FrameType | None) -> None:
+        if self._received is not None:
+            os._exit(128 + number)
+        self._received = number
+        if self._stop is None:
+            raise Interrupted
+        self._stop()

@@ -1,0 +1,82 @@
+"""What the user can say about a run: everything that `toolformer annotate` takes, checked before any work begins."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from annotate.ingest import IngestOptions
+from annotate.propose import ProposeOptions
+from filter.score import ScoreOptions
+from jobs.actors import WorkerOptions
+from jobs.progress import ProgressOptions
+from tools.catalog import find_tools
+from tools.tool import Tool, ToolOptions
+
+DEFAULT_TOOLS = "calculator,calendar"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """The model that annotates, and how it is run."""
+
+    model: str
+    """The causal language model: a folder with its files, or its name on the Hugging Face Hub."""
+    device: str = "cpu"
+    """Where it runs, as torch names it: cpu or cuda."""
+    dtype: str = "float32"
+    """The type of its numbers, float32 or bfloat16."""
+    token_budget: int = 4096
+    """Tokens that go through the model at once; less needs less memory and changes no row."""
+
+    def __post_init__(self) -> None:
+        if self.token_budget < 1:
+            raise ValueError(f"token_budget is {self.token_budget}; it must be at least 1 token")
+        if self.dtype not in ("float32", "bfloat16"):
+            raise ValueError(f"dtype is {self.dtype}; it must be float32 or bfloat16")
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether each model worker asks the cluster for a GPU."""
+        return self.device.startswith("cuda")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotateOptions:
+    """One run."""
+
+    run: str
+    """The run folder: a local path, or a URI such as s3://bucket/runs/one."""
+    tools: tuple[str, ...]
+    """Keys of the tools, as in `tools/<key>.py`, in the order in which they are proposed."""
+    ingest: IngestOptions
+    model: ModelOptions
+    propose: ProposeOptions = field(default_factory=ProposeOptions)
+    tool_options: Mapping[str, ToolOptions] = field(default_factory=dict)
+    """Options of tools by key; a tool that is not there has its defaults."""
+    workers: WorkerOptions = field(default_factory=WorkerOptions)
+    progress: ProgressOptions = field(default_factory=ProgressOptions)
+
+    @property
+    def score(self) -> ScoreOptions:
+        """The filter's options: what was pruned while proposing and while scoring must be the same."""
+        return ScoreOptions(prune_below=self.propose.prune_below)
+
+    def make_tools(self) -> dict[str, Tool]:
+        """The chosen tools, not yet opened. Raises ValueError if one lacks an option that it cannot do without."""
+        return {key: _make_tool(key, self.tool_options.get(key)) for key in self.tools}
+
+
+def parse_tools(written: str) -> tuple[str, ...]:
+    """The keys in `calculator,calendar`. Raises ValueError for one that is not a tool, or none at all."""
+    keys = tuple(dict.fromkeys(key.strip() for key in written.split(",") if key.strip()))
+    known = ", ".join(find_tools())
+    for key in keys:
+        if key not in find_tools():
+            raise ValueError(f"--tools names {key!r}, which is no tool; there are {known}")
+    if not keys:
+        raise ValueError(f"--tools is empty; choose among {known}")
+    return keys
+
+
+def _make_tool(key: str, options: ToolOptions | None) -> Tool:
+    tool = find_tools()[key]
+    return tool(options or tool.Options())

@@ -1,0 +1,135 @@
+"""How a long run reports itself: one line that is redrawn in a terminal, one line now and then in a log.
+
+The same numbers go to `progress.json` in the run folder every few seconds, for `toolformer status`.
+"""
+
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TextIO
+
+from jobs.ledger import Ledger
+
+PROGRESS_FILE = "progress.json"
+SECONDS_BETWEEN_REDRAWS = 0.5
+SECONDS_BETWEEN_SAVES = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgressOptions:
+    """How often a run says where it stands."""
+
+    log_every: float = 30.0
+    """Seconds between two lines where the output is no terminal, such as the log of a job."""
+
+    def __post_init__(self) -> None:
+        if self.log_every <= 0:
+            raise ValueError(f"log_every is {self.log_every}; it must be more than 0 seconds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """Where a run stands."""
+
+    state: str
+    """`running`, `finished`, `stopped` or `failed`."""
+    updated: float
+    """When this was true, in seconds since 1970."""
+    texts: int
+    """Texts that the corpus has given so far."""
+    finished_texts: int
+    """Texts that are through all stages."""
+    is_ingesting: bool
+    """Whether the corpus may give more."""
+    texts_per_second: float
+    """Since this run began; 0 as long as no text is through."""
+    seconds_left: float | None
+    """None as long as nobody can tell."""
+    in_flight: Mapping[str, int]
+    """Shards that a worker has in hand, per stage."""
+    failed_shards: int
+    calls: Mapping[str, int]
+    """Distinct calls so far, per tool."""
+    kept: Mapping[str, int]
+    """Calls kept so far, per tool."""
+
+
+def take_snapshot(
+    ledger: Ledger,
+    *,
+    state: str,
+    seconds: float,
+    tools: Sequence[str],
+    is_ingesting: bool,
+    in_flight: Mapping[str, int] = MappingProxyType({}),
+) -> Snapshot:
+    """Where the run stands after so many seconds."""
+    rate = ledger.num_new_texts / seconds if seconds > 0 else 0.0
+    open_texts = ledger.num_texts - ledger.num_finished_texts
+    return Snapshot(
+        state=state,
+        updated=time.time(),
+        texts=ledger.num_texts,
+        finished_texts=ledger.num_finished_texts,
+        is_ingesting=is_ingesting,
+        texts_per_second=rate,
+        seconds_left=open_texts / rate if rate and not is_ingesting else None,
+        in_flight=dict(in_flight),
+        failed_shards=ledger.num_failed,
+        calls={tool: ledger.total(f"calls.{tool}") for tool in tools},
+        kept={tool: ledger.total(f"kept.{tool}") for tool in tools},
+    )
+
+
+def describe(snapshot: Snapshot) -> str:
+    """One line: texts done, speed, time left, yield so far."""
+    share = f"{snapshot.finished_texts:,} of {'at least ' * snapshot.is_ingesting}{snapshot.texts:,} texts"
+    parts = [share, f"{snapshot.texts_per_second:.1f} texts/s"]
+    if snapshot.seconds_left is not None:
+        parts.append(f"{describe_seconds(snapshot.seconds_left)} left")
+    kept = [f"{tool} {snapshot.kept[tool]:,}/{snapshot.calls[tool]:,}" for tool in snapshot.calls]
+    parts.append(f"kept {', '.join(kept)}" if kept else "")
+    if snapshot.failed_shards:
+        parts.append(f"{snapshot.failed_shards:,} shards failed")
+    busy = [f"{stage} {number}" for stage, number in snapshot.in_flight.items() if number]
+    parts.append(f"now: {', '.join(busy)}" if busy else "")
+    return "; ".join(part for part in parts if part)
+
+
+def describe_seconds(seconds: float) -> str:
+    """`3 s`, `4 min 5 s`, `2 h 3 min`, `5 d 6 h`."""
+    units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+    left = round(seconds)
+    parts: list[str] = []
+    for unit, size in units:
+        if left >= size or (unit == "s" and not parts):
+            parts.append(f"{left // size} {unit}")
+            left %= size
+    return " ".join(parts[:2])
+
+
+class ProgressLine:
+    """Shows snapshots on a stream: redrawn in place on a terminal, else a line of its own when one is due."""
+
+    def __init__(self, options: ProgressOptions, stream: TextIO = sys.stderr) -> None:
+        self._options, self._stream = options, stream
+        self._is_live = stream.isatty()
+        self._next_line = time.monotonic() + options.log_every
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show where the run stands, if it is time."""
+        if self._is_live:
+            self._stream.write(f"\r\x1b[K{describe(snapshot)[: shutil.get_terminal_size().columns - 1]}")
+            self._stream.flush()
+        elif time.monotonic() >= self._next_line:
+            self._next_line += self._options.log_every
+            print(describe(snapshot), file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """Clear the line of a terminal for what is printed next."""
+        if self._is_live:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()

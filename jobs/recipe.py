@@ -1,0 +1,80 @@
+"""What a worker does for each stage of the real pipeline: the stages' functions with the model and the tools opened."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from annotate.execute import execute
+from annotate.ingest import Shard, ingest
+from annotate.propose import propose
+from filter.interleave import interleave
+from filter.score import score
+from jobs.options import AnnotateOptions
+from jobs.pipeline import Needs
+from jobs.stage_work import Compute, StageOutput
+from tools.tool import Tool
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotateRecipe:
+    """Makes the rows of `toolformer annotate`."""
+
+    options: AnnotateOptions
+    max_text_tokens: int
+    """Longer texts are cut."""
+
+    def ingest(self) -> Iterator[Shard]:
+        """The shards of the corpus, cut to the model's window."""
+        from lm.tokenizer import TextTokenizer
+
+        tokenizer = TextTokenizer.load(self.options.model.model)
+        return ingest(self.options.ingest, tokenizer, self.max_text_tokens)
+
+    def open(self, needs: Needs) -> Compute:
+        """Load the model or the tools, once."""
+        tools = self.options.make_tools()
+        if needs == "model":
+            return _model_stages(self.options, tools)
+        if needs == "tools":
+            return _tool_stages(tools)
+        return _plain_stages
+
+
+def _model_stages(options: AnnotateOptions, tools: dict[str, Tool]) -> Compute:
+    import torch
+
+    from lm.model import LanguageModel
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    model = LanguageModel.load(
+        options.model.model,
+        device=options.model.device,
+        dtype=options.model.dtype,
+        token_budget=options.model.token_budget,
+    )
+
+    def compute(stage: str, inputs: Sequence[list[Any]]) -> StageOutput:
+        if stage == "propose":
+            (documents,) = inputs
+            return propose(documents, model, tools, options.propose)
+        executed, documents = inputs
+        return score(executed, documents, model, tools, options.score), []
+
+    return compute
+
+
+def _tool_stages(tools: dict[str, Tool]) -> Compute:
+    for tool in tools.values():
+        tool.open()
+
+    def compute(_: str, inputs: Sequence[list[Any]]) -> StageOutput:
+        candidates, documents = inputs
+        return execute(candidates, documents, tools), []
+
+    return compute
+
+
+def _plain_stages(_: str, inputs: Sequence[list[Any]]) -> StageOutput:
+    scored, documents = inputs
+    return interleave(scored, documents)

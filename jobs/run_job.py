@@ -1,0 +1,174 @@
+"""One run from the run folder as it is found to its end: what is there, what is missing, Ray, progress, the last word.
+
+Knows nothing of models and tools: a `Job` brings the recipe, so the same code runs with stages that do nothing.
+"""
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+
+from jobs.actors import PoolSize, WorkerOptions, ray_session
+from jobs.corpus_state import CorpusState, shards_already_read
+from jobs.driver import Driver, Stopped, UnusableError
+from jobs.interrupts import Interrupts
+from jobs.ledger import Ledger
+from jobs.pipeline import PIPELINE, Needs
+from jobs.progress import (
+    PROGRESS_FILE,
+    SECONDS_BETWEEN_REDRAWS,
+    SECONDS_BETWEEN_SAVES,
+    ProgressLine,
+    ProgressOptions,
+    Snapshot,
+    take_snapshot,
+)
+from jobs.stage_work import Recipe
+from records.run_folder import RunFolder
+
+SECONDS_OF_PATIENCE = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Everything that a run needs to know."""
+
+    run: RunFolder
+    recipe: Recipe
+    stage_fingerprints: Mapping[str, str]
+    corpus: CorpusState
+    workers: WorkerOptions
+    progress: ProgressOptions
+    tool_names: Sequence[str]
+    """Whose yield is reported."""
+    on_gpu: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a run ended."""
+
+    ledger: Ledger
+    last: Snapshot
+    """Its `state` is `finished`, `failed` (some shards were given up) or `stopped`."""
+
+
+def run_job(job: Job, interrupts: Interrupts) -> Outcome:
+    """Do what is missing in the run folder, which must be locked and its settings checked.
+
+    Raises ValueError for what the user has to change; what is finished by then is kept.
+    """
+    ledger = _open_ledger(job)
+    is_read = _admit_documents(job, ledger)
+    started = time.monotonic()
+    state = "failed"
+    try:
+        if not is_read or ledger.num_open:
+            with ray_session(job.workers, on_gpu=job.on_gpu) as sizes:
+                # Ray sets handlers of its own.
+                interrupts.take_over()
+                asyncio.run(_drive(job, ledger, sizes, interrupts, is_read=is_read))
+        _forget_old_failures(job.run, ledger)
+        state = "failed" if ledger.num_failed else "finished"
+    except Stopped:
+        state = "stopped"
+    finally:
+        seconds = time.monotonic() - started
+        last = take_snapshot(ledger, state=state, seconds=seconds, tools=job.tool_names, is_ingesting=False)
+        with contextlib.suppress(OSError):
+            job.run.write_json(PROGRESS_FILE, asdict(last))
+    return Outcome(ledger=ledger, last=last)
+
+
+def _open_ledger(job: Job) -> Ledger:
+    headers = {stage.writes: job.run.headers(stage.writes) for stage in PIPELINE}
+    for found in headers.values():
+        for path in found.damaged:
+            print(f"{path} is damaged or not a shard of this program; it is made again", file=sys.stderr)
+    return Ledger(PIPELINE, job.stage_fingerprints, {table: found.by_shard for table, found in headers.items()})
+
+
+def _admit_documents(job: Job, ledger: Ledger) -> bool:
+    """Enter the shards of a corpus that was read to its end; False if it has to be read (again)."""
+    shards = shards_already_read(job.run, job.corpus)
+    headers = ledger.headers["documents"]
+    if not shards or any(name not in headers or headers[name].fingerprint != shards[name] for name in shards):
+        return False
+    for name, documents_fingerprint in shards.items():
+        ledger.admit(name, documents_fingerprint, headers[name].counts)
+    return True
+
+
+async def _drive(
+    job: Job, ledger: Ledger, sizes: Mapping[Needs, PoolSize], interrupts: Interrupts, *, is_read: bool
+) -> None:
+    driver = Driver(job.run, job.recipe, ledger, PIPELINE, job.workers, sizes)
+    loop = asyncio.get_running_loop()
+    interrupts.call(lambda: loop.call_soon_threadsafe(driver.stop))
+    reporter = asyncio.create_task(_report(job, ledger, driver, sizes))
+    try:
+        ingest = None if is_read else job.stage_fingerprints[PIPELINE[0].name]
+        await driver.drive(ingest, lambda: _end_ingest(job, ledger))
+    finally:
+        reporter.cancel()
+        await asyncio.gather(reporter, return_exceptions=True)
+
+
+def _end_ingest(job: Job, ledger: Ledger) -> None:
+    """The corpus was read to its end: remove what an earlier reading left beyond it, and note that it was."""
+    if ledger.num_texts == 0:
+        drops = {name: number for name, number in ledger.counts["ingest"].items() if name.startswith("dropped.")}
+        reasons = ", ".join(f"{name.removeprefix('dropped.')} {number:,}" for name, number in drops.items())
+        raise UnusableError(f"the corpus holds no usable text ({reasons or 'no rows'}); give another --corpus")
+    admitted = set(ledger.shards)
+    tables = [table for stage in PIPELINE for table in (stage.writes, f"dropped/{stage.name}")]
+    for table in tables:
+        for shard in set(job.run.shards(table)) - admitted:
+            job.run.delete(f"{table}/{shard}.parquet")
+    replace(job.corpus, shards=ledger.documents).write(job.run)
+
+
+def _forget_old_failures(run: RunFolder, ledger: Ledger) -> None:
+    for stage, done in ledger.done.items():
+        for shard in set(run.shards(f"failed/{stage}", ".json")) & done:
+            run.delete(f"failed/{stage}/{shard}.json")
+
+
+async def _report(job: Job, ledger: Ledger, driver: Driver, sizes: Mapping[Needs, PoolSize]) -> None:
+    line = ProgressLine(job.progress)
+    started = time.monotonic()
+    next_save, is_told = started, False
+    try:
+        while True:
+            now = time.monotonic()
+            snapshot = take_snapshot(
+                ledger,
+                state="running",
+                seconds=now - started,
+                tools=job.tool_names,
+                in_flight=driver.in_flight,
+                is_ingesting=driver.is_ingesting,
+            )
+            line.show(snapshot)
+            if now >= next_save:
+                next_save = now + SECONDS_BETWEEN_SAVES
+                await asyncio.to_thread(job.run.write_json, PROGRESS_FILE, asdict(snapshot))
+            if not is_told and now - started > SECONDS_OF_PATIENCE:
+                is_told = True
+                _tell_what_is_missing(driver, sizes)
+            await asyncio.sleep(SECONDS_BETWEEN_REDRAWS)
+    finally:
+        line.close()
+
+
+def _tell_what_is_missing(driver: Driver, sizes: Mapping[Needs, PoolSize]) -> None:
+    for needs, number in driver.num_open_workers.items():
+        if number == 0:
+            size = sizes[needs]
+            print(
+                f"still waiting for the first {needs} worker, which asks the cluster for {size.num_cpus:g} CPUs and "
+                f"{size.num_gpus:g} GPUs",
+                file=sys.stderr,
+            )

@@ -1,0 +1,87 @@
+"""The yield of a run as tables of plain text: per tool, per stage, and what was dropped."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolYield:
+    """What became of one tool's calls."""
+
+    tool: str
+    offered: int
+    """Texts that the tool wanted."""
+    places: int
+    """Places where a call was likely enough to start."""
+    calls: int
+    """Distinct calls sampled there."""
+    answered: int
+    """Calls that the tool answered."""
+    kept: int
+    """Calls whose result made the next words likelier by tau_f or more."""
+    inserted: int
+    """Kept calls in C*: at one place of a text only the best one stands."""
+
+
+def tool_yields(counts: Mapping[str, Counter[str]], tools: Sequence[str]) -> list[ToolYield]:
+    """The yield of each tool, by its name, from the counts of each stage."""
+    total: Counter[str] = Counter()
+    for stage_counts in counts.values():
+        total.update(stage_counts)
+    return [_tool_yield(tool, total, num_texts=counts["ingest"]["rows"]) for tool in tools]
+
+
+def _tool_yield(tool: str, total: Counter[str], *, num_texts: int) -> ToolYield:
+    refused = total[f"dropped.not_offered.{tool}"] + total[f"dropped.too_long.{tool}"]
+    return ToolYield(
+        tool=tool,
+        offered=num_texts - refused,
+        places=total[f"places.{tool}"],
+        calls=total[f"calls.{tool}"],
+        answered=total[f"status.ok.{tool}"],
+        kept=total[f"kept.{tool}"],
+        inserted=total[f"inserted.{tool}"],
+    )
+
+
+def yield_table(yields: Sequence[ToolYield]) -> str:
+    """One line a tool."""
+    names = [field.name for field in fields(ToolYield)]
+    return text_table(names, [[getattr(row, name) for name in names] for row in yields])
+
+
+def drop_table(counts: Mapping[str, Counter[str]]) -> str:
+    """One line for each stage, reason and tool; empty if nothing was dropped."""
+    rows = []
+    for stage, stage_counts in counts.items():
+        for name, number in sorted(stage_counts.items()):
+            if name.startswith("dropped."):
+                _, reason, *tool = name.split(".")
+                rows.append([stage, reason, *(tool or [""]), number])
+    return text_table(["stage", "dropped because", "tool", "number"], rows) if rows else ""
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Columns as wide as they need, numbers to the right."""
+    cells = [list(header), *([_cell(value) for value in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    is_number = [bool(rows) and all(isinstance(row[c], int | float) for row in rows) for c in range(len(header))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, is_number, strict=True)
+        ).rstrip()
+        for row in cells
+    ]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.3f}" if isinstance(value, float) else str(value)
