@@ -6,6 +6,7 @@
 
 import csv
 import gzip
+import hashlib
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,9 +28,23 @@ def read_columns(path: str, columns: Sequence[str]) -> Iterator[tuple[str, ...]]
         with _open(path) as file:
             for number, row in enumerate(_rows(path, file, columns), 1):
                 yield tuple(_text(row, column, path, number) for column in columns)
+    except FileNotFoundError as error:
+        raise ValueError(f"{path} does not exist") from error
     except (OSError, EOFError, UnicodeDecodeError, json.JSONDecodeError, csv.Error, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"cannot read {path} after row {number}: {reason}") from error
+
+
+def hash_file(path: str) -> str:
+    """SHA-256 of the file as it is, in hex. Raises ValueError if it cannot be read."""
+    try:
+        with _open(path) as file:
+            digest = hashlib.sha256()
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror or error}") from error
+    return digest.hexdigest()
 
 
 def _open(path: str) -> IO[bytes]:

@@ -5,7 +5,9 @@ from typing import Protocol
 
 from records.calls import unquote
 from records.stages import Document
-from tools.passage_index import PassageIndex
+from tools.data_file import hash_file
+from tools.option_errors import naming_option
+from tools.passage_index import PassageIndex, read_description
 from tools.qa_endpoint import ChatEndpoint
 from tools.qa_reader import PassageReader
 from tools.qa_table import QuestionTable
@@ -70,6 +72,16 @@ class QuestionAnswering(Tool):
     def open(self) -> None:
         self._answerer = _open_backend(self._backend_name, self._qa_options)
 
+    def data_version(self) -> str:
+        options = self._qa_options
+        if options.table:
+            with naming_option("--qa.table", options.table):
+                return hash_file(options.table)
+        if options.index:
+            with naming_option("--qa.index", options.index):
+                return read_description(options.index).content_hash
+        return ""
+
     def wants(self, document: Document) -> bool:
         return True
 
@@ -100,8 +112,12 @@ def _choose_backend(options: QuestionAnsweringOptions) -> str:
 
 
 def _open_backend(backend: str, options: QuestionAnsweringOptions) -> Answerer:
+    table, index, model = str(options.table), str(options.index), str(options.model)
     if backend == "table":
-        return QuestionTable(str(options.table), options.min_similarity)
+        with naming_option("--qa.table", table):
+            return QuestionTable(table, options.min_similarity)
     if backend == "reader":
-        return PassageReader(PassageIndex(str(options.index)), str(options.model), options.device)
-    return ChatEndpoint(str(options.endpoint_url), str(options.model), options.api_key_variable, options.timeout)
+        with naming_option("--qa.index", index):
+            passages = PassageIndex(index)
+        return PassageReader(passages, model, options.device)
+    return ChatEndpoint(str(options.endpoint_url), model, options.api_key_variable, options.timeout)

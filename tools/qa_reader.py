@@ -8,6 +8,7 @@ token, minus that of the model's own "no answer" (both at the first token); an a
 import threading
 from typing import TYPE_CHECKING, Any
 
+from tools.option_errors import check_model_folder, naming_option
 from tools.passage_index import Passage, PassageIndex
 
 if TYPE_CHECKING:
@@ -24,14 +25,15 @@ class PassageReader:
     """A passage index and an extractive reader, by name or path. Raises ValueError if the model cannot be loaded."""
 
     def __init__(self, index: PassageIndex, model: str, device: str) -> None:
-        from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+        with naming_option("--qa.model", model):
+            import torch
+            from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
-        self._index = index
-        try:
+            check_model_folder(model)
             self._tokenizer = AutoTokenizer.from_pretrained(model)
-            self._model = AutoModelForQuestionAnswering.from_pretrained(model).to(device).eval()
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ValueError(f"--qa.model {model} cannot be loaded: {' '.join(str(error).split())}") from error
+            loaded = AutoModelForQuestionAnswering.from_pretrained(model, dtype=torch.float32)
+            self._model = loaded.to(device).eval()
+        self._index = index
         if not self._tokenizer.is_fast:
             raise ValueError(f"--qa.model {model} has no fast tokenizer, which is needed to find spans in the text")
         self._lock = threading.Lock()

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from records.calls import MAX_RESULT_CHARS, unquote
 from records.stages import Document
-from tools.passage_index import Passage, PassageIndex
+from tools.option_errors import naming_option
+from tools.passage_index import Passage, PassageIndex, read_description
 from tools.snippets import cut_at_sentence
 from tools.tool import BadInput, CallContext, Tool, ToolOptions
 
@@ -46,7 +47,12 @@ class WikiSearch(Tool):
         self._index: PassageIndex | None = None
 
     def open(self) -> None:
-        self._index = PassageIndex(self._index_path)
+        with naming_option("--search.index", self._index_path):
+            self._index = PassageIndex(self._index_path)
+
+    def data_version(self) -> str:
+        with naming_option("--search.index", self._index_path):
+            return read_description(self._index_path).content_hash
 
     def wants(self, document: Document) -> bool:
         return True

@@ -86,6 +86,13 @@ class Tool(ABC):
     def open(self) -> None:  # noqa: B027  most tools have nothing to load
         """Load indexes and models. Raises ValueError, naming the option, if something is missing or unusable."""
 
+    def data_version(self) -> str:
+        """Identifies the data behind the answers, such as an index's content hash; empty if there is none.
+
+        Readable before `open`. What it says belongs into the fingerprint of results, beside `version` and the options.
+        """
+        return ""
+
     @abstractmethod
     def wants(self, document: Document) -> bool:
         """Whether the tool is offered this text (paper, appendix A.1)."""

@@ -5,7 +5,9 @@ from typing import Protocol
 
 from records.calls import unquote
 from records.stages import Document
+from tools.data_file import hash_file
 from tools.language_id import FastTextIdentifier
+from tools.option_errors import naming_option
 from tools.tool import BadInput, CallContext, Tool, ToolOptions
 from tools.translation_glossary import Glossary
 from tools.translation_model import SequenceTranslator
@@ -61,9 +63,16 @@ class MachineTranslation(Tool):
     def open(self) -> None:
         options = self._mt_options
         if options.glossary:
-            self._identifier = self._translator = Glossary(options.glossary)
+            self._identifier = self._translator = _open_glossary(options.glossary)
         else:
             self._translator = SequenceTranslator(options.model, options.device, self._open_identifier())
+
+    def data_version(self) -> str:
+        glossary = self._mt_options.glossary
+        if glossary is None:
+            return ""
+        with naming_option("--translation.glossary", glossary):
+            return hash_file(glossary)
 
     def wants(self, document: Document) -> bool:
         return wants_translation(document.text, self._open_identifier())
@@ -82,5 +91,10 @@ class MachineTranslation(Tool):
         # Texts are offered by processes that never open the tool: telling languages needs no translation model.
         if self._identifier is None:
             glossary = self._mt_options.glossary
-            self._identifier = Glossary(glossary) if glossary else FastTextIdentifier()
+            self._identifier = _open_glossary(glossary) if glossary else FastTextIdentifier()
         return self._identifier
+
+
+def _open_glossary(path: str) -> Glossary:
+    with naming_option("--translation.glossary", path):
+        return Glossary(path)
