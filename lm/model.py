@@ -73,6 +73,7 @@ class LanguageModel:
 
         The probabilities of all spellings of the marker are added. `shared_ids` is read once and remembered.
         """
+        _check_shared(shared_ids)
         self._check_lengths(len(shared_ids) + len(r.own_ids) + len(r.text_ids) for r in requests)
         # The last shared token is read again with each request: even the first row is then among those read.
         shared = self._prefixes.key_values(shared_ids[:-1])
@@ -93,6 +94,7 @@ class LanguageModel:
     @torch.inference_mode()
     def start_log_probs_alone(self, shared_ids: Sequence[int], request: StartRequest) -> np.ndarray:
         """The same for one request, from its whole sequence: batch of one, no cache. Settles what is close."""
+        _check_shared(shared_ids)
         ids = [*shared_ids, *request.own_ids, *request.text_ids[:-1]]
         self._check_lengths([len(ids) + 1])
         hidden_TH = self._network.read_alone(self._network.pad([ids]))[0]
@@ -134,6 +136,7 @@ class LanguageModel:
 
         A sample depends on its sequence and its key alone, not on the batch, in float32 on one kind of device.
         """
+        _check_shared(shared_ids)
         options = SamplingOptions(max_new_tokens=max_new_tokens, temperature=temperature)
         ends = [max((place.token_index for place in r.places), default=0) for r in requests]
         new = len(self.tokenizer.open_ids) + max_new_tokens
@@ -167,6 +170,11 @@ class LanguageModel:
                 f"a sequence of {longest} tokens exceeds the window of {self.window} tokens of "
                 f"{self.tokenizer.name!r}; cut the texts shorter or use a model with a longer window"
             )
+
+
+def _check_shared(shared_ids: Sequence[int]) -> None:
+    if not shared_ids:
+        raise ValueError("shared_ids is empty; every sequence begins with the tokenizer's bos_ids")
 
 
 def _check_targets(request: ScoreRequest) -> None:

@@ -91,7 +91,7 @@ class Network:
 
     def pad(self, sequences: Sequence[Sequence[int]]) -> Tensor:
         """Sequences as one tensor (B, longest), padded on the right with an arbitrary token that nothing reads."""
-        longest = max(map(len, sequences))
+        longest = max(1, *map(len, sequences))
         rows = [[*sequence, *[0] * (longest - len(sequence))] for sequence in sequences]
         return torch.tensor(rows, dtype=torch.long, device=self.device)
 

@@ -26,6 +26,13 @@ from lm.tokenizer import TextTokenizer
 
 FAMILIES = ("llama", "gpt2", "gpt_neox", "qwen2")
 WINDOW = 512
+SHAPE: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+}
+TOKENS = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}
 GPT2_TOKENIZER = Path(__file__).parents[2] / "shared/data/tokenizers/gpt2"
 
 LEARNED_FROM = """Input: The mill ground 400 sacks, 120 more than in May. Output: The mill ground 400 sacks,
@@ -53,6 +60,7 @@ def build_tokenizer(vocabulary_size: int = 400) -> PreTrainedTokenizerFast:
     )
 
 
+@cache
 def gpt2_tokenizer() -> TextTokenizer:
     """GPT-2's real tokenizer; the test is skipped where it is not at hand."""
     if not GPT2_TOKENIZER.is_dir():
@@ -62,13 +70,15 @@ def gpt2_tokenizer() -> TextTokenizer:
 
 def build_model(family: str, *, vocabulary_size: int = 400, seed: int = 0) -> PreTrainedModel:
     """A model of two layers with random weights, large enough that its predictions differ from token to token."""
-    torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(_config(family, vocabulary_size), dtype=torch.float32)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() > 1:
-                parameter.normal_(std=0.25)
-    return model
+    return _randomise(_config(family, vocabulary_size), seed)
+
+
+def build_config_model(config: PreTrainedConfig) -> PreTrainedModel:
+    """A random model of any family, with the small shape and vocabulary written into its configuration."""
+    shape = {**SHAPE, "num_key_value_heads": 2, "max_position_embeddings": WINDOW, "vocab_size": 400}
+    for name, value in (shape | TOKENS).items():
+        setattr(config, name, value)
+    return _randomise(config, seed=0)
 
 
 def build_language_model(family: str = "llama", **options: Any) -> LanguageModel:
@@ -83,16 +93,26 @@ def save_model(folder: Path, family: str = "llama") -> str:
     return str(folder)
 
 
+def _randomise(config: PreTrainedConfig, seed: int) -> PreTrainedModel:
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(std=0.25)
+    # As loaded from disk: without dropout.
+    return model.eval()
+
+
 def _config(family: str, vocabulary_size: int) -> PreTrainedConfig:
-    tokens: dict[str, Any] = {"vocab_size": vocabulary_size, "bos_token_id": 0, "eos_token_id": 0}
-    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    shape: dict[str, Any] = {**SHAPE, **TOKENS, "vocab_size": vocabulary_size, "max_position_embeddings": WINDOW}
     match family:
         case "llama":
-            return LlamaConfig(**tokens, **shape, num_key_value_heads=2, max_position_embeddings=WINDOW)
+            return LlamaConfig(**shape, num_key_value_heads=2)
         case "qwen2":
-            return Qwen2Config(**tokens, **shape, num_key_value_heads=2, max_position_embeddings=WINDOW)
+            return Qwen2Config(**shape, num_key_value_heads=2)
         case "gpt_neox":
-            return GPTNeoXConfig(**tokens, **shape, max_position_embeddings=WINDOW)
+            return GPTNeoXConfig(**shape)
         case "gpt2":
-            return GPT2Config(**tokens, n_embd=32, n_layer=2, n_head=4, n_positions=WINDOW)
+            return GPT2Config(**shape)
     raise ValueError(f"family is {family!r}; it must be one of {', '.join(FAMILIES)}")

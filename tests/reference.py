@@ -39,9 +39,7 @@ def reference_start_log_probs(
     return answers
 
 
-def reference_loss(
-    model: PreTrainedModel, tokenizer: TextTokenizer, prefix: str, text: str, token_index: int
-) -> float:
+def reference_loss(model: PreTrainedModel, tokenizer: TextTokenizer, prefix: str, text: str, token_index: int) -> float:
     """L_i(z) = - sum over t = 0..4 of w_t log p(x_{i+t} | z, x_{<i+t}); terms after the text's end are absent."""
     before = [*tokenizer.bos_ids, *tokenizer.encode(prefix)]
     text_ids = tokenizer.encode(text)
