@@ -1,7 +1,8 @@
 """The call syntax, ` [Calculator(400 / 1400) -> 0.29]`, and nothing else about calls (paper, section 2).
 
 The ordinary strings ` [`, `->` and `]` stand for the paper's three markers, so no vocabulary changes.
-An input or a result never contains `]`: a sample ends at its first one, and `clean_result` removes it from results.
+An input or a result never contains a square bracket, and an input never `) -> `, so a call can be read in one way only:
+`parse_sample` refuses such inputs, and `clean_result` replaces the brackets of results.
 """
 
 import re
@@ -15,9 +16,11 @@ CALL_ARROW = " -> "
 CALL_END = "]"
 MAX_RESULT_CHARS = 1_000
 
-_CALL = re.compile(r" ?\[(?P<tool>[A-Za-z_]\w*)\((?P<call_input>[^\[\]]*)\)(?: -> (?P<result>[^\[\]]*))?\]")
-_SAMPLE = re.compile(r"\s*(?P<tool>[A-Za-z_]\w*)\((?P<call_input>.*)\)\s*", re.DOTALL)
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\s]+")
+_NAME_AND_INPUT = r"(?P<tool>[A-Za-z_]\w*)\((?P<call_input>(?:(?!\) -> )[^\[\]])*)\)"
+_CALL = re.compile(rf" ?\[{_NAME_AND_INPUT}(?: -> (?P<result>[^\[\]]*))?\]")
+_SAMPLE = re.compile(rf"\s*{_NAME_AND_INPUT}\s*")
+# Control characters, line breaks, and lone surrogates, which no file could hold.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\s]+")
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,14 @@ def remove_found_calls(text: str) -> str:
 
 
 def insert_calls(text: str, calls: Iterable[KeptCall]) -> str:
-    """x*: each call before the character at its `char_offset`. Calls must be ordered by offset, offsets distinct."""
+    """x*: each call before the character at its `char_offset`.
+
+    Raises ValueError unless the offsets rise from call to call and lie within the text.
+    """
     pieces, done = [], 0
-    for call in calls:
+    for number, call in enumerate(calls):
+        if not done + (number > 0) <= call.char_offset <= len(text):
+            raise ValueError(f"call at character {call.char_offset} of {len(text)} follows one at {done}")
         pieces += [text[done : call.char_offset], render_call(call.tool, call.call_input, call.result)]
         done = call.char_offset
     return "".join([*pieces, text[done:]])

@@ -1,0 +1,98 @@
+import dataclasses
+import datetime
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from records.schema import Record, arrow_schema, from_table, to_table
+from records.stages import (
+    DROP_REASONS,
+    OUTPUT_RECORDS,
+    TABLE_OF_STAGE,
+    Augmented,
+    Candidate,
+    Document,
+    Dropped,
+    Executed,
+    KeptCall,
+    Scored,
+)
+
+RECORDS = [Document, Candidate, Executed, Scored, Augmented, Dropped]
+
+VALUES = {
+    str: st.text(max_size=8),
+    int: st.integers(-(2**31), 2**31 - 1),
+    float: st.floats(width=32, allow_nan=False),
+    bool: st.booleans(),
+    datetime.date: st.dates(),
+}
+
+
+def rows_of(record: type[Record]) -> st.SearchStrategy[Record]:
+    fields: dict[str, st.SearchStrategy] = {}
+    for field in dataclasses.fields(record):
+        if field.name == "calls":
+            fields["calls"] = st.lists(rows_of(KeptCall), max_size=2).map(tuple)
+        else:
+            kinds = getattr(field.type, "__args__", (field.type,))
+            fields[field.name] = st.one_of([VALUES[kind] if kind in VALUES else st.none() for kind in kinds])
+    return st.builds(record, **fields)
+
+
+@pytest.mark.parametrize("record", RECORDS)
+@given(data=st.data())
+def test_rows_come_back_from_a_table_as_they_went_in(record: type[Record], data: st.DataObject) -> None:
+    rows = data.draw(st.lists(rows_of(record), max_size=3))
+    table = to_table(record, rows)
+    assert table.schema == arrow_schema(record)
+    assert list(from_table(record, table)) == rows
+
+
+def test_a_column_may_be_null_only_where_its_field_may_be_none() -> None:
+    schema = arrow_schema(Executed)
+    assert schema.field("result").nullable and schema.field("result").type == pa.string()
+    assert not schema.field("seconds").nullable and schema.field("seconds").type == pa.float32()
+    assert arrow_schema(Document).field("date").type == pa.date32()
+    assert arrow_schema(Augmented).field("calls").type.value_type.names == [
+        "tool",
+        "call_input",
+        "result",
+        "char_offset",
+        "loss_reduction",
+    ]
+
+
+def test_the_columns_of_the_run_folder_are_the_documented_ones() -> None:
+    documented = {
+        "documents": "text_id doc_id part text title url date source",
+        "candidates": "text_id tool token_index char_offset open_probability call_input num_samples loss_without",
+        "executed": "status result seconds from_cache",
+        "scored": "loss_with_call loss_with_result loss_reduction sees_future is_kept",
+        "augmented": "text_id doc_id text num_calls calls",
+    }
+    for table, columns in documented.items():
+        assert set(columns.split()) <= set(arrow_schema(OUTPUT_RECORDS[table]).names)
+    assert set(arrow_schema(Candidate).names) < set(arrow_schema(Executed).names) < set(arrow_schema(Scored).names)
+    assert set(arrow_schema(Dropped).names) >= {"stage", "reason", "text_id", "tool", "char_offset", "detail"}
+    assert set(DROP_REASONS) == set(TABLE_OF_STAGE)
+
+
+def test_a_value_of_the_wrong_kind_is_refused() -> None:
+    with pytest.raises(pa.ArrowInvalid):
+        to_table(KeptCall, [KeptCall(tool="A", call_input="", result="", char_offset=2**31, loss_reduction=0.0)])
+
+
+def test_columns_that_a_record_does_not_know_are_left_out() -> None:
+    row = KeptCall(tool="A", call_input="x", result="y", char_offset=1, loss_reduction=0.5)
+    table = to_table(KeptCall, [row]).append_column("note", pa.array(["new"]))
+    assert list(from_table(KeptCall, table)) == [row]
+
+
+def test_losses_are_stored_with_float32_precision() -> None:
+    row = KeptCall(tool="A", call_input="x", result="y", char_offset=1, loss_reduction=0.1)
+    (stored,) = from_table(KeptCall, to_table(KeptCall, [row]))
+    assert stored.loss_reduction == float(np.float32(0.1)) != 0.1
