@@ -31,7 +31,9 @@ _BOUNDARIES = (
 """What a piece may end with, the best first: a blank line, a sentence (also an East Asian one), a line, a word."""
 
 
-def max_text_tokens(tokenizer: "TextTokenizer", window: int, tools: Iterable[Tool], max_call_tokens: int) -> int:
+def max_text_tokens(
+    tokenizer: "TextTokenizer", window: int, tools: Iterable[Tool | type[Tool]], max_call_tokens: int
+) -> int:
     """How many tokens a text may have so that every tool's prompt, the text twice and a call fit the window.
 
     Raises ValueError if that leaves less than MIN_TEXT_TOKENS.
