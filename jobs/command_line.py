@@ -165,3 +165,6 @@ def _with_tool_options(command: Callable[..., int]) -> Callable[..., int]:
 app.command(_with_tool_options(annotate))
 app.command(status)
 app.command(query)
+
+if __name__ == "__main__":
+    sys.exit(main())

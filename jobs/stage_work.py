@@ -12,7 +12,7 @@ from jobs.pipeline import Needs, Stage
 from records.fingerprint import fingerprint
 from records.run_folder import RunFolder, shard_name
 from records.schema import Record
-from records.stages import OUTPUT_RECORDS, Document, Dropped
+from records.stages import DROP_REASONS, OUTPUT_RECORDS, Document, Dropped
 
 StageOutput = tuple[Sequence[Record], Sequence[Dropped]]
 """The rows that go on, and what left the flow."""
@@ -82,7 +82,8 @@ def write_output(
 ) -> ShardReport:
     """Write what the stage dropped and then its rows: the shard counts as done once its rows are there."""
     counts = count_rows(stage.name, rows, drops)
-    run.write_shard(f"dropped/{stage.name}", shard, Dropped, drops, fingerprint=shard_fingerprint, counts=counts)
+    if DROP_REASONS[stage.name]:
+        run.write_shard(f"dropped/{stage.name}", shard, Dropped, drops, fingerprint=shard_fingerprint, counts=counts)
     run.write_shard(
         stage.writes, shard, OUTPUT_RECORDS[stage.writes], rows, fingerprint=shard_fingerprint, counts=counts
     )

@@ -9,11 +9,12 @@ import datetime
 import functools
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pyarrow as pa
 
 RecordT = typing.TypeVar("RecordT", bound="Record")
+ResultT = typing.TypeVar("ResultT")
 
 ARROW_TYPES = {
     str: pa.string(),
@@ -29,7 +30,12 @@ class Record:
     """A row at a border between two stages. Subclasses declare fields; nothing else."""
 
 
-@functools.cache
+def _cached(function: Callable[[type[Record]], ResultT]) -> Callable[[type[Record]], ResultT]:
+    # The type of functools.cache asks for Hashable arguments, and a type checker takes no class for one.
+    return functools.cache(function)  # type: ignore[return-value]
+
+
+@_cached
 def arrow_schema(record: type[Record]) -> pa.Schema:
     """The Arrow schema that a record class declares, in field order."""
     return pa.schema(_arrow_fields(record))
@@ -63,7 +69,7 @@ def _arrow_fields(record: type[Record]) -> list[pa.Field]:
     return [_arrow_field(name, annotation) for name, annotation in _annotations(record).items()]
 
 
-@functools.cache
+@_cached
 def _annotations(record: type[Record]) -> dict[str, typing.Any]:
     hints = typing.get_type_hints(record)
     return {field.name: hints[field.name] for field in dataclasses.fields(record)}
