@@ -15,9 +15,14 @@ from typing import IO, Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import zstandard
 from pyarrow import fs
 
 LINE_FORMATS = (".jsonl", ".tsv", ".csv")
+UNREADABLE = (
+    *(OSError, EOFError, UnicodeDecodeError, json.JSONDecodeError),
+    *(csv.Error, zstandard.ZstdError, pa.ArrowException),
+)
 MAX_FIELD_CHARS = 10_000_000
 
 
@@ -30,7 +35,7 @@ def read_columns(path: str, columns: Sequence[str]) -> Iterator[tuple[str, ...]]
                 yield tuple(_text(row, column, path, number) for column in columns)
     except FileNotFoundError as error:
         raise ValueError(f"{path} does not exist") from error
-    except (OSError, EOFError, UnicodeDecodeError, json.JSONDecodeError, csv.Error, pa.ArrowException) as error:
+    except UNREADABLE as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"cannot read {path} after row {number}: {reason}") from error
 
@@ -61,8 +66,6 @@ def _rows(path: str, file: IO[bytes], columns: Sequence[str]) -> Iterable[Mappin
     if name.endswith(".gz"):
         file = cast(IO[bytes], gzip.GzipFile(fileobj=file))
     elif name.endswith(".zst"):
-        import zstandard
-
         file = cast(IO[bytes], zstandard.ZstdDecompressor().stream_reader(file))
     plain_name = name.removesuffix(".gz").removesuffix(".zst")
     if not plain_name.endswith(LINE_FORMATS):

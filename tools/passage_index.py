@@ -128,15 +128,17 @@ def _write_index(passages_path: str, columns: Sequence[str], folder: Path) -> In
     # One thread, so that equal files give equal indexes.
     writer = index.writer(heap_size=WRITER_BYTES, num_threads=1)
     content, num_passages = hashlib.sha256(), 0
-    for row, (title, text) in enumerate(read_columns(passages_path, columns)):
-        if text.strip():
-            writer.add_document(tantivy.Document(title=title, text=text, row=row))
-            content.update(json.dumps([title, text]).encode())
-            num_passages += 1
-    if not num_passages:
-        raise ValueError(f"{passages_path} holds no passage")
-    writer.commit()
-    writer.wait_merging_threads()
+    try:
+        for row, (title, text) in enumerate(read_columns(passages_path, columns)):
+            if text.strip():
+                writer.add_document(tantivy.Document(title=title, text=text, row=row))
+                content.update(json.dumps([title, text]).encode())
+                num_passages += 1
+        if not num_passages:
+            raise ValueError(f"{passages_path} holds no passage")
+        writer.commit()
+    finally:
+        writer.wait_merging_threads()  # else its threads would still write while the folder is removed
     description = IndexDescription(format=FORMAT, num_passages=num_passages, content_hash=content.hexdigest())
     (folder / DESCRIPTION_FILE).write_text(json.dumps(asdict(description), indent=2) + "\n", encoding="utf-8")
     return description

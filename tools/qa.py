@@ -22,7 +22,7 @@ class QuestionAnsweringOptions(ToolOptions):
 
     table: str | None = None
     """File with the columns `question` and `answer` (.jsonl, .tsv, .csv, .parquet; .gz, .zst)."""
-    min_similarity: float = 0.6
+    min_similarity: float = 0.5
     """With a table: how much like a known question the asked one has to be, from 0 to 1 (equal)."""
     index: str | None = None
     """With a reader: folder of the passage index, made by `toolformer build-index`."""

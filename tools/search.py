@@ -1,5 +1,6 @@
 """Wikipedia search: BM25 over a file of passages, the best one's beginning as the answer (paper, section 3)."""
 
+import re
 from dataclasses import dataclass
 
 from records.calls import MAX_RESULT_CHARS, unquote
@@ -8,6 +9,8 @@ from tools.option_errors import naming_option
 from tools.passage_index import Passage, PassageIndex, read_description
 from tools.snippets import cut_at_sentence
 from tools.tool import BadInput, CallContext, Tool, ToolOptions
+
+_ARTICLE = re.compile(r"^(?:the|an?)\s+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +71,8 @@ class WikiSearch(Tool):
 
 
 def write_snippet(passage: Passage, max_chars: int) -> str:
-    """The passage's beginning; after its title, unless the text itself begins with that."""
+    """The passage's beginning; after its title, unless the text itself begins with that, an article aside."""
     snippet = cut_at_sentence(passage.text, max_chars)
     title = passage.title.strip()
-    return snippet if snippet.casefold().startswith(title.casefold()) else f"{title}: {snippet}"
+    beginning = _ARTICLE.sub("", snippet).casefold()
+    return snippet if beginning.startswith(_ARTICLE.sub("", title).casefold()) else f"{title}: {snippet}"
