@@ -1,0 +1,147 @@
+"""What the miniature model reads: rows of token ids, of two kinds.
+
+Text rows hold stories one after the other. About half of them open with a note: a call and its result as the filter
+would prefix it, or the same in other words; the note may settle the story, have no result, or be beside the point.
+From these the model learns what a large model learns from the web: to copy from the context what fits.
+
+Sheet rows hold annotation sheets in the prompt's own format, calls without results. A third of the calls is
+misplaced, wrong or missing, so that proposals are noisy and the filter has work to do.
+"""
+
+import random
+import re
+from collections.abc import Iterator
+from typing import TypeVar
+
+from annotate.prompt import render_demonstrations, render_text_slot
+from miniature.texts import DueCall, Story, choose_tools, tell_story
+from miniature.world import World
+from records.calls import render_call
+from tools.catalog import find_tools
+from tools.tool import Tool
+
+BatchT = TypeVar("BatchT")
+
+NOTE_FORMATS = (
+    "{input} = {result}. ",
+    "({input}: {result}) ",
+    "{result}\n",
+    "Note: {result} ",
+    "{tool}: {input}\n{result}\n\n",
+    "[{tool}({input}): {result}] ",
+)
+_NUMBER = re.compile(r"\d+")
+_SPACE = re.compile(r" (?=\w)")
+
+
+class StoryTeller:
+    """Endless stories, each from a world of its own, with the notes and sheets made of them."""
+
+    def __init__(self, seed: int) -> None:
+        self._rng = random.Random(f"stories {seed}")
+        self._tools: dict[str, type[Tool]] = {tool.name: tool for tool in find_tools().values()}
+
+    def text(self) -> str:
+        """A story, plain or after a note."""
+        story, world = self._story()
+        if not story.due or self._rng.random() < 0.4:
+            return story.text
+        return self._note(story, world) + story.text
+
+    def sheet(self) -> Iterator[str]:
+        """The pieces of one sheet: the prompt's head, then text slots and annotated copies, without end."""
+        tool = self._tools[self._rng.choice(list(self._tools))]
+        head = render_demonstrations(tool)
+        # Some heads leave the demonstrations out, so that the model reads the format rather than a fixed text.
+        yield head if self._rng.random() < 0.75 else f"{tool.instruction}\n\nInput: "
+        while True:
+            story, world = self._story(tool.name)
+            yield render_text_slot(story.text)
+            yield self._annotated(story, world, tool.name) + "\n\n"
+            yield "Input: "
+
+    def shuffled(self, batches: list[BatchT]) -> list[BatchT]:
+        """The batches in random order."""
+        return self._rng.sample(batches, len(batches))
+
+    def _story(self, tool: str | None = None) -> tuple[Story, World]:
+        world = World(self._rng.getrandbits(62))
+        tools = choose_tools(self._rng)
+        if tool is not None and self._rng.random() < 0.8:
+            tools = (tool, *(other for other in tools if other != tool))[: max(1, len(tools))]
+        return tell_story(self._rng, world, tools), world
+
+    def _note(self, story: Story, world: World) -> str:
+        due = self._rng.choice(story.due)
+        call_input, result = due.call_input, self._full_result(due, world)
+        fate = self._rng.random()
+        if fate < 0.15:
+            result = ""
+        elif fate < 0.25:
+            call_input, result = self._wrong_call(due, story)
+        elif fate < 0.4:
+            other_story, other_world = self._story(due.tool)
+            others = [other for other in other_story.due if other.tool == due.tool]
+            if others:
+                call_input, result = others[0].call_input, self._full_result(others[0], other_world)
+        if self._rng.random() < 0.65:
+            return render_call(due.tool, call_input, result)
+        note = self._rng.choice(NOTE_FORMATS)
+        return note.format(tool=due.tool, input=call_input.strip('"') or "Date", result=result or "none")
+
+    def _full_result(self, due: DueCall, world: World) -> str:
+        """What the tool would really say: a search answers with the whole passage."""
+        if due.tool != "WikiSearch":
+            return due.result
+        return next(c.passage() for c in world.countries if c.name in due.call_input)
+
+    def _wrong_call(self, due: DueCall, story: Story) -> tuple[str, str]:
+        """A call that was answered rightly but does not settle the text."""
+        if due.tool == "Calculator":
+            return self._wrong_sum(story)
+        if due.tool == "MT":
+            foreign, english = due.call_input.strip('"').split(), due.result.split()
+            start = self._rng.randrange(1, len(foreign) - 1)
+            return f'"{" ".join(foreign[start:])}"', " ".join(english[start:])
+        other = World(self._rng.getrandbits(62))
+        if due.tool == "QA":
+            return f'"{other.landmarks[0].question()}"', other.landmarks[0].person
+        if due.tool == "WikiSearch":
+            return f'"{other.countries[0].name}"', other.countries[0].passage()
+        return due.call_input, due.result
+
+    def _wrong_sum(self, story: Story) -> tuple[str, str]:
+        numbers = [int(number) for number in _NUMBER.findall(story.text)] or [7]
+        a, b = self._rng.choice(numbers), self._rng.choice(numbers)
+        sign = self._rng.choice("+-*")
+        value = {"+": a + b, "-": a - b, "*": a * b}[sign]
+        return f"{a} {sign} {b}", str(value)
+
+    def _annotated(self, story: Story, world: World, tool: str) -> str:
+        """The story with calls of one tool, two thirds of them as they should be."""
+        del world
+        spaces = [match.start() for match in _SPACE.finditer(story.text)]
+        calls: dict[int, str] = {}
+        for due in story.due + story.struck:
+            if due.tool != tool:
+                continue
+            place, call_input, fate = due.char_offset, due.call_input, self._rng.random()
+            if fate < 0.1:
+                continue
+            if fate < 0.2:
+                place = self._rng.choice(spaces)
+            elif fate < 0.33:
+                call_input, _ = self._wrong_call(due, story)
+            calls[place] = render_call(tool, call_input)
+        if self._rng.random() < 0.15:
+            call_input = "" if tool == "Calendar" else self._stray_input(story, tool)
+            calls.setdefault(self._rng.choice(spaces), render_call(tool, call_input))
+        text = story.text
+        for place in sorted(calls, reverse=True):
+            text = text[:place] + calls[place] + text[place:]
+        return text
+
+    def _stray_input(self, story: Story, tool: str) -> str:
+        if tool == "Calculator":
+            return self._wrong_sum(story)[0]
+        return f'"{self._rng.choice(story.text.split()).strip(",.")}"'

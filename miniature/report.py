@@ -1,0 +1,177 @@
+"""Kept calls against the truth: `python -m miniature.report runs/demo --world runs/demo-world`.
+
+Reads a run over the demo's corpus and `truth.jsonl`; writes nothing but to the screen.
+
+A kept call is right if its answer is the true one for a due call of the same tool (for a search: the passage holds the
+true words) and if the five tokens whose loss it lowered touch what that answer settles. A due call is kept if at least
+one right call was kept for it. Kept means kept by the filter, `scored.is_kept`.
+"""
+
+import collections
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cyclopts
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lm.tokenizer import TextTokenizer
+from lm.weighted_loss import weighted_token_indices
+from miniature.texts import TOOL_NAMES, DueCall
+from records.calls import render_call
+from records.run_folder import RunFolder
+from records.schema import RecordT
+from records.stages import Augmented, Document, Scored
+
+COLOURS = dict(zip(TOOL_NAMES, ("green", "yellow", "cyan", "magenta", "blue"), strict=True))
+
+
+@cyclopts.Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions:
+    """Which run to judge, and by which truth."""
+
+    run: str
+    """The run folder of the demo."""
+    world: Path
+    """The folder that `miniature.demo_corpus` wrote."""
+    model: str = "miniature/model"
+    """The model that annotated, for its tokenizer."""
+    show_texts: int = 3
+    """How many annotated texts to print."""
+
+
+def main(options: ReportOptions) -> None:
+    """Print the table and a few texts of C*."""
+    folder, console = RunFolder(options.run), Console(highlight=False)
+    documents = {row.text_id: row for row in read_rows(folder, "documents", Document)}
+    kept = [row for row in read_rows(folder, "scored", Scored) if row.is_kept]
+    verdicts = judge(kept, documents, read_truth(options.world / "truth.jsonl"), TextTokenizer.load(options.model))
+    console.print(verdict_table(verdicts, count(folder)))
+    for row in choose_texts(list(read_rows(folder, "augmented", Augmented)), options.show_texts):
+        console.print()
+        console.print(colour_calls(row), soft_wrap=True)
+
+
+@dataclass
+class Verdict:
+    """How one tool's kept calls compare with the truth."""
+
+    kept: int = 0
+    right: int = 0
+    due: int = 0
+    due_kept: int = 0
+
+
+def judge(
+    kept: list[Scored],
+    documents: dict[str, Document],
+    truth: dict[str, list[DueCall]],
+    tokenizer: TextTokenizer,
+) -> dict[str, Verdict]:
+    """The verdict on each tool. A story of the demo is one document, so char offsets of both agree."""
+    verdicts = {tool: Verdict() for tool in TOOL_NAMES}
+    satisfied: set[tuple[str, DueCall]] = set()
+    for calls in truth.values():
+        for call in calls:
+            verdicts[call.tool].due += 1
+    for row in kept:
+        document = documents[row.text_id]
+        matches = [due for due in truth[document.doc_id] if is_right(row, due, document.text, tokenizer)]
+        verdicts[row.tool].kept += 1
+        verdicts[row.tool].right += bool(matches)
+        satisfied |= {(document.doc_id, due) for due in matches}
+    for _, due in satisfied:
+        verdicts[due.tool].due_kept += 1
+    return verdicts
+
+
+def is_right(row: Scored, due: DueCall, text: str, tokenizer: TextTokenizer) -> bool:
+    """Whether a kept call gives the true answer where it is due."""
+    if row.tool != due.tool or row.result is None:
+        return False
+    is_true = due.result in row.result if row.tool == "WikiSearch" else due.result == row.result
+    offsets = [*tokenizer.places(text).char_offsets, len(text)]
+    last_weighted = weighted_token_indices(row.token_index, len(offsets) - 1)[-1]
+    return is_true and row.char_offset < due.answer_end and offsets[last_weighted + 1] > due.char_offset
+
+
+def count(folder: RunFolder) -> collections.Counter[str]:
+    """What the stages counted, from the footers of all shards."""
+    total: collections.Counter[str] = collections.Counter()
+    for table in ("documents", "candidates", "executed", "scored"):
+        headers = folder.headers(table).by_shard.values()
+        for header in headers:
+            total.update(header.counts)
+        total[f"rows.{table}"] = sum(header.num_rows for header in headers)
+    return total
+
+
+def verdict_table(verdicts: dict[str, Verdict], counts: collections.Counter[str]) -> Table:
+    """One line a tool: its yield, and how much of it is right."""
+    table = Table(title="The demo's world knows the truth: which calls were due, and what they answer")
+    columns = ("texts offered", "places", "distinct calls", "answered", "kept", "right", "of kept", "due", "due kept")
+    table.add_column("tool")
+    for column in (*columns, "of due"):
+        table.add_column(column, justify="right")
+    for tool, verdict in verdicts.items():
+        refused = counts[f"dropped.not_offered.{tool}"] + counts[f"dropped.too_long.{tool}"]
+        numbers = (
+            counts["rows.documents"] - refused,
+            counts[f"places.{tool}"],
+            counts[f"calls.{tool}"],
+            counts[f"status.ok.{tool}"],
+            verdict.kept,
+            verdict.right,
+        )
+        right, due_kept = share(verdict.right, verdict.kept), share(verdict.due_kept, verdict.due)
+        table.add_row(tool, *map(str, numbers), right, str(verdict.due), str(verdict.due_kept), due_kept)
+    return table
+
+
+def share(part: int, whole: int) -> str:
+    """A percentage; a dash where there is nothing to take a share of."""
+    return f"{100 * part / whole:.0f} %" if whole else "-"
+
+
+def choose_texts(rows: list[Augmented], number: int) -> list[Augmented]:
+    """A few texts that show as many tools as possible: the ones with most different tools, then in order."""
+    ranked = sorted(rows, key=lambda row: -len({call.tool for call in row.calls}))
+    chosen: list[Augmented] = []
+    shown: set[str] = set()
+    for row in ranked:
+        tools = {call.tool for call in row.calls}
+        if len(chosen) < number and not tools <= shown:
+            chosen.append(row)
+            shown |= tools
+    return (chosen + [row for row in ranked if row not in chosen])[:number]
+
+
+def colour_calls(row: Augmented) -> Text:
+    """x* with each call in its tool's colour, found by its offset, not by its looks."""
+    text, inserted = Text(row.text), 0
+    for call in row.calls:
+        start = call.char_offset + inserted
+        length = len(render_call(call.tool, call.call_input, call.result))
+        text.stylize(f"bold {COLOURS[call.tool]}", start, start + length)
+        inserted += length
+    return text
+
+
+def read_truth(path: Path) -> dict[str, list[DueCall]]:
+    """The due calls of each text, by its `doc_id`."""
+    rows = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    return {row["id"]: [DueCall(**call) for call in row["due"]] for row in rows}
+
+
+def read_rows(folder: RunFolder, table: str, record: type[RecordT]) -> Iterator[RecordT]:
+    """All rows of a table, shard by shard."""
+    for shard in folder.shards(table):
+        yield from folder.read_shard(table, shard, record)
+
+
+if __name__ == "__main__":
+    cyclopts.run(main)
