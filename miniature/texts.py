@@ -224,14 +224,13 @@ TOOL_NAMES = ("Calculator", "Calendar", "WikiSearch", "QA", "MT")
 
 def tell_story(rng: random.Random, world: World, tools: Sequence[str]) -> Story:
     """A text in which the given tools have something to say, between sentences in which none has."""
-    # The day is drawn whether it is needed or not: what follows must not depend on that.
     is_dated = "Calendar" in tools or rng.random() < 0.15
-    today = FIRST_DAY + datetime.timedelta(days=rng.randrange(NUM_DAYS))
-    draft = Draft(date=today if is_dated else None)
+    today = FIRST_DAY + datetime.timedelta(days=rng.randrange(NUM_DAYS)) if is_dated else None
+    draft = Draft(date=today)
     draft.pieces.append(filler(rng, world))
     for tool in tools:
         draft.pieces.append(" ")
-        draft.pieces += date_story(rng, today) if tool == "Calendar" else TELLERS[tool](rng, world)
+        draft.pieces += date_story(rng, today) if today and tool == "Calendar" else TELLERS[tool](rng, world)
     for _ in range(rng.randint(1, 2)):
         draft.pieces += [" ", filler(rng, world)]
     return draft.finish()
