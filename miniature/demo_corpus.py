@@ -46,12 +46,17 @@ def main(options: DemoOptions) -> None:
     stories = demo_stories(world, options.texts_per_tool, options.seed)
     _write(options.out / "corpus.jsonl", (_corpus_row(n, story) for n, story in enumerate(stories)))
     _write(options.out / "truth.jsonl", (_truth_row(n, story) for n, story in enumerate(stories)))
-    _write(options.out / "passages.jsonl", ({"title": c.name, "text": c.passage()} for c in world.countries))
-    answers = ({"question": mark.question(), "answer": mark.person} for mark in world.landmarks)
-    _write(options.out / "questions.jsonl", answers)
-    words = ({"source": word, "target": english} for english, word in world.glossary.items())
-    _write(options.out / "glossary.jsonl", words)
+    write_world(options.out, world)
     print(f"{len(stories)} texts and what the tools know of their world are in {options.out}")  # noqa: T201
+
+
+def write_world(folder: Path, world: World) -> None:
+    """What the tools know: the encyclopedia, the answered questions and the glossary."""
+    _write(folder / "passages.jsonl", ({"title": c.name, "text": c.passage()} for c in world.countries))
+    answers = ({"question": mark.question(), "answer": mark.person} for mark in world.landmarks)
+    _write(folder / "questions.jsonl", answers)
+    words = ({"source": word, "target": english} for english, word in world.glossary.items())
+    _write(folder / "glossary.jsonl", words)
 
 
 def demo_stories(world: World, texts_per_tool: int, seed: int) -> list[Story]:
