@@ -2,7 +2,8 @@
 
 A chunk is ten tokens in a row; it is foreign if a language other than English is found in it with a confidence above
 0.8, and chunks of digits and symbols only do not count. A text is offered if it has a foreign chunk with English
-somewhere before and somewhere after it.
+(confidence at least 0.5) somewhere before and
+somewhere after it.
 
 A token is a word or a punctuation mark, not, as in the paper, a token of the model: the rule shall not depend on it.
 Every fifth chunk is looked at; of those that are not clearly English the neighbours too. So a foreign passage that
@@ -15,7 +16,7 @@ from typing import NamedTuple, Protocol
 CHUNK_TOKENS = 10
 STRIDE_TOKENS = 5
 MIN_CONFIDENCE = 0.8
-CLEARLY_ENGLISH = 0.5
+MIN_ENGLISH_CONFIDENCE = 0.5
 ENGLISH = "en"
 
 _TOKEN = re.compile(r"\w++(?:['’]\w++)*+|[^\w\s]")
@@ -53,11 +54,7 @@ class _Chunks:
         self._first_english, self._last_english = (english[0], english[-1]) if english else (self._num_chunks, -1)
 
     def has_foreign_between_english(self) -> bool:
-        doubtful = [
-            start
-            for start, guess in self._guesses.items()
-            if guess and not (_is_english(guess) and guess.confidence >= CLEARLY_ENGLISH)
-        ]
+        doubtful = [start for start, guess in self._guesses.items() if guess and not _is_english(guess)]
         return any(
             self._is_foreign(start) and self._is_between_english(start)
             for coarse in doubtful
@@ -67,7 +64,7 @@ class _Chunks:
 
     def _is_foreign(self, start: int) -> bool:
         guess = self._guesses[start] if start in self._guesses else self._identify_chunk(start)
-        return guess is not None and not _is_english(guess) and guess.confidence > MIN_CONFIDENCE
+        return guess is not None and guess.language != ENGLISH and guess.confidence > MIN_CONFIDENCE
 
     def _may_be_between_english(self, coarse: int) -> bool:
         """Whether a neighbour may be, by what is known already: a look at all neighbours of all chunks is slow."""
@@ -97,4 +94,4 @@ class _Chunks:
 
 
 def _is_english(guess: Guess | None) -> bool:
-    return guess is not None and guess.language == ENGLISH
+    return guess is not None and guess.language == ENGLISH and guess.confidence >= MIN_ENGLISH_CONFIDENCE

@@ -42,7 +42,7 @@ def test_a_table_answers_every_question_that_it_knows(table: str) -> None:
 def test_a_table_answers_a_question_in_other_words(table: str) -> None:
     tool = open_table(table)
     assert tool.run("In which city was Joe Biden born", CallContext()) == "Scranton"
-    assert tool.run("the builder of the lighthouse of Kidor: who?", CallContext()) == "builder of Kidor"
+    assert tool.run("Kidor lighthouse, who built the?", CallContext()) == "builder of Kidor"
 
 
 def test_a_table_does_not_answer_what_only_looks_like_a_question_that_it_knows(table: str) -> None:
@@ -174,7 +174,7 @@ def test_an_endpoint_that_does_not_know_gives_no_answer(reply: str, answer: str)
 
 @pytest.mark.parametrize("status", [400, 401, 404])
 def test_an_endpoint_that_refuses_is_unavailable(status: int) -> None:
-    with serve(status=status) as server, pytest.raises(Unavailable, match="127.0.0.1"):
+    with serve(status=status) as server, pytest.raises(Unavailable, match=r"127\.0\.0\.1"):
         open_endpoint(server.server_port).run("Who?", CallContext())
 
 
@@ -187,5 +187,5 @@ def test_an_endpoint_that_is_not_there_is_unavailable() -> None:
 
 def test_a_key_that_is_not_in_the_environment_is_named_when_the_tool_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SOME_KEY", raising=False)
-    with pytest.raises(ValueError, match="--qa.api-key-variable names SOME_KEY, which is not set"):
+    with pytest.raises(ValueError, match=r"--qa\.api-key-variable names SOME_KEY, which is not set"):
         open_endpoint(1, "SOME_KEY")
