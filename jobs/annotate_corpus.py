@@ -4,11 +4,12 @@ What can be found wrong without a worker is found before Ray starts. Running it 
 """
 
 import sys
-from collections.abc import Mapping
 
 from annotate.cutting import max_text_tokens
+from annotate.ingest import ingest
 from jobs.corpus_state import look_at_corpus
 from jobs.interrupts import Interrupted, Interrupts
+from jobs.model_files import look_at_model
 from jobs.options import AnnotateOptions
 from jobs.recipe import AnnotateRecipe
 from jobs.run_job import Job, Outcome, run_job
@@ -16,7 +17,6 @@ from jobs.run_lock import lock_run
 from jobs.settings import check_settings, resolve_settings
 from jobs.summary import tool_yields, yield_table
 from records.run_folder import RunFolder
-from tools.tool import Tool
 
 
 def annotate(options: AnnotateOptions) -> int:
@@ -34,12 +34,15 @@ def annotate(options: AnnotateOptions) -> int:
 
 def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
     tools = options.make_tools()
-    recipe, model_fingerprint = prepare_recipe(options, tools)
-    settings = resolve_settings(options, tools, model_fingerprint)
+    model = look_at_model(options.model.model)
+    most = max_text_tokens(model.tokenizer, model.window, tools.values(), options.propose.max_call_tokens)
+    # Looks at the corpus at once, though the worker that reads it will do so again.
+    ingest(options.ingest, model.tokenizer, most)
+    settings = resolve_settings(options, tools, model.fingerprint)
     run = RunFolder(options.run)
     job = Job(
         run=run,
-        recipe=recipe,
+        recipe=AnnotateRecipe(options=options, max_text_tokens=most),
         stage_fingerprints=settings.stage_fingerprints,
         corpus=look_at_corpus(options.ingest.corpus, settings.stage_fingerprints["ingest"]),
         workers=options.workers,
@@ -57,30 +60,6 @@ def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
     if outcome.last.state == "stopped":
         return interrupts.exit_code
     return 1 if outcome.last.failed_shards else 0
-
-
-def prepare_recipe(options: AnnotateOptions, tools: Mapping[str, Tool]) -> tuple[AnnotateRecipe, str]:
-    """The recipe, and the fingerprint of its model. Raises ValueError if corpus, tokenizer or window cannot be used."""
-    # Torch and transformers take seconds to import; `toolformer --help` does without.
-    from transformers import AutoConfig
-
-    from lm.fingerprint import fingerprint_folder
-    from lm.loading import find_folder, read_window
-    from lm.tokenizer import TextTokenizer
-
-    model = options.model.model
-    tokenizer = TextTokenizer.load(model)
-    try:
-        window = read_window(AutoConfig.from_pretrained(model, trust_remote_code=False), model)
-    except OSError as error:
-        raise ValueError(f"--model {model} has no config.json; give the folder of a Hugging Face model") from error
-    most = max_text_tokens(tokenizer, window, tools.values(), options.propose.max_call_tokens)
-    recipe = AnnotateRecipe(options=options, max_text_tokens=most)
-    recipe.ingest()
-    folder = find_folder(model)
-    if folder is None:
-        raise ValueError(f"--model {model} is not on this machine; give its folder")
-    return recipe, fingerprint_folder(folder)
 
 
 def _create(run: RunFolder) -> None:

@@ -93,6 +93,27 @@ def query(run: str, sql: str | None = None) -> int:
     return query_run(run, sql)
 
 
+def build_index(passages: str, index: str, *, title_column: str = "title", text_column: str = "text") -> int:
+    """Make the index that WikiSearch and QA look things up in, from a file of passages.
+
+    Parameters
+    ----------
+    passages
+        File with a title and a text column: .jsonl, .tsv, .csv (plain, .gz or .zst) or .parquet.
+    index
+        The folder to make; an index that is there is replaced.
+    title_column
+        The column that holds the titles.
+    text_column
+        The column that holds the texts.
+    """
+    from tools.passage_index import build_index as build
+
+    num_passages = build(passages, index, title_column=title_column, text_column=text_column)
+    print(f"{num_passages:,} passages in {index}")
+    return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
@@ -165,6 +186,7 @@ def _with_tool_options(command: Callable[..., int]) -> Callable[..., int]:
 app.command(_with_tool_options(annotate))
 app.command(status)
 app.command(query)
+app.command(build_index)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -8,7 +8,7 @@ import dataclasses
 import importlib.metadata
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,8 @@ class RunSettings:
     """Options by the name that they have on the command line, without the dashes; no secrets."""
     model_fingerprint: str
     """Of the model's configuration, weights and tokenizer."""
+    tool_data: Mapping[str, str]
+    """Per tool, what identifies the data behind its answers, such as an index; empty if there is none."""
     stage_fingerprints: Mapping[str, str]
     """Per stage, of the settings and the code that decide its rows."""
 
@@ -57,44 +59,50 @@ def resolve_settings(options: AnnotateOptions, tools: Mapping[str, Tool], model_
         **_plain_options(options.propose),
         **{f"{key}.{name}": value for key, named in per_tool.items() for name, value in named.items()},
     }
+    tool_data = {key: tool.data_version() for key, tool in tools.items()}
     return RunSettings(
         settings=settings,
         model_fingerprint=model_fingerprint,
-        stage_fingerprints=_stage_fingerprints(options, tools, (model_fingerprint, options.model.dtype)),
+        tool_data=tool_data,
+        stage_fingerprints=_stage_fingerprints(options, tools, tool_data, (model_fingerprint, options.model.dtype)),
     )
 
 
-def check_settings(run: RunFolder, now: RunSettings) -> bool:
-    """Whether the folder holds a run already. Raises OtherSettingsError if that one was made with other settings."""
+def check_settings(run: RunFolder, now: RunSettings) -> None:
+    """Raises OtherSettingsError if the folder holds shards that were made with other settings."""
     before = run.read_json(RUN_FILE)
-    if before is None:
-        return False
-    if not isinstance(before, dict) or "settings" not in before:
+    if before is None or not run.shards("documents"):
+        return
+    if not isinstance(before, dict) or not before.keys() >= vars(now).keys():
         raise OtherSettingsError(f"{run.location}/{RUN_FILE} is not of a run of this program; use another --run")
-    differences = [
-        _difference(name, before["settings"].get(name), now.settings.get(name))
-        for name in sorted(before["settings"].keys() | now.settings.keys(), key=_order_of(now.settings))
-        if before["settings"].get(name) != now.settings.get(name) and name != "model"
-    ]
-    if before["model_fingerprint"] != now.model_fingerprint:
-        old_model, model = before["settings"]["model"], now.settings["model"]
-        differences.insert(
-            0, _difference("model", old_model, model) if old_model != model else f"the files of --model {model} changed"
-        )
-    if differences:
+    if differences := list(_differences(before, now)):
         raise OtherSettingsError(
             f"{run.location} was made with other settings: {'; '.join(differences)}. "
             "Use another --run, or the old values to go on with this one"
         )
-    return True
+
+
+def _differences(before: Mapping[str, Any], now: RunSettings) -> Iterator[str]:
+    old, new = before["settings"], now.settings
+    for name in dict.fromkeys([*new, *old]):
+        # A model is what it answers, not where it lies: a folder may have been moved.
+        if name == "model" and before["model_fingerprint"] == now.model_fingerprint:
+            continue
+        if old.get(name) != new.get(name):
+            yield f"--{name} was {_shown(old.get(name))} and is {_shown(new.get(name))}"
+        elif name == "model":
+            yield f"the files of --model {new[name]} have changed"
+    for key, data in now.tool_data.items():
+        if before["tool_data"].get(key, data) != data:
+            yield f"the data behind the tool {key} has changed"
 
 
 def _stage_fingerprints(
-    options: AnnotateOptions, tools: Mapping[str, Tool], model: tuple[str, str]
+    options: AnnotateOptions, tools: Mapping[str, Tool], tool_data: Mapping[str, str], model: tuple[str, str]
 ) -> Mapping[str, str]:
     taught = {key: (tool.name, tool.instruction, tuple(tool.demonstrations)) for key, tool in tools.items()}
     thresholds = {key: _plain_options(tool.options) for key, tool in tools.items()}
-    answering = {key: (tool.name, tool.version, thresholds[key]) for key, tool in tools.items()}
+    answering = {key: (tool.name, tool.version, thresholds[key], tool_data[key]) for key, tool in tools.items()}
     made_from = {
         "ingest": (_plain_options(options.ingest), model[0], taught, options.propose.max_call_tokens),
         "propose": (_plain_options(options.propose), model, taught, thresholds),
@@ -120,19 +128,10 @@ def _plain_value(value: Any) -> Any:
     return [_plain_value(entry) for entry in value] if isinstance(value, tuple | list) else value
 
 
-def _difference(name: str, before: Any, now: Any) -> str:
-    return f"--{name} was {_shown(before)} and is {_shown(now)}"
-
-
 def _shown(value: Any) -> str:
     if value is None:
         return "not given"
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _order_of(settings: Mapping[str, Any]) -> Any:
-    places = {name: place for place, name in enumerate(settings)}
-    return lambda name: (places.get(name, len(places)), name)
 
 
 def _versions() -> dict[str, str]:
