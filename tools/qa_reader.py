@@ -54,7 +54,7 @@ class PassageReader:
 
         max_tokens = min(MAX_INPUT_TOKENS, self._model.config.max_position_embeddings)
         pieces: Any = self._tokenizer(
-            [question] * len(passages),
+            [self._cut(question, max_tokens // 2)] * len(passages),
             [passage.text for passage in passages],
             truncation="only_second",
             max_length=max_tokens,
@@ -76,6 +76,13 @@ class PassageReader:
             text = passages[passage].text[offsets_BT2[row][first][0] : offsets_BT2[row][last][1]]
             found.append((score, text))
         return found
+
+    def _cut(self, question: str, max_tokens: int) -> str:
+        """The beginning of a question, so that the passages keep their half of the input."""
+        cut = self._tokenizer(
+            question, add_special_tokens=False, truncation=True, max_length=max_tokens, return_offsets_mapping=True
+        )
+        return question[: max((end for _, end in cut["offset_mapping"]), default=0)]
 
 
 def best_span(start_T: "torch.Tensor", end_T: "torch.Tensor", is_context_T: "torch.Tensor") -> tuple[float, int, int]:

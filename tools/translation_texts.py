@@ -1,9 +1,8 @@
 """Which texts machine translation is offered (paper, appendix A.1): those with foreign words between English ones.
 
 A chunk is ten tokens in a row; it is foreign if a language other than English is found in it with a confidence above
-0.8, and chunks of digits and symbols only do not count. A text is offered if it has a foreign chunk with English
-(confidence at least 0.5) somewhere before and
-somewhere after it.
+0.8, and chunks of digits and symbols only do not count. A text is offered if it has a foreign chunk with English, of a
+confidence of at least 0.5, somewhere before and somewhere after it.
 
 A token is a word or a punctuation mark, not, as in the paper, a token of the model: the rule shall not depend on it.
 Every fifth chunk is looked at; of those that are not clearly English the neighbours too. So a foreign passage that
