@@ -1,0 +1,91 @@
+# `make demo` and `make test` need nothing but Python 3.11 and this folder; the first call sets up .venv.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+IS_RECENT := import sys; sys.exit(sys.version_info < (3, 11))
+# 3.11, for which constraints.txt was made, where there is a choice.
+PYTHON ?= $(shell for name in python3.11 python3 python3.12 python3.13 python3.14; do \
+    $$name -c '$(IS_RECENT)' 2>/dev/null && command -v $$name && break; done)
+
+MODEL := miniature/model
+WORLD := runs/demo-world
+DEMO := runs/demo
+# Where `make train` puts its model, and `make real-text` finds its corpora.
+TRAINED ?= runs/model
+DATA ?= ../shared/data
+
+# Oversubscribed, OpenMP is up to 40 times slower; the workers of a run are given their own number of threads.
+export OMP_NUM_THREADS ?= 1
+export MKL_NUM_THREADS ?= $(OMP_NUM_THREADS)
+export OPENBLAS_NUM_THREADS ?= $(OMP_NUM_THREADS)
+export TOKENIZERS_PARALLELISM ?= false
+export RAY_USAGE_STATS_ENABLED ?= 0
+# Nothing made here may depend on a download.
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: help demo test lint format train real-text measure clean
+
+help:  ## this list
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: $(WORLD)/index/index.json  ## annotate the built-in corpus with the built-in model; run again to resume
+	$(BIN)/toolformer annotate --corpus $(WORLD)/corpus.jsonl --run $(DEMO) --model $(MODEL) --shard-size 16 \
+	    --tools calculator,calendar,qa,search,translation --qa.table $(WORLD)/questions.jsonl \
+	    --search.index $(WORLD)/index --translation.glossary $(WORLD)/glossary.jsonl
+	@echo
+	$(BIN)/python -m miniature.report $(DEMO) --world $(WORLD) --model $(MODEL)
+
+test: lint  ## all that has to hold: lint, types, floors, tests
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)  ## ruff, mypy, and import-linter for the floors
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(INSTALLED)  ## put the code into ruff's format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+train: $(INSTALLED)  ## train a miniature model from scratch (an hour or two on 2 cores)
+	$(BIN)/python -m miniature.pretrain --out $(TRAINED)
+
+real-text: $(INSTALLED)  ## annotate the real corpora under DATA=../shared/data with the built-in model
+	$(BIN)/toolformer build-index $(DATA)/corpus/wiki_passages/passages.jsonl.gz runs/wiki-index
+	$(call annotate_real,runs/real-government,$(DATA)/corpus/digitalgov $(DATA)/corpus/18f_blog)
+	$(call annotate_real,runs/real-wikipedia,$(DATA)/corpus/wikipedia_docs --max-documents 2000)
+
+measure: $(INSTALLED)  ## what the driver costs: milliseconds a shard with stages that do nothing
+	$(BIN)/python -m jobs.measure_orchestration
+
+clean:  ## remove .venv, the demo's run and all caches
+	rm -rf $(VENV) $(WORLD) $(DEMO) build *.egg-info .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+define annotate_real
+$(BIN)/toolformer annotate --corpus $(2) --run $(1) --model $(MODEL) \
+    --tools calculator,calendar,search --search.index runs/wiki-index
+endef
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@[[ -n "$(PYTHON)" ]] && "$(PYTHON)" -c '$(IS_RECENT)' || \
+	    { echo "this needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Setting up $(VENV) with $$("$(PYTHON)" --version); the first time this takes a few minutes."
+	"$(PYTHON)" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# Another world or another model is another run.
+$(WORLD)/corpus.jsonl: miniature/demo_corpus.py miniature/names.py miniature/texts.py miniature/world.py \
+    $(wildcard $(MODEL)/*) | $(INSTALLED)
+	rm -rf $(DEMO)
+	$(BIN)/python -m miniature.demo_corpus --out $(WORLD)
+
+$(WORLD)/index/index.json: $(WORLD)/corpus.jsonl
+	$(BIN)/toolformer build-index $(WORLD)/passages.jsonl $(WORLD)/index
