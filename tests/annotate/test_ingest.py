@@ -192,7 +192,7 @@ def test_a_local_data_set_folder_is_read_by_its_name(tmp_path: Path) -> None:
     assert [document.text for document in documents] == ["a", "b"]
     assert documents[1].doc_id == f"hf:{tmp_path}/set::train#2"
     assert texts(f"hf:{tmp_path}/set::test") == ["c"]
-    with pytest.raises(ValueError, match="no column 'nope' in hf:.*; its columns are: text"):
+    with pytest.raises(ValueError, match=r"no column 'nope' in hf:.*; its columns are: text"):
         ingested(f"hf:{tmp_path}/set", text_column="nope")
 
 
@@ -293,7 +293,7 @@ def test_a_missing_path_a_folder_of_nothing_and_an_unknown_ending_are_one_line(t
         shards(tmp_path)
     with pytest.raises(ValueError, match=r"^corpus .*\*.jsonl holds no file"):
         shards(tmp_path / "*.jsonl")
-    with pytest.raises(ValueError, match="^corpus .*a.pdf has no known ending"):
+    with pytest.raises(ValueError, match=r"^corpus .*a\.pdf has no known ending"):
         shards(write(tmp_path / "a.pdf", b"%PDF"))
     with pytest.raises(ValueError, match="^corpus nosuch://bucket/x cannot be read: "):
         shards("nosuch://bucket/x")
@@ -312,7 +312,7 @@ def test_a_file_cut_short_is_one_line_after_what_could_be_read(tmp_path: Path) -
     write(tmp_path / "a.jsonl", lines({"text": "a"}))
     write(tmp_path / "b.jsonl.gz", packed[: len(packed) // 2])
     found = []
-    with pytest.raises(ValueError, match="b.jsonl.gz cannot be read: "):
+    with pytest.raises(ValueError, match=r"b.jsonl.gz cannot be read: "):
         for shard in ingest(IngestOptions(corpus=(str(tmp_path),), shard_size=1), TOKENIZER, 100):
             found += shard.documents
     assert found[0].text == "a"

@@ -1,0 +1,121 @@
+"""A language model whose every probability is written down by the test: what stages are tested on.
+
+It answers the engine's three questions from one function of the text so far, by definition and without a batch.
+"""
+
+import math
+import random
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from lm.requests import Sample, SampleRequest, ScoreRequest, StartRequest
+from lm.tokenizer import Places
+
+_TOKEN = re.compile(r" ?\w+| ?[^\w\s]|\s")
+BOS = "<s>"
+
+NextToken = Callable[[str], Mapping[str, float]]
+"""From all that was written so far to the probabilities of what may come next; what it leaves out has `otherwise`."""
+
+
+def suffixes(table: Mapping[str, Mapping[str, float]]) -> NextToken:
+    """What may come next after a text that ends so; of several endings the longest counts."""
+    endings = sorted(table, key=len, reverse=True)
+    return lambda context: next((table[ending] for ending in endings if context.endswith(ending)), {})
+
+
+class ScriptedTokenizer:
+    """A word, a number or a sign with the space before it is a token; ids are given in the order of first sight."""
+
+    def __init__(self) -> None:
+        self.entries = [BOS, " ["]
+        self.bos_ids = (0,)
+        self.open_ids = (1,)
+
+    def encode(self, text: str) -> list[int]:
+        return self.places(text).ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return "".join(self.entries[token] for token in ids)
+
+    def places(self, text: str) -> Places:
+        matches = list(_TOKEN.finditer(text))
+        assert "".join(match[0] for match in matches) == text
+        self.entries += dict.fromkeys(match[0] for match in matches if match[0] not in self.entries)
+        ids = [self.entries.index(match[0]) for match in matches]
+        return Places(ids, [match.start() for match in matches], [True] * len(ids))
+
+
+class ScriptedModel:
+    """`window` is in tokens; `asked` counts the sequences of each kind that were asked for."""
+
+    def __init__(self, next_token: NextToken, *, otherwise: float = 0.001, window: int = 10_000) -> None:
+        self.tokenizer = ScriptedTokenizer()
+        self.window = window
+        self.asked: dict[str, int] = {"starts": 0, "samples": 0, "scores": 0, "alone": 0}
+        self.sequences: list[str] = []
+        """What was read, as text, in the order of asking."""
+        self._next_token = next_token
+        self._otherwise = otherwise
+
+    def start_log_probs(self, shared_ids: Sequence[int], requests: Sequence[StartRequest]) -> list[np.ndarray]:
+        self.asked["starts"] += len(requests)
+        return [self._start_log_probs(shared_ids, request) for request in requests]
+
+    def start_log_probs_alone(self, shared_ids: Sequence[int], request: StartRequest) -> np.ndarray:
+        self.asked["alone"] += 1
+        return self._start_log_probs(shared_ids, request)
+
+    def log_probs(self, requests: Sequence[ScoreRequest]) -> list[np.ndarray]:
+        self.asked["scores"] += len(requests)
+        return [self._log_probs(request) for request in requests]
+
+    def log_probs_alone(self, request: ScoreRequest) -> np.ndarray:
+        self.asked["alone"] += 1
+        return self._log_probs(request)
+
+    def sample(
+        self,
+        shared_ids: Sequence[int],
+        requests: Sequence[SampleRequest],
+        *,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+    ) -> list[list[list[Sample]]]:
+        answers = []
+        for request in requests:
+            before = [[*shared_ids, *request.own_ids, *request.text_ids[: p.token_index]] for p in request.places]
+            answers.append(
+                [
+                    [self._sample(ids, key, max_new_tokens) for key in place.keys]
+                    for ids, place in zip(before, request.places, strict=True)
+                ]
+            )
+            self.asked["samples"] += sum(len(place.keys) for place in request.places)
+        return answers
+
+    def _start_log_probs(self, shared_ids: Sequence[int], request: StartRequest) -> np.ndarray:
+        before = [*shared_ids, *request.own_ids]
+        starts = [self._log_prob([*before, *request.text_ids[:i]], 1) for i in range(len(request.text_ids))]
+        self.sequences.append(self.tokenizer.decode([*before, *request.text_ids]))
+        return np.array(starts, np.float32)
+
+    def _log_probs(self, request: ScoreRequest) -> np.ndarray:
+        self.sequences.append(self.tokenizer.decode(request.ids))
+        return np.array([self._log_prob(request.ids[:j], request.ids[j]) for j in request.targets], np.float32)
+
+    def _log_prob(self, before: Sequence[int], token: int) -> float:
+        known = self._next_token(self.tokenizer.decode(before))
+        return math.log(known.get(self.tokenizer.entries[token], self._otherwise))
+
+    def _sample(self, before: Sequence[int], key: int, max_new_tokens: int) -> Sample:
+        chance = random.Random(key)
+        context, ids, written = self.tokenizer.decode([*before, 1]), [], ""
+        while len(ids) < max_new_tokens and "]" not in written:
+            known = self._next_token(context + written)
+            (token,) = chance.choices(list(known), list(known.values()))
+            ids += self.tokenizer.encode(token)
+            written += token
+        return Sample(ids=tuple(ids), text=written.split("]")[0] if "]" in written else None)
