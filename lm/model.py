@@ -5,6 +5,7 @@ and the log-probability of chosen tokens. Batches, caches, devices stay behind t
 """
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -28,15 +29,24 @@ class LanguageModel:
     """A causal LM with its tokenizer on one device."""
 
     def __init__(
-        self, model: PreTrainedModel, tokenizer: TextTokenizer, *, token_budget: int = DEFAULT_TOKEN_BUDGET
+        self,
+        model: PreTrainedModel,
+        tokenizer: TextTokenizer,
+        *,
+        token_budget: int = DEFAULT_TOKEN_BUDGET,
+        folder: Path | None = None,
     ) -> None:
-        """Raises ValueError for a model that the engine cannot run exactly."""
+        """`folder` holds the model's files, if it came from there.
+
+        Raises ValueError for a model that the engine cannot run exactly.
+        """
         if not tokenizer.bos_ids:
             raise ValueError(
                 f"tokenizer of {tokenizer.name!r} has neither a beginning- nor an end-of-sequence token, so nothing "
                 "can stand before a text's first token; set bos_token in its tokenizer_config.json"
             )
         self.tokenizer = tokenizer
+        self._folder = folder
         self.window = read_window(model.config, tokenizer.name)
         """The longest sequence, in tokens."""
         self._network = Network(model)
@@ -59,13 +69,13 @@ class LanguageModel:
         wrong or the model cannot be used.
         """
         tokenizer = TextTokenizer.load(name_or_path)
-        return cls(load_network(name_or_path, device=device, dtype=dtype), tokenizer, token_budget=token_budget)
+        model = load_network(name_or_path, device=device, dtype=dtype)
+        return cls(model, tokenizer, token_budget=token_budget, folder=find_folder(name_or_path))
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the configuration, weights and tokenizer; the same on every machine and device."""
-        folder = find_folder(self.tokenizer.name)
-        return fingerprint_folder(folder) if folder else fingerprint_weights(self._network.model)
+        """A hash of the configuration, weights and tokenizer; the same for a copy elsewhere and on every device."""
+        return fingerprint_folder(self._folder) if self._folder else fingerprint_weights(self._network.model)
 
     @torch.inference_mode()
     def start_log_probs(self, shared_ids: Sequence[int], requests: Sequence[StartRequest]) -> list[np.ndarray]:

@@ -45,7 +45,7 @@ def choose(logits_RV: Tensor, noise: Sequence[np.ndarray], temperature: float) -
     scores_RV = torch.nn.functional.pad(logits_RV.float() / temperature, (0, missing), value=-math.inf)
     scores_RBS = scores_RV.view(num_rows, num_blocks, size)
     blocks_R, is_close_R = _best(scores_RBS.logsumexp(-1).double() + noise_RN[:, :num_blocks])
-    inside_RS = scores_RBS[torch.arange(num_rows), blocks_R].double()
+    inside_RS = scores_RBS[torch.arange(num_rows, device=logits_RV.device), blocks_R].double()
     places_R, is_close_inside_R = _best(inside_RS + noise_RN[:, num_blocks:])
     return (blocks_R * size + places_R).tolist(), (is_close_R | is_close_inside_R).tolist()
 

@@ -5,6 +5,7 @@ Needs the tokenizer's files only, no weights. Only fast tokenizers: places need 
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Self
 
 import regex  # type: ignore[import-untyped]
@@ -53,6 +54,8 @@ class TextTokenizer:
     @classmethod
     def load(cls, name_or_path: str) -> Self:
         """The tokenizer of a model by its folder or name. Raises ValueError if there is none or it cannot be used."""
+        if _is_missing_path(name_or_path):
+            raise ValueError(f"there is no model folder {name_or_path!r}; correct the path or give a name on the Hub")
         try:
             tokenizer = AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False)
         except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
@@ -103,6 +106,11 @@ class TextTokenizer:
         """All entries that contain `]`: `]`, `)]`, `].` and so on."""
         return frozenset(token for token, text in self._entries.items() if END_MARKER in text)
 
+    @property
+    def largest_id(self) -> int:
+        """The largest id that a text can have."""
+        return max(self._entries)
+
     @cached_property
     def special_ids(self) -> frozenset[int]:
         """Entries that stand for no text, such as the end of a sequence."""
@@ -119,6 +127,13 @@ class TextTokenizer:
 def _grapheme_starts(text: str) -> set[int] | None:
     """Where a character as readers see it begins; None if every code point is one, as in ASCII."""
     return None if text.isascii() else {match.start() for match in _GRAPHEME.finditer(text)}
+
+
+def _is_missing_path(name_or_path: str) -> bool:
+    """Whether this can only be meant as a folder and is none: asking the Hub first costs half a minute offline."""
+    path = Path(name_or_path)
+    may_be_a_name = len(path.parts) == 1 or (len(path.parts) == 2 and not path.parent.is_dir())
+    return not path.is_dir() and not may_be_a_name
 
 
 def _first_line(error: Exception) -> str:

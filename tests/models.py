@@ -86,6 +86,39 @@ def build_language_model(family: str = "llama", **options: Any) -> LanguageModel
     return LanguageModel(build_model(family), TextTokenizer(build_tokenizer(), name=f"random {family}"), **options)
 
 
+def build_table_model(logits_VV: torch.Tensor) -> PreTrainedModel:
+    """A Llama that reads a table: after token i the next token's logits are row i, whatever came before.
+
+    Its attention and feed-forward layers add nothing; its hidden state is the last token, one-hot.
+    """
+    size = len(logits_VV)
+    config = LlamaConfig(
+        vocab_size=size,
+        hidden_size=size,
+        intermediate_size=4,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        head_dim=2,
+        max_position_embeddings=WINDOW,
+        rms_norm_eps=1e-12,
+        tie_word_embeddings=False,
+        **TOKENS,
+    )
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    with torch.no_grad():
+        for parameter in model.model.layers.parameters():
+            parameter.zero_()
+        model.model.embed_tokens.weight.copy_(torch.eye(size))
+        # The norm scales a one-hot vector of V entries by sqrt(V).
+        model.lm_head.weight.copy_(logits_VV.T / size**0.5)
+    return model
+
+
+def build_counting_model(vocabulary_size: int) -> PreTrainedModel:
+    """Continues 10, 11, 12 with 13, all but certainly; after the last token comes token 0."""
+    return build_table_model(50 * torch.eye(vocabulary_size).roll(1, dims=1))
+
+
 def save_model(folder: Path, family: str = "llama") -> str:
     """A random model of a family as a Hugging Face folder; its path."""
     build_model(family).save_pretrained(folder)

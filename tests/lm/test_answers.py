@@ -93,6 +93,23 @@ def test_samples_are_those_of_brute_force(family):
 
 
 @each_family
+def test_samples_that_end_at_different_steps_are_those_of_brute_force(family):
+    model = language_model(family)
+    tokenizer = model.tokenizer
+    # Every fifth token ends a sample, so that samples leave at every step and the cache forgets them.
+    tokenizer.end_marker_ids = frozenset(range(1, 400, 5))
+    network, shared = build_model(family), shared_ids(tokenizer)
+    text_ids = tokenizer.encode(TEXTS[0])
+    places = [Place(token_index=i, keys=range(10 * i, 10 * i + 10)) for i in (1, 4)]
+    [answer] = model.sample(shared, [SampleRequest(own_ids=[], text_ids=text_ids, places=places)], max_new_tokens=12)
+    assert len({len(sample.ids) for samples in answer for sample in samples}) > 4
+    for place, samples in zip(places, answer, strict=True):
+        for key, sample in zip(place.keys, samples, strict=True):
+            before = [*shared, *text_ids[: place.token_index]]
+            assert sample.ids == reference_sample(network, tokenizer, before, key, max_new_tokens=12)[0]
+
+
+@each_family
 def test_answers_do_not_depend_on_the_batch(family):
     one_by_one, together = language_model(family, token_budget=1), language_model(family)
     tokenizer = together.tokenizer

@@ -1,0 +1,124 @@
+import pytest
+import torch
+
+import lm.network
+from lm.batching import TokenBudget
+from lm.model import LanguageModel
+from lm.prefix_cache import MAX_PREFIXES, PrefixCache
+from lm.requests import Place, SampleRequest, ScoreRequest, StartRequest
+from lm.tokenizer import TextTokenizer
+from tests.models import build_language_model, build_model, build_tokenizer, save_model
+
+
+def test_batches_are_the_longest_first_within_the_budget_and_answers_keep_their_order():
+    batches = []
+
+    def answer(batch):
+        batches.append(batch)
+        return [f"answer {index}" for index in batch]
+
+    # Lengths 3 9 4 3 in a budget of 10: the 9 alone; 4 and 3 (padded to 4) make 8; 3 is left.
+    answers = TokenBudget(10).run([3, 9, 4, 3], answer)
+    assert batches == [[1], [2, 0], [3]]
+    assert answers == ["answer 0", "answer 1", "answer 2", "answer 3"]
+
+
+def test_out_of_memory_halves_the_budget_and_the_answers_still_come():
+    budget = TokenBudget(16)
+
+    def answer(batch):
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError("three do not fit")
+        return batch
+
+    # 16 tokens are four sequences of 4, which do not fit; 8 are two, which do.
+    assert budget.run([4, 4, 4, 4], answer) == [0, 1, 2, 3]
+    assert budget.tokens == 8
+
+
+def test_out_of_memory_with_nothing_left_to_halve_is_not_hidden():
+    def answer(batch):
+        raise torch.OutOfMemoryError("nothing fits")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        TokenBudget(16).run([4], answer)
+
+
+def test_a_model_that_runs_out_of_memory_goes_on_in_smaller_batches_with_equal_answers():
+    tokenizer = TextTokenizer(build_tokenizer(), name="small device")
+    network = build_model("llama")
+    model = LanguageModel(network, tokenizer)
+    starts = [StartRequest(own_ids=[5] * n, text_ids=[6, 7, 8]) for n in (1, 4, 9)]
+    scores = [ScoreRequest(ids=[0, *[5] * n], targets=[n]) for n in (3, 6, 9)]
+    samples = [SampleRequest(own_ids=[5], text_ids=[6, 7], places=[Place(token_index=1, keys=range(9))])] * 3
+    expected = [
+        model.start_log_probs([0], starts),
+        model.log_probs(scores),
+        model.sample([0], samples, max_new_tokens=5),
+    ]
+
+    def refuse_many_tokens(module, args, kwargs):
+        if kwargs["input_ids"].numel() > 12:
+            raise torch.OutOfMemoryError("more than 12 tokens do not fit")
+
+    network.base_model.register_forward_pre_hook(refuse_many_tokens, with_kwargs=True)
+    small = LanguageModel(network, tokenizer)
+    for found, value in zip(small.start_log_probs([0], starts), expected[0], strict=True):
+        assert found == pytest.approx(value, abs=1e-5)
+    for found, value in zip(small.log_probs(scores), expected[1], strict=True):
+        assert found == pytest.approx(value, abs=1e-5)
+    assert small.sample([0], samples, max_new_tokens=5) == expected[2]
+
+
+def test_rows_go_through_the_head_in_chunks(monkeypatch):
+    request = ScoreRequest(ids=list(range(20)), targets=range(1, 20))
+    start = StartRequest(own_ids=[], text_ids=list(range(20)))
+    model = build_language_model()
+    whole = [model.log_probs([request])[0], model.start_log_probs([0], [start])[0]]
+    monkeypatch.setattr(lm.network, "HEAD_ROWS", 3)
+    assert model.log_probs([request])[0] == pytest.approx(whole[0], abs=1e-6)
+    assert model.start_log_probs([0], [start])[0] == pytest.approx(whole[1], abs=1e-6)
+
+
+def test_shared_ids_are_read_once_for_many_batches():
+    network = build_model("llama")
+    model = LanguageModel(network, TextTokenizer(build_tokenizer(), name="counted"), token_budget=1)
+    lengths = []
+    network.base_model.register_forward_pre_hook(
+        lambda module, args, kwargs: lengths.append(kwargs["input_ids"].shape[1]), with_kwargs=True
+    )
+    shared = [0, *range(1, 100)]
+    for _ in range(2):
+        model.start_log_probs(shared, [StartRequest(own_ids=[5], text_ids=[6, 7])] * 3)
+    # The 99 first ids of 100 once; then 1 shared + 1 own + 2 of the text - 1, in 2 x 3 batches of one.
+    assert lengths == [99, *[3] * 6]
+
+
+def test_the_prefix_used_longest_ago_is_forgotten_first():
+    network = lm.network.Network(build_model("llama"))
+    cache = PrefixCache(network)
+    first = cache.key_values([1, 2])
+    for token in range(3, 2 + MAX_PREFIXES):
+        cache.key_values([token])
+    assert cache.key_values([1, 2]) is first
+    second = cache.key_values([3])
+    cache.key_values([99])
+    cache.key_values([98])
+    assert cache.key_values([1, 2]) is first
+    assert cache.key_values([3]) is second
+
+
+def test_the_fingerprint_is_of_the_content_not_the_path(tmp_path):
+    here, there = save_model(tmp_path / "here"), save_model(tmp_path / "there")
+    other = save_model(tmp_path / "other", "qwen2")
+    fingerprints = [LanguageModel.load(path).fingerprint for path in (here, there, other)]
+    assert fingerprints[0] == fingerprints[1] != fingerprints[2]
+    (tmp_path / "here" / "README.md").write_text("other words")
+    assert LanguageModel.load(here).fingerprint == fingerprints[0]
+
+
+def test_a_model_in_memory_has_a_fingerprint_of_its_weights():
+    assert build_language_model().fingerprint == build_language_model().fingerprint
+    assert build_language_model().fingerprint != build_language_model("qwen2").fingerprint
+    coarse = LanguageModel(build_model("llama").bfloat16(), TextTokenizer(build_tokenizer(), name="coarse"))
+    assert coarse.fingerprint != build_language_model().fingerprint
