@@ -37,7 +37,8 @@ class Terms:
 
     def of_query(self, query: str) -> list[str]:
         """The distinct terms of a query, in order; of a very long one, the first."""
-        return list(dict.fromkeys(self.analyzer.analyze(query[:MAX_QUERY_CHARS])))[:MAX_QUERY_TERMS]
+        encodable = query[:MAX_QUERY_CHARS].encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair is not
+        return list(dict.fromkeys(self.analyzer.analyze(encodable)))[:MAX_QUERY_TERMS]
 
 
 def any_of(terms: Sequence[str], fields: Sequence[str], schema: "tantivy.Schema") -> "tantivy.Query":

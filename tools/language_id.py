@@ -13,5 +13,6 @@ class FastTextIdentifier:
 
     def identify(self, text: str) -> Guess:
         """The most likely language of a text of at least one letter."""
-        guesses = self._detector.detect(text)
+        encodable = text.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair is not
+        guesses = self._detector.detect(encodable)
         return Guess(guesses[0]["lang"], guesses[0]["score"]) if guesses else Guess("", 0.0)

@@ -10,7 +10,7 @@ def naming_option(option: str, value: str) -> Iterator[None]:
     """Turns an error in opening what an option names, a file, an index or a model, into a ValueError of one line."""
     try:
         yield
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, AssertionError) as error:
         raise ValueError(f"{option} {value}: {' '.join(str(error).split())}") from error
 
 

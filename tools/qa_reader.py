@@ -32,6 +32,7 @@ class PassageReader:
             check_model_folder(model)
             self._tokenizer = AutoTokenizer.from_pretrained(model)
             loaded = AutoModelForQuestionAnswering.from_pretrained(model, dtype=torch.float32)
+        with naming_option("--qa.device", device):
             self._model = loaded.to(device).eval()
         self._index = index
         if not self._tokenizer.is_fast:

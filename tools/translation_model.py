@@ -46,7 +46,9 @@ class SequenceTranslator:
 
             check_model_folder(model)
             self._tokenizer = AutoTokenizer.from_pretrained(model)
-            self._model = AutoModelForSeq2SeqLM.from_pretrained(model, dtype=torch.float32).to(device).eval()
+            loaded = AutoModelForSeq2SeqLM.from_pretrained(model, dtype=torch.float32)
+        with naming_option("--translation.device", device):
+            self._model = loaded.to(device).eval()
         self._identifier = identifier
         self._naming = next((naming for naming in _NAMINGS if self._token_id(naming.english_token) is not None), None)
         self._max_tokens = min(MAX_TOKENS, getattr(self._model.config, "max_position_embeddings", MAX_TOKENS) - 2)

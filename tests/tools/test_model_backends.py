@@ -206,3 +206,14 @@ def test_a_model_that_cannot_be_loaded_is_named_with_its_option(tmp_path: Path, 
 def test_a_model_of_another_kind_is_refused(reader: QuestionAnswering) -> None:
     with pytest.raises(ValueError, match="^--translation.model .*"):
         MachineTranslation(TranslationOptions(model=reader.options.model)).open()  # type: ignore[attr-defined]
+
+
+def test_a_device_that_is_not_there_is_named_with_its_option(
+    translators: dict[str, MachineTranslation], reader: QuestionAnswering
+) -> None:
+    model = translators["marian"].options.model  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="^--translation.device nowhere: "):
+        MachineTranslation(TranslationOptions(model=model, device="nowhere")).open()
+    index, model = reader.options.index, reader.options.model  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="^--qa.device nowhere: "):
+        QuestionAnswering(QuestionAnsweringOptions(index=index, model=model, device="nowhere")).open()

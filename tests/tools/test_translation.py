@@ -142,7 +142,7 @@ def test_the_identifier_knows_languages_and_its_confidence_is_a_share(fast_text:
         assert 0.8 < guess.confidence <= 1.0
 
 
-@pytest.mark.parametrize("text", ["a\0b", "x\ny\r\nz", "é", "🙂a", "\u202eabc", "a" * 100_000])
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800", "x\ny\r\nz", "é", "🙂a", "\u202eabc", "a" * 100_000])
 def test_the_identifier_stands_any_text(fast_text: FastTextIdentifier, text: str) -> None:
     assert 0.0 <= fast_text.identify(text).confidence <= 1.0
 

@@ -1,0 +1,253 @@
+"""What every tool owes the rest, checked on each one that is found: add a tool, and these tests cover it.
+
+A tool that cannot be made from its default options needs an entry in REQUIRED_OPTIONS.
+"""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annotate.prompt import render_demonstrations
+from records.calls import find_calls, remove_found_calls
+from records.stages import STATUSES, Document
+from tools.catalog import find_tools
+from tools.passage_index import build_index
+from tools.pool import ToolPool
+from tools.tool import Tool, demonstration_input
+
+KEYS = list(find_tools())
+REPOSITORY = Path(__file__).parents[2]
+TOOLS_FOLDER = REPOSITORY / "tools"
+
+PAPER = {
+    # key: (tau_s, k, m, tau_f, demonstrations)   paper, appendix A and A.2
+    "calculator": (0.0, 20, 10, 0.5, 5),
+    "calendar": (0.05, 5, 5, 1.0, 5),
+    "qa": (0.05, 5, 5, 1.0, 2),
+    "search": (0.05, 5, 5, 1.0, 3),
+    "translation": (0.0, 20, 10, 0.5, 3),
+}
+
+HOSTILE_INPUTS = [
+    "",
+    " ",
+    '"',
+    '""',
+    "'\"",
+    "\0",
+    "a\0b",
+    "\n\r\u2028",
+    "[" * 500,
+    "(" * 500 + ")" * 500,
+    "[Calculator(1 + 1) -> 2]",
+    "__import__('os').system('true')",
+    "' OR 1=1 --",
+    "x" * 1_000_000,
+    "9" * 100_000,
+    "1 + " * 100_000,
+    "a b " * 100_000,
+    "\ud800",
+    "🙂" * 1_000,
+    "\u202eabc\u0301\u0301",
+    'title:x AND (text:"y',
+    "../../etc/passwd",
+    "{}" * 100,
+    "%s%n",
+]
+
+
+def make_qa_table(folder: Path) -> dict[str, Any]:
+    path = folder / "table.jsonl"
+    path.write_text(json.dumps({"question": "Who built the mill?", "answer": "Ann"}) + "\n")
+    return {"table": str(path)}
+
+
+def make_search_index(folder: Path) -> dict[str, Any]:
+    (folder / "passages.tsv").write_text("title\ttext\nNile\tThe Nile is a river.\n")
+    build_index(str(folder / "passages.tsv"), str(folder / "index"))
+    return {"index": str(folder / "index")}
+
+
+def make_glossary(folder: Path) -> dict[str, Any]:
+    path = folder / "glossary.csv"
+    path.write_text("source,target\nmer,sea\n")
+    return {"glossary": str(path)}
+
+
+REQUIRED_OPTIONS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "qa": make_qa_table,
+    "search": make_search_index,
+    "translation": make_glossary,
+}
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tool]:
+    tools = {}
+    for key, tool in find_tools().items():
+        make = REQUIRED_OPTIONS.get(key)
+        tools[key] = tool(tool.Options(**make(tmp_path_factory.mktemp(key)) if make else {}))
+        tools[key].open()
+    return tools
+
+
+def test_the_papers_five_tools_are_found() -> None:
+    assert set(PAPER) <= set(KEYS)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_its_key_is_the_stem_of_its_file_and_its_name_can_be_written_in_a_call(key: str) -> None:
+    tool = find_tools()[key]
+    assert (TOOLS_FOLDER / f"{key}.py").is_file()
+    assert tool.name.isidentifier()
+    assert tool.version >= 1
+
+
+def test_no_two_tools_have_one_name() -> None:
+    names = [tool.name for tool in find_tools().values()]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_its_instruction_shows_how_a_call_is_written(key: str) -> None:
+    tool = find_tools()[key]
+    assert any(call.tool == tool.name for call in find_calls(tool.instruction))
+    assert "\n\n" not in tool.instruction
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_each_of_its_two_to_five_demonstrations_has_a_call_of_its_own_and_no_result(key: str) -> None:
+    tool = find_tools()[key]
+    assert 2 <= len(tool.demonstrations) <= 5
+    for demonstration in tool.demonstrations:
+        calls = find_calls(demonstration)
+        assert calls
+        assert {call.tool for call in calls} == {tool.name}
+        assert all(call.result is None for call in calls)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_the_input_of_a_demonstration_is_the_text_without_calls(key: str) -> None:
+    tool = find_tools()[key]
+    for demonstration in tool.demonstrations:
+        plain = demonstration_input(demonstration)
+        assert not find_calls(plain)
+        assert remove_found_calls(demonstration) == plain
+        assert "  " not in plain
+    assert render_demonstrations(tool).count("\nOutput: ") == len(tool.demonstrations)
+
+
+@pytest.mark.parametrize("key", PAPER)
+def test_its_thresholds_and_demonstrations_are_as_many_as_in_the_paper(key: str) -> None:
+    tool = find_tools()[key]
+    defaults = tool.Options()
+    assert PAPER[key] == (
+        defaults.min_open_probability,
+        defaults.max_places,
+        defaults.num_samples,
+        defaults.min_loss_reduction,
+        len(tool.demonstrations),
+    )
+
+
+def test_the_first_question_answering_demonstration_has_two_calls() -> None:
+    assert [len(find_calls(text)) for text in find_tools()["qa"].demonstrations] == [2, 1]
+
+
+def test_only_translation_strikes_inputs_from_the_future_and_only_the_calendar_reads_today() -> None:
+    assert [key for key in PAPER if find_tools()[key].strikes_future_inputs] == ["translation"]
+    assert [key for key in PAPER if find_tools()[key].reads_today] == ["calendar"]
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("min_open_probability", -0.1),
+        ("min_open_probability", 1.0),
+        ("max_places", 0),
+        ("num_samples", 0),
+        ("timeout", 0.0),
+        ("max_in_flight", 0),
+    ],
+)
+def test_its_options_refuse_bad_values_naming_option_and_value(key: str, option: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"^{option} is {value}; it must be ") as caught:
+        find_tools()[key].Options(**{option: value})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "option", "value"),
+    [("search", "max_snippet_chars", 5), ("search", "max_snippet_chars", 5_000), ("qa", "min_similarity", 1.5)],
+)
+def test_options_of_one_tool_refuse_bad_values(key: str, option: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"^{option} is {value}; it must be "):
+        find_tools()[key].Options(**{option: value})
+
+
+@pytest.mark.parametrize(("key", "option"), [("search", "--search.index"), ("qa", "--qa.table")])
+def test_a_tool_without_what_it_needs_says_so_in_one_line_when_it_is_made(key: str, option: str) -> None:
+    tool = find_tools()[key]
+    with pytest.raises(ValueError, match=f"needs .*{option}") as caught:
+        tool(tool.Options())
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_option_is_a_plain_value_with_a_docstring(key: str) -> None:
+    options = find_tools()[key].Options
+    assert dataclasses.is_dataclass(options)
+    source = "".join(Path(sys.modules[base.__module__].__file__ or "").read_text() for base in options.__mro__[:-1])
+    for field in dataclasses.fields(options):
+        assert field.default is not dataclasses.MISSING, field.name
+        declared = source.split(f"    {field.name}: ")[1:]
+        assert any(piece.split("\n")[1].strip().startswith('"""') for piece in declared), field.name
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_hostile_inputs_are_answered_or_refused_in_time(key: str, opened: dict[str, Tool]) -> None:
+    tool = opened[key]
+    started = time.perf_counter()
+    outcomes = ToolPool({tool.name: tool}).run([(tool.name, text, None) for text in HOSTILE_INPUTS])
+    assert time.perf_counter() - started < 10
+    for text, outcome in zip(HOSTILE_INPUTS, outcomes, strict=True):
+        assert outcome.status in ("ok", "empty", "bad_input"), (text[:40], outcome)
+    assert {outcome.status for outcome in outcomes} <= set(STATUSES)
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize(
+    "text", ["", "\0", "a", "🙂" * 50, "[" * 1_000, "\ud800 1 2 3", "\u202e\u0645\u0631", "x" * 1_000_000]
+)
+def test_it_looks_at_any_text_in_time(key: str, text: str, opened: dict[str, Tool]) -> None:
+    document = Document(text_id="t-0", doc_id="d", part=0, text=text, title=None, url=None, date=None, source="s")
+    started = time.perf_counter()
+    assert opened[key].wants(document) in (True, False)
+    assert time.perf_counter() - started < 10
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_it_tells_its_data_apart_before_it_is_opened(key: str, opened: dict[str, Tool]) -> None:
+    tool = opened[key]
+    again = type(tool)(tool.options)
+    assert again.data_version() == tool.data_version()
+    assert bool(tool.data_version()) == (key in REQUIRED_OPTIONS)
+
+
+def test_finding_the_tools_loads_no_model_library() -> None:
+    script = (
+        "import sys; from tools.catalog import find_tools; find_tools(); "
+        "print(sorted({'torch', 'transformers', 'tantivy', 'openai', 'fasttext', 'ray'} & set(sys.modules)))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60, cwd=REPOSITORY
+    )
+    assert found.stdout == "[]\n"
