@@ -1,0 +1,83 @@
+"""The demo's judgement of kept calls, on rows made by hand."""
+
+import pytest
+
+from lm.tokenizer import TextTokenizer
+from miniature.report import is_right, judge, share
+from miniature.texts import DueCall
+from records.stages import Document, Scored
+from tests.models import build_tokenizer
+
+#       0         1         2         3
+#       0123456789012345678901234567890123456
+TEXT = "Ann packed 4 boxes of 12, so 48 pens."
+DUE = DueCall(tool="Calculator", call_input="4 * 12", result="48", char_offset=28, answer_end=31)
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> TextTokenizer:
+    return TextTokenizer(build_tokenizer())
+
+
+def kept(tokenizer: TextTokenizer, place: int, result: str = "48", tool: str = "Calculator") -> Scored:
+    places = tokenizer.places(TEXT)
+    return Scored(
+        text_id="a-0",
+        tool=tool,
+        token_index=place,
+        char_offset=places.char_offsets[place],
+        open_probability=0.1,
+        call_input="4 * 12",
+        num_samples=1,
+        loss_without=2.0,
+        status="ok",
+        result=result,
+        seconds=0.0,
+        from_cache=False,
+        loss_with_call=2.0,
+        loss_with_result=0.5,
+        loss_reduction=1.5,
+        input_sees_future=False,
+        sees_future=True,
+        is_kept=True,
+    )
+
+
+def first_token_at(tokenizer: TextTokenizer, char_offset: int) -> int:
+    return tokenizer.places(TEXT).char_offsets.index(char_offset)
+
+
+def test_a_true_answer_right_before_its_place_is_right(tokenizer: TextTokenizer) -> None:
+    assert is_right(kept(tokenizer, first_token_at(tokenizer, 28)), DUE, TEXT, tokenizer)
+
+
+def test_a_call_four_tokens_early_still_reaches_the_answer_and_one_five_tokens_early_does_not(
+    tokenizer: TextTokenizer,
+) -> None:
+    due_index = first_token_at(tokenizer, 28)
+    assert is_right(kept(tokenizer, due_index - 4), DUE, TEXT, tokenizer)
+    assert not is_right(kept(tokenizer, due_index - 5), DUE, TEXT, tokenizer)
+
+
+def test_a_call_after_the_answer_is_not_right(tokenizer: TextTokenizer) -> None:
+    assert not is_right(kept(tokenizer, first_token_at(tokenizer, 31)), DUE, TEXT, tokenizer)
+
+
+def test_another_answer_and_another_tool_are_not_right(tokenizer: TextTokenizer) -> None:
+    place = first_token_at(tokenizer, 28)
+    assert not is_right(kept(tokenizer, place, result="49"), DUE, TEXT, tokenizer)
+    assert not is_right(kept(tokenizer, place, tool="QA"), DUE, TEXT, tokenizer)
+
+
+def test_two_right_calls_for_one_due_call_count_twice_as_kept_and_once_as_found(tokenizer: TextTokenizer) -> None:
+    document = Document(
+        text_id="a-0", doc_id="story", part=0, text=TEXT, title=None, url=None, date=None, source="world"
+    )
+    place = first_token_at(tokenizer, 28)
+    rows = [kept(tokenizer, place), kept(tokenizer, place - 1), kept(tokenizer, place, result="9")]
+    verdict = judge(rows, {"a-0": document}, {"story": [DUE]}, tokenizer)["Calculator"]
+    assert (verdict.kept, verdict.right, verdict.due, verdict.due_kept) == (3, 2, 1, 1)
+
+
+def test_a_share_of_nothing_is_a_dash() -> None:
+    assert [share(1, 2), share(0, 0)] == ["50 %", "-"]
