@@ -68,15 +68,17 @@ class Driver:
         """Whether the corpus may give more shards."""
         self.in_flight: dict[str, int] = {stage.name: 0 for stage in pipeline}
         """Shards that a worker has in hand, per stage."""
-        self.num_open_workers: dict[Needs, int] = dict.fromkeys(sizes, 0)
-        """Workers that have loaded what they need, per pool."""
+        self.num_open_workers: dict[Needs, int] = {}
+        """Workers that have loaded what they need, per pool that is needed."""
 
     async def drive(self, ingest_fingerprint: str | None, on_ingested: Callable[[], None]) -> None:
         """Do all that the ledger has open; with a fingerprint, read the corpus too and then call `on_ingested`.
 
         Raises Stopped, UnusableError, or whatever broke a coroutine.
         """
-        work = [self._serve(needs) for needs, size in self._sizes.items() for _ in range(size.num_workers)]
+        needed = self._needed_workers(is_ingesting=bool(ingest_fingerprint))
+        self.num_open_workers = dict.fromkeys(needed, 0)
+        work = [self._serve(needs) for needs, number in needed.items() for _ in range(number)]
         if ingest_fingerprint:
             self.is_ingesting = True
             work.append(self._ingest(ingest_fingerprint, on_ingested))
@@ -89,6 +91,15 @@ class Driver:
             for coroutine in coroutines:
                 coroutine.cancel()
             await asyncio.gather(*coroutines, return_exceptions=True)
+
+    def _needed_workers(self, *, is_ingesting: bool) -> dict[Needs, int]:
+        """How many workers of each pool have something to do: opening a model for nothing costs minutes."""
+        first_stages = [stage for shard in self._ledger.shards if (stage := self._ledger.next_stage(shard))]
+        if is_ingesting:
+            return {needs: size.num_workers for needs, size in self._sizes.items()}
+        ahead = self._pipeline[min(map(self._pipeline.index, first_stages), default=len(self._pipeline)) :]
+        needed = {stage.needs for stage in ahead}
+        return {needs: min(self._sizes[needs].num_workers, len(first_stages)) for needs in needed}
 
     def stop(self) -> None:
         """Take no more shards and abandon those in hand."""

@@ -93,7 +93,7 @@ def describe(snapshot: Snapshot) -> str:
     kept = [f"{tool} {snapshot.kept[tool]:,}/{snapshot.calls[tool]:,}" for tool in snapshot.calls]
     parts.append(f"kept {', '.join(kept)}" if kept else "")
     if snapshot.failed_shards:
-        parts.append(f"{snapshot.failed_shards:,} shards failed")
+        parts.append(f"failed shards: {snapshot.failed_shards:,}")
     busy = [f"{stage} {number}" for stage, number in snapshot.in_flight.items() if number]
     parts.append(f"now: {', '.join(busy)}" if busy else "")
     return "; ".join(part for part in parts if part)

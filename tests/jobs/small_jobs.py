@@ -1,0 +1,147 @@
+"""Jobs whose stages are a few lines of arithmetic, and gates at which a test can catch a worker at work.
+
+Run as a module it is a driver in a process of its own: `python -m tests.jobs.small_jobs RUN GATE`.
+"""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs.actors import WorkerOptions
+from jobs.corpus_state import CorpusState
+from jobs.interrupts import Interrupts
+from jobs.pipeline import PIPELINE, Needs
+from jobs.progress import ProgressOptions
+from jobs.run_job import Job, Outcome, run_job
+from jobs.stage_work import Compute, StageOutput
+from records.fingerprint import fingerprint
+from records.run_folder import RunFolder
+from records.stages import Augmented, Candidate, Document, Dropped, Executed, Scored
+
+OK = {"status": "ok", "seconds": 0.0, "from_cache": False}
+LOSSES = {"loss_with_call": 2.0, "loss_with_result": 1.0, "loss_reduction": 1.0}
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Two named pipes. A worker that comes to an open gate says its process id, and waits until it is killed.
+
+    Opening a pipe waits for the other side, so neither the test nor the worker has to poll.
+    """
+
+    folder: str
+
+    def build(self) -> "Gate":
+        for name in ("reached", "go"):
+            os.mkfifo(Path(self.folder) / name)
+        return self
+
+    def wait_for_worker(self) -> int:
+        """Process id of the worker that came; the gate is gone for those who come later."""
+        process_id = int((Path(self.folder) / "reached").read_text())
+        (Path(self.folder) / "reached").unlink()
+        return process_id
+
+    def pass_through(self) -> None:
+        if (Path(self.folder) / "reached").exists():
+            (Path(self.folder) / "reached").write_text(str(os.getpid()))
+            (Path(self.folder) / "go").read_text()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallRecipe:
+    """Shards of three texts; every text with an even number keeps one call."""
+
+    num_shards: int = 4
+    gate: Gate | None = None
+    gate_at: tuple[str, str] = ("score", "part-00002")
+    fault: Exception | None = None
+    """Raised at every shard that holds text 4, while executing."""
+
+    def ingest(self) -> Iterator[tuple[Sequence[Document], Sequence[Dropped]]]:
+        for shard in range(self.num_shards):
+            yield [make_document(number) for number in range(3 * shard, 3 * shard + 3)], []
+
+    def open(self, needs: Needs) -> Compute:
+        return self.compute
+
+    def compute(self, stage: str, inputs: Sequence[list[Any]]) -> StageOutput:
+        number = int(inputs[-1][0].doc_id)
+        if self.gate and (stage, f"part-{number // 3:05d}") == self.gate_at:
+            self.gate.pass_through()
+        if self.fault and stage == "execute" and number == 3:
+            raise self.fault
+        return COMPUTE[stage](*inputs)
+
+
+def make_document(number: int) -> Document:
+    names = {"text_id": f"{number}-0", "doc_id": str(number), "part": 0, "text": f"Text {number}.", "source": "test"}
+    return Document(**names, title=None, url=None, date=None)
+
+
+def propose(documents: list[Document]) -> StageOutput:
+    places = {"token_index": 1, "char_offset": 4, "open_probability": 0.5, "num_samples": 1, "loss_without": 2.0}
+    even = [document for document in documents if int(document.doc_id) % 2 == 0]
+    odd = [document.text_id for document in documents if document not in even]
+    drop = {"stage": "propose", "reason": "no_position", "char_offset": None, "detail": None, "count": 1}
+    calls = [Candidate(text_id=d.text_id, tool="Add", call_input=f"{d.doc_id}+0", **places) for d in even]
+    return calls, [Dropped(text_id=text_id, tool="Add", **drop) for text_id in odd]
+
+
+def execute(calls: list[Candidate], documents: list[Document]) -> StageOutput:
+    return [Executed(**vars(call), **OK, result=call.call_input[:-2]) for call in calls], []
+
+
+def score(calls: list[Executed], documents: list[Document]) -> StageOutput:
+    future = {"input_sees_future": False, "sees_future": True}
+    return [Scored(**vars(call), **LOSSES, **future, is_kept=True) for call in calls], []
+
+
+def interleave(calls: list[Scored], documents: list[Document]) -> StageOutput:
+    texts = {document.text_id: document for document in documents}
+    return [
+        Augmented(text_id=c.text_id, doc_id=texts[c.text_id].doc_id, text=f"x* {c.result}", num_calls=0, calls=())
+        for c in calls
+    ], []
+
+
+COMPUTE = {"propose": propose, "execute": execute, "score": score, "interleave": interleave}
+
+
+def make_job(folder: Path, recipe: SmallRecipe, **workers: Any) -> Job:
+    run = RunFolder(str(folder))
+    run.create()
+    fingerprints = {stage.name: fingerprint(stage.name) for stage in PIPELINE}
+    return Job(
+        run=run,
+        recipe=recipe,
+        stage_fingerprints=fingerprints,
+        corpus=CorpusState(fingerprint=fingerprints["ingest"], files=[], shards={}),
+        workers=WorkerOptions(**{"model_workers": 1, "retry_delay": 0.0} | workers),
+        progress=ProgressOptions(),
+        tool_names=["Add"],
+    )
+
+
+def run_small_job(folder: Path, recipe: SmallRecipe, **workers: Any) -> Outcome:
+    with Interrupts() as interrupts:
+        return run_job(make_job(folder, recipe, **workers), interrupts)
+
+
+def read_rows(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """Every row of every table by table, whatever the shards."""
+    import pyarrow.parquet as pq
+
+    tables: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted(folder.glob("**/*.parquet")):
+        tables.setdefault(str(path.parent.relative_to(folder)), []).extend(pq.read_table(path).to_pylist())
+    return tables
+
+
+if __name__ == "__main__":
+    with Interrupts() as interrupts:
+        outcome = run_job(make_job(Path(sys.argv[1]), SmallRecipe(gate=Gate(sys.argv[2]))), interrupts)
+        sys.exit(interrupts.exit_code if outcome.last.state == "stopped" else 0)

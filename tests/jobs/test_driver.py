@@ -1,0 +1,112 @@
+"""The driver on a real Ray: every shard is done once, whatever dies, and what cannot be done is put aside."""
+
+import json
+import os
+import shutil
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from jobs.driver import UnusableError
+from tests.jobs.small_jobs import Gate, SmallRecipe, read_rows, run_small_job
+
+pytestmark = pytest.mark.usefixtures("shared_ray")
+
+
+@pytest.fixture
+def finished(undisturbed: Path, tmp_path: Path) -> Path:
+    """A finished run that a test may change."""
+    return shutil.copytree(undisturbed, tmp_path / "finished")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(shared_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    outcome = run_small_job(folder, SmallRecipe())
+    assert outcome.last.state == "finished"
+    return folder
+
+
+def written_at(folder: Path) -> dict[str, int]:
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in sorted(folder.glob("**/*.parquet"))}
+
+
+def test_every_text_goes_through_all_stages(undisturbed: Path) -> None:
+    rows = read_rows(undisturbed)
+    assert [row["doc_id"] for row in rows["documents"]] == [str(number) for number in range(12)]
+    assert [row["text"] for row in rows["augmented"]] == ["x* 0", "x* 2", "x* 4", "x* 6", "x* 8", "x* 10"]
+    assert [row["text_id"] for row in rows["dropped/propose"]] == ["1-0", "3-0", "5-0", "7-0", "9-0", "11-0"]
+
+
+def test_two_workers_make_the_same_rows_as_one(undisturbed: Path, tmp_path: Path) -> None:
+    run_small_job(tmp_path, SmallRecipe(), model_workers=2)
+    assert read_rows(tmp_path) == read_rows(undisturbed)
+
+
+def test_a_finished_run_is_not_touched_again(finished: Path) -> None:
+    before = written_at(finished)
+    outcome = run_small_job(finished, SmallRecipe())
+    assert written_at(finished) == before
+    assert (outcome.last.state, outcome.last.finished_texts, outcome.ledger.num_new_texts) == ("finished", 12, 0)
+
+
+def test_only_what_is_missing_or_damaged_is_made_again(undisturbed: Path, finished: Path) -> None:
+    before = written_at(finished)
+    (finished / "executed/part-00001.parquet").unlink()
+    (finished / "scored/part-00002.parquet").write_bytes(b"PAR1")
+    (finished / "documents/part-00003.parquet").unlink()
+    run_small_job(finished, SmallRecipe())
+    after = written_at(finished)
+    assert {name for name in after if after[name] != before[name]} == {
+        "documents/part-00003.parquet",
+        "dropped/ingest/part-00003.parquet",  # a stage that drops writes its drops beside its rows
+        "executed/part-00001.parquet",
+        "scored/part-00002.parquet",
+    }
+    assert read_rows(finished) == read_rows(undisturbed)
+
+
+def test_a_worker_that_is_killed_is_replaced_and_its_shard_done(undisturbed: Path, tmp_path: Path) -> None:
+    gates = tmp_path / "gates"
+    gates.mkdir()
+    gate = Gate(str(gates)).build()
+    with ThreadPoolExecutor(1) as thread:
+        killed = thread.submit(lambda: os.kill(gate.wait_for_worker(), signal.SIGKILL))
+        outcome = run_small_job(tmp_path / "run", SmallRecipe(gate=gate))
+        killed.result()
+    assert outcome.last.state == "finished"
+    assert read_rows(tmp_path / "run") == read_rows(undisturbed)
+
+
+def test_a_shard_that_fails_every_time_is_put_aside_and_the_others_are_done(undisturbed: Path, tmp_path: Path) -> None:
+    outcome = run_small_job(tmp_path, SmallRecipe(fault=RuntimeError("no such luck")), max_attempts=2)
+    assert (outcome.last.state, outcome.last.failed_shards, outcome.last.finished_texts) == ("failed", 1, 9)
+    failure = json.loads((tmp_path / "failed/execute/part-00001.json").read_text())
+    assert (failure["attempts"], failure["error"]) == (2, "RuntimeError: no such luck")
+    assert "small_jobs.py" in failure["traceback"]
+
+    healed = run_small_job(tmp_path, SmallRecipe())
+    assert (healed.last.state, healed.ledger.num_new_texts) == ("finished", 3)
+    assert not (tmp_path / "failed/execute/part-00001.json").exists()
+    assert read_rows(tmp_path) == read_rows(undisturbed)
+
+
+def test_a_full_disk_ends_the_run_with_one_line_and_keeps_what_is_finished(tmp_path: Path) -> None:
+    full = OSError(28, "No space left on device")
+    with pytest.raises(UnusableError, match="No space left on device; make room or give another --run"):
+        run_small_job(tmp_path, SmallRecipe(num_shards=2, fault=full))
+    assert json.loads((tmp_path / "progress.json").read_text())["state"] == "failed"
+    assert (tmp_path / "documents/part-00000.parquet").exists()
+
+
+def test_a_corpus_without_a_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnusableError, match="the corpus holds no usable text"):
+        run_small_job(tmp_path, SmallRecipe(num_shards=0))
+
+
+def test_shards_of_an_earlier_and_longer_reading_are_removed(finished: Path) -> None:
+    (finished / "ingest.json").unlink()
+    run_small_job(finished, SmallRecipe(num_shards=1))
+    assert {Path(name).stem for name in written_at(finished)} == {"part-00000"}

@@ -1,0 +1,132 @@
+"""The run folder: a shard is there whole or not at all, and its header tells what it was made from."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from records.run_folder import RunFolder, ShardHeader, shard_name
+from records.schema import arrow_schema
+from records.stages import Document, Dropped
+
+
+def document(number: int, **changes: object) -> Document:
+    values = {"title": None, "url": None, "date": None, "source": "here", "part": 0}
+    named = {"text_id": f"{number}-0", "doc_id": str(number), "text": f"text {number}"}
+    return Document(**values | named | changes)
+
+
+def write(run: RunFolder, shard: str = "part-00000", rows: int = 3, **changes: object) -> None:
+    options = {"fingerprint": "f1", "counts": {"rows": rows}} | changes
+    run.write_shard("documents", shard, Document, [document(number) for number in range(rows)], **options)
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_shard_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    run = RunFolder(str(tmp_path))
+    rows = [document(0, text="1\x00\u202e [x]\n"), document(1, title="t")]
+    run.write_shard("documents", "part-00000", Document, rows, fingerprint="f1", counts={})
+    assert run.read_shard("documents", "part-00000", Document) == rows
+
+
+def test_an_empty_shard_is_written_too_and_has_its_columns(tmp_path: Path) -> None:
+    run = RunFolder(str(tmp_path))
+    write(run, rows=0)
+    assert run.read_shard("documents", "part-00000", Document) == []
+    assert pq.read_schema(tmp_path / "documents/part-00000.parquet").equals(arrow_schema(Document))
+
+
+def test_the_header_tells_fingerprint_and_counts(tmp_path: Path) -> None:
+    run = RunFolder(str(tmp_path))
+    write(run, rows=3, fingerprint="f7", counts={"rows": 3, "kept.Calculator": 2})
+    expected = ShardHeader(fingerprint="f7", counts={"rows": 3, "kept.Calculator": 2}, num_rows=3)
+    assert run.header("documents", "part-00000") == expected
+    assert run.header("documents", "part-00001") is None
+
+
+def test_files_that_are_no_shards_are_reported_and_treated_as_not_there(tmp_path: Path) -> None:
+    run = RunFolder(str(tmp_path))
+    for number in range(4):
+        write(run, shard_name(number))
+    folder = tmp_path / "documents"
+    whole = (folder / "part-00000.parquet").read_bytes()
+    (folder / "part-00000.parquet").write_bytes(whole[: len(whole) // 2])
+    (folder / "part-00001.parquet").write_bytes(b"")
+    pq.write_table(pa.table({"a": [1]}), folder / "part-00002.parquet")
+    (folder / "part-00004.parquet").write_bytes(b"PAR1" + b"\xff" * 40 + b"PAR1")
+    headers = run.headers("documents")
+    assert list(headers.by_shard) == ["part-00003"]
+    assert [Path(path).stem for path in headers.damaged] == ["part-00000", "part-00001", "part-00002", "part-00004"]
+    assert run.header("documents", "part-00001") is None
+
+
+def test_a_null_where_the_record_has_none_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
+    run = RunFolder(str(tmp_path))
+    with pytest.raises(pa.ArrowInvalid, match="documents/part-00000 has 1 rows without a value for text"):
+        run.write_shard("documents", "part-00000", Document, [document(0, text=None)], fingerprint="", counts={})
+    assert files(tmp_path) == []
+
+
+def test_a_shard_that_could_not_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = RunFolder(str(tmp_path))
+    write(run, rows=1, fingerprint="old")
+
+    def write_half(name: str, content: pa.Buffer) -> None:
+        (tmp_path / name).write_bytes(bytes(content)[:10])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run, "write_bytes", write_half)
+    with pytest.raises(OSError, match="No space left"):
+        write(run, rows=2, fingerprint="new")
+    assert files(tmp_path) == ["documents/part-00000.parquet"]
+    assert run.header("documents", "part-00000").fingerprint == "old"
+
+
+def test_what_a_killed_writer_leaves_behind_is_no_shard_and_can_be_removed(tmp_path: Path) -> None:
+    run = RunFolder(str(tmp_path))
+    write(run)
+    (tmp_path / "documents/.part-00001.parquet.1a2b3c4d.tmp").write_bytes(b"PAR1")
+    assert run.shards("documents") == ["part-00000"]
+    assert len(list(tmp_path.glob("**/*.parquet"))) == 1
+    assert run.remove_leftovers() == 1
+    assert files(tmp_path) == ["documents/part-00000.parquet"]
+
+
+def test_tables_may_be_nested_and_missing_ones_are_empty(tmp_path: Path) -> None:
+    run = RunFolder(str(tmp_path))
+    run.write_shard("dropped/propose", "part-00003", Dropped, [], fingerprint="", counts={})
+    assert run.shards("dropped/propose") == ["part-00003"]
+    assert run.shards("dropped/score") == []
+    assert run.headers("scored").by_shard == {}
+
+
+def test_json_files_are_replaced_whole_and_damaged_ones_named(tmp_path: Path) -> None:
+    run = RunFolder(str(tmp_path))
+    assert run.read_json("run.json") is None
+    run.write_json("failed/score/part-00000.json", {"error": "é"})
+    assert run.read_json("failed/score/part-00000.json") == {"error": "é"}
+    assert run.shards("failed/score", ".json") == ["part-00000"]
+    run.delete("failed/score/part-00000.json")
+    run.delete("failed/score/part-00000.json")
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(ValueError, match=r"run.json is not JSON .*; delete it or use another --run"):
+        run.read_json("run.json")
+
+
+def test_a_uri_opens_the_same_folder_as_its_path(tmp_path: Path) -> None:
+    write(RunFolder(f"file://{tmp_path}/run"))
+    assert RunFolder(str(tmp_path / "run")).shards("documents") == ["part-00000"]
+
+
+def test_a_relative_path_is_the_same_folder_in_every_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert RunFolder("run").location == str(tmp_path / "run")
+
+
+def test_a_location_that_no_filesystem_knows_is_refused() -> None:
+    with pytest.raises(ValueError, match="run folder ftp://x/y cannot be opened"):
+        RunFolder("ftp://x/y")
