@@ -70,7 +70,7 @@ def _rows(path: str, file: IO[bytes], columns: Sequence[str]) -> Iterable[Mappin
     plain_name = name.removesuffix(".gz").removesuffix(".zst")
     if not plain_name.endswith(LINE_FORMATS):
         raise ValueError(f"{path} is none of .jsonl, .tsv, .csv (plain, .gz or .zst) and .parquet")
-    lines = io.TextIOWrapper(file, encoding="utf-8", newline="" if plain_name.endswith("sv") else "\n")
+    lines = io.TextIOWrapper(file, encoding="utf-8-sig", newline="" if plain_name.endswith("sv") else "\n")
     if plain_name.endswith(".jsonl"):
         return (json.loads(line) for line in lines if not line.isspace())
     csv.field_size_limit(MAX_FIELD_CHARS)

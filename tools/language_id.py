@@ -13,6 +13,7 @@ class FastTextIdentifier:
 
     def identify(self, text: str) -> Guess:
         """The most likely language of a text of at least one letter."""
-        encodable = text.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair is not
-        guesses = self._detector.detect(encodable)
+        # fastText knows words by plain spaces only (a no-break space makes English Russian), and no half surrogates.
+        words = " ".join(text.split()).encode("utf-8", "replace").decode("utf-8")
+        guesses = self._detector.detect(words)
         return Guess(guesses[0]["lang"], guesses[0]["score"]) if guesses else Guess("", 0.0)

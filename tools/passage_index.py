@@ -50,17 +50,18 @@ def build_index(passages_path: str, index_path: str, *, title_column: str = "tit
     """Index a file of passages (formats: `tools.data_file`); returns how many it holds. Rows without text are skipped.
 
     An index that already stands at `index_path` is replaced, once the new one is complete. Raises ValueError for a
-    folder there that is no index, for a file that cannot be read, and for one without passages.
+    folder there that is no index or cannot be written, for a file that cannot be read, and for one without passages.
     """
     target = Path(index_path)
     if target.exists() and not (target / DESCRIPTION_FILE).is_file() and (target.is_file() or any(target.iterdir())):
         raise ValueError(f"{index_path} exists and is no passage index; choose another path or remove it")
-    target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
         description = _write_index(passages_path, (title_column, text_column), unfinished)
         shutil.rmtree(target, ignore_errors=True)
         unfinished.rename(target)
+    except OSError as error:
+        raise ValueError(f"cannot write the index {index_path}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return description.num_passages

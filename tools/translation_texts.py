@@ -1,14 +1,16 @@
 """Which texts machine translation is offered (paper, appendix A.1): those with foreign words between English ones.
 
 A chunk is ten tokens in a row; it is foreign if a language other than English is found in it with a confidence above
-0.8, and chunks of digits and symbols only do not count. A text is offered if it has a foreign chunk with English, of a
-confidence of at least 0.5, somewhere before and somewhere after it.
+0.8. Chunks of digits and symbols do not count: at least half of the tokens have to be words. A text is offered if it
+has a foreign chunk with English, of a confidence of at least 0.5, somewhere before and somewhere after it.
 
-A token is a word or a punctuation mark, not, as in the paper, a token of the model: the rule shall not depend on it.
+A token is a word, a number, a punctuation mark or a web address, not, as in the paper, a token of the model: the rule
+shall not depend on it. Half, not one, because times, tables and paths get a confident language from any identifier.
 Every fifth chunk is looked at; of those that are not clearly English the neighbours too. So a foreign passage that
 fills a chunk is found wherever it begins, unless the identifier takes it for English with a fifth of it missing.
 """
 
+import itertools
 import re
 from typing import NamedTuple, Protocol
 
@@ -18,7 +20,12 @@ MIN_CONFIDENCE = 0.8
 MIN_ENGLISH_CONFIDENCE = 0.5
 ENGLISH = "en"
 
-_TOKEN = re.compile(r"\w++(?:['’]\w++)*+|[^\w\s]")
+# Vowel signs are no word characters to `re`, but parts of words: combining accents, Hebrew and Arabic points, and the
+# scripts from Devanagari to Tibetan, Burmese and Khmer.
+_MARKS = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u109f\u1780-\u17ff"
+_TOKEN = re.compile(
+    rf"(?:https?://|www\.)\S++|(?P<word>[^\W\d_](?:[\w{_MARKS}]|['’](?=\w))*+)|\w++|[^\w\s]", re.IGNORECASE
+)
 
 
 class Guess(NamedTuple):
@@ -46,7 +53,9 @@ class _Chunks:
     def __init__(self, text: str, identifier: LanguageIdentifier) -> None:
         self._text = text
         self._identifier = identifier
-        self._spans = [match.span() for match in _TOKEN.finditer(text)]
+        tokens = list(_TOKEN.finditer(text))
+        self._spans = [token.span() for token in tokens]
+        self._num_words_before = [0, *itertools.accumulate(token["word"] is not None for token in tokens)]
         self._num_chunks = max(0, len(self._spans) - CHUNK_TOKENS + 1)
         self._guesses = {start: self._identify_chunk(start) for start in range(0, self._num_chunks, STRIDE_TOKENS)}
         english = [start for start, guess in self._guesses.items() if _is_english(guess)]
@@ -85,11 +94,11 @@ class _Chunks:
         return self._identify(start, start + CHUNK_TOKENS)
 
     def _identify(self, first: int, end: int) -> Guess | None:
-        """The language of tokens `first` to `end`, without it; None if there is no letter among them."""
-        if first >= end:
+        """The language of tokens `first` to `end`, without it; None for digits and symbols."""
+        num_words = self._num_words_before[end] - self._num_words_before[first]
+        if first >= end or 2 * num_words < end - first:
             return None
-        piece = self._text[self._spans[first][0] : self._spans[end - 1][1]]
-        return self._identifier.identify(piece) if any(map(str.isalpha, piece)) else None
+        return self._identifier.identify(self._text[self._spans[first][0] : self._spans[end - 1][1]])
 
 
 def _is_english(guess: Guess | None) -> bool:

@@ -22,6 +22,7 @@ def write(path: Path, content: bytes) -> str:
 def test_reads_json_lines_plain_and_compressed(tmp_path: Path) -> None:
     for name, content in {
         "rows.jsonl": JSONL.encode(),
+        "marked.jsonl": JSONL.encode("utf-8-sig"),
         "rows.jsonl.gz": gzip.compress(JSONL.encode()),
         "rows.jsonl.zst": zstandard.compress(JSONL.encode()),
     }.items():

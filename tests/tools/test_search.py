@@ -135,6 +135,12 @@ def test_refuses_to_overwrite_what_is_no_index(tmp_path: Path) -> None:
         build_index(passages, passages)
 
 
+def test_says_that_an_index_cannot_be_written(tmp_path: Path) -> None:
+    passages = write_passages(tmp_path / "passages.jsonl", PASSAGES)
+    with pytest.raises(ValueError, match="^cannot write the index .*: Not a directory$"):
+        build_index(passages, f"{passages}/index")
+
+
 def test_refuses_a_file_without_passages(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="holds no passage"):
         build_index(write_passages(tmp_path / "none.jsonl", []), str(tmp_path / "index"))

@@ -25,6 +25,7 @@ ENTRIES = [
 ]
 ENGLISH = "The old sailor walked along the harbour and told everybody the same story about his boat. "
 GERMAN = "Der alte Seemann ging am Hafen entlang und erzählte allen dieselbe Geschichte von seinem Boot. "
+HINDI = "बूढ़ा नाविक बंदरगाह के किनारे चला और सबको अपनी नाव की वही कहानी सुनाई। "
 
 
 @pytest.fixture
@@ -118,6 +119,8 @@ def test_finds_a_chunk_of_ten_foreign_tokens_wherever_it_begins(num_before: int)
         ("a " * 60, "nothing foreign"),
         ("a " * 20 + "X " * 8 + "a " * 20, "8 of 10 tokens are not more than 0.8"),
         ("a " * 20 + "1 + 2 = 3 , 4 % 5 . " * 3 + "a " * 20, "digits and symbols only"),
+        ("a " * 20 + "10 : 00 - X 10 : 30 X " * 3 + "a " * 20, "mostly digits and symbols"),
+        ("a " * 20 + "WWW.X.X/X/X/X/X " * 9 + "a " * 20, "web addresses"),
         ("", "empty"),
         ("X", "too short"),
     ],
@@ -142,6 +145,12 @@ def test_the_identifier_knows_languages_and_its_confidence_is_a_share(fast_text:
         assert 0.8 < guess.confidence <= 1.0
 
 
+def test_the_identifier_takes_every_white_space_for_a_space(fast_text: FastTextIdentifier) -> None:
+    assert fast_text.identify("Katherine\xa0Spivey\xa0—\u2003U.S.\n\nGeneral\xa0Services") == fast_text.identify(
+        "Katherine Spivey — U.S. General Services"
+    )
+
+
 @pytest.mark.parametrize("text", ["a\0b", "a\ud800", "x\ny\r\nz", "é", "🙂a", "\u202eabc", "a" * 100_000])
 def test_the_identifier_stands_any_text(fast_text: FastTextIdentifier, text: str) -> None:
     assert 0.0 <= fast_text.identify(text).confidence <= 1.0
@@ -163,7 +172,10 @@ def test_the_identifier_never_asks_for_a_download(monkeypatch: pytest.MonkeyPatc
         (ENGLISH + ENGLISH, False),
         (GERMAN + GERMAN, False),
         (ENGLISH + GERMAN, False),
+        (ENGLISH + HINDI + ENGLISH, True),
+        (ENGLISH + "海很美丽，今天晚上我们去海边，看日落，吃晚饭，然后回家，睡觉，做梦。" + ENGLISH, True),
         (ENGLISH + "3.14 + 2.72 = 5.86; " * 5 + ENGLISH, False),
+        (ENGLISH + "* 10:00 - 10:30 am, ET\n" * 3 + ENGLISH, False),
     ],
 )
 def test_offers_texts_with_a_passage_in_a_real_language(text: str, is_wanted: bool) -> None:
