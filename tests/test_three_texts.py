@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from annotate.execute import execute
 from annotate.ingest import IngestOptions, ingest
 from annotate.propose import ProposeOptions, propose
@@ -52,6 +54,7 @@ def annotate(corpus: Path) -> tuple[list[Document], list[Scored], list[Augmented
     return shard.documents, scored, augmented, [*shard.dropped, *proposal_drops, *given_way]
 
 
+@pytest.mark.paper("I5")
 def test_three_texts_become_one_text_with_the_two_calls_that_help(tmp_path: Path) -> None:
     corpus = tmp_path / "docs.jsonl"
     corpus.write_text("".join(json.dumps({"text": text}) + "\n" for text in (SUM, WRONG, PLAIN)))

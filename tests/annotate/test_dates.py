@@ -33,6 +33,7 @@ def test_a_value_that_names_no_day_is_none(value: object) -> None:
     assert parse_date(value) is None
 
 
+@pytest.mark.paper("H3")
 @pytest.mark.parametrize(
     "url",
     [

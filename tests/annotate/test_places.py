@@ -1,6 +1,7 @@
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,10 +18,12 @@ def choose(log_starts: np.ndarray, is_place: list[bool] | None = None, *, tau: f
     return choose_places(log_starts, is_place or [True] * len(log_starts), options)
 
 
+@pytest.mark.paper("C6")
 def test_the_k_most_probable_places_are_chosen_in_the_order_of_the_text() -> None:
     assert choose(logs(0.1, 0.4, 0.2, 0.3), k=2) == [1, 3]
 
 
+@pytest.mark.paper("C6")
 def test_a_place_at_the_threshold_is_not_above_it() -> None:
     assert choose(logs(0.5, 0.25, 0.125), tau=0.25) == [0]
 

@@ -6,6 +6,7 @@ from tests.small_world import Adder
 from tools.catalog import find_tools
 
 
+@pytest.mark.paper("C2")
 def test_the_prompt_is_the_instruction_the_demonstrations_and_the_text_twice() -> None:
     text = "Two and two is 4."
     assert render_demonstrations(Adder) + render_text_slot(text) + text == (

@@ -38,6 +38,7 @@ def test_a_call_is_proposed_before_the_token_where_it_opens() -> None:
     assert candidate.loss_without == pytest.approx(math.log(1_000) / 3)
 
 
+@pytest.mark.paper("C4")
 def test_a_model_that_counts_shows_that_probabilities_belong_to_the_next_token() -> None:
     call = writing("1+1", after="Output: 10 11 12")
     counting = suffixes({"10": {" 11": 0.9}, "11": {" 12": 0.9}, "12": {" 13": 0.9}, "14": {" 15": 0.9}})
@@ -48,6 +49,7 @@ def test_a_model_that_counts_shows_that_probabilities_belong_to_the_next_token()
     assert candidate.loss_without == pytest.approx(math.log(1_000) * 5 / 15 - math.log(0.9) * 4 / 15)
 
 
+@pytest.mark.paper("C4")
 def test_the_model_reads_the_demonstrations_and_then_the_text_twice() -> None:
     model = ScriptedModel(writing())
     proposals(model, make_document(SUM))
@@ -67,6 +69,7 @@ EITHER = suffixes(
 )
 
 
+@pytest.mark.paper("C7")
 def test_equal_calls_at_a_place_are_one_candidate_with_their_count() -> None:
     candidates, _ = proposals(ScriptedModel(EITHER), make_document(SUM), num_samples=40)
     counts = {candidate.call_input: candidate.num_samples for candidate in candidates}
@@ -75,6 +78,7 @@ def test_equal_calls_at_a_place_are_one_candidate_with_their_count() -> None:
     assert min(counts.values()) >= 8
 
 
+@pytest.mark.paper("C8")
 def test_samples_that_are_no_call_of_the_tool_are_counted_by_reason() -> None:
     babbling = suffixes(
         {
@@ -167,6 +171,7 @@ def test_one_pass_over_a_text_gives_the_losses_of_all_places_and_tools() -> None
     assert model.sequences[-2:] == [f"{BOS}La mer 2 and 3", f"{BOS}La mer 5"]
 
 
+@pytest.mark.paper("I2")
 def test_what_is_proposed_for_a_text_does_not_depend_on_the_other_texts() -> None:
     digits = {str(digit): 0.1 for digit in range(10)}
     endings = {str(digit): {")]": 1.0} for digit in range(10)}

@@ -78,6 +78,7 @@ def reference_outcomes(
     return outcomes
 
 
+@pytest.mark.paper("F7")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_places_probabilities_samples_and_losses_without_a_call_are_the_formulas(family: str) -> None:
     options = SmallOptions(min_open_probability=0.001, max_places=2, num_samples=3, min_loss_reduction=-1.0)
@@ -165,6 +166,7 @@ def _reference_verdict(row: Scored, text: str, tool: Tool, model: object, tokeni
     return min(without, with_call) - with_result >= tool.options.min_loss_reduction and not is_struck
 
 
+@pytest.mark.paper("F7")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_losses_and_verdicts_of_all_tools_are_the_formulas(family: str) -> None:
     assert_verdicts_are_the_formulas(build_model(family), TextTokenizer(build_tokenizer(), name=family), bare_tools())

@@ -24,6 +24,7 @@ def scored(document: Document, char_offset: int, reduction: float, **columns: ob
 TEXT = make_document("2 and 3 is 5 apples")
 
 
+@pytest.mark.paper("I1")
 def test_a_kept_call_stands_before_its_token_and_its_space() -> None:
     ((row,), drops) = interleave([scored(TEXT, 10, 1.5)], [TEXT])
     assert row.text == "2 and 3 is [Add(2+3) -> 5] 5 apples"
@@ -33,6 +34,7 @@ def test_a_kept_call_stands_before_its_token_and_its_space() -> None:
     assert call.loss_reduction == 1.5
 
 
+@pytest.mark.paper("I2")
 def test_calls_of_several_tools_stand_in_the_order_of_the_text() -> None:
     calls = [
         scored(TEXT, 12, 1.0, tool="MT", call_input='"x"', result="y"),
@@ -51,6 +53,7 @@ def test_a_text_without_a_kept_call_has_no_row_and_the_others_keep_their_order()
     assert [row.text_id for row in rows] == [TEXT.text_id, third.text_id] and drops == []
 
 
+@pytest.mark.paper("I4")
 def test_of_two_calls_at_one_place_the_one_that_lowers_the_loss_more_stays() -> None:
     calls = [scored(TEXT, 10, 1.0), scored(TEXT, 10, 1.5, tool="MT", call_input='"x"', result="y")]
     ((row,), (drop,)) = interleave(calls, [TEXT])
@@ -67,6 +70,7 @@ def test_of_two_that_lower_it_equally_the_alphabet_decides_whatever_their_order(
         assert [(drop.tool, drop.detail) for drop in drops] == [("A", " [A(2) -> 5]"), ("B", " [B(1) -> 5]")]
 
 
+@pytest.mark.paper("I3")
 @given(
     st.one_of(st.text(), st.just("It says [Calculator(1+1) -> 2] here \0 e\u0301 שלום")),
     st.lists(st.tuples(st.floats(0, 1), st.integers(1, 3), st.sampled_from(["Add", "MT"])), min_size=1, max_size=6),

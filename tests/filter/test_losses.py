@@ -28,11 +28,13 @@ def loss(text: str, token_index: int, prefix: str = "") -> float:
     return loss_alone(model, prefix_ids, model.tokenizer.encode(text), token_index)
 
 
+@pytest.mark.paper("F1")
 def test_the_weights_sum_to_one_and_fall_by_a_fifth_of_the_first() -> None:
     assert sum(WEIGHTS) == pytest.approx(1)
     assert [weight * 15 for weight in WEIGHTS] == pytest.approx([5, 4, 3, 2, 1])
 
 
+@pytest.mark.paper("F2")
 def test_a_loss_worked_by_hand() -> None:
     # i = 1: the tokens b c d a b given a b c d a: 1/2, 1/4, 1/8, 1/16, 1/2, that is 1, 2, 3, 4, 1 times ln 2.
     # (5 * 1 + 4 * 2 + 3 * 3 + 2 * 4 + 1 * 1) / 15 = 31 / 15.
@@ -41,6 +43,7 @@ def test_a_loss_worked_by_hand() -> None:
     assert loss("a b c d a b c d", 2) == pytest.approx(38 / 15 * LN2)
 
 
+@pytest.mark.paper("F6")
 def test_with_fewer_than_five_tokens_left_the_missing_terms_are_absent_and_the_weights_stay() -> None:
     # i = 6: c and d are left: (5 * 2 + 4 * 3) / 15 = 22 / 15, not divided by the weights of two tokens.
     assert loss("a b c d a b c d", 6) == pytest.approx(22 / 15 * LN2)
@@ -55,6 +58,7 @@ def test_the_first_token_is_foretold_by_the_prefix() -> None:
     assert loss(" a", 0, prefix="d") == pytest.approx(5 / 15 * 4 * LN2)
 
 
+@pytest.mark.paper("F2")
 def test_a_prefix_does_not_shift_the_tokens_that_count() -> None:
     # The table looks at the last token only, so nothing but the very first token can notice the prefix.
     assert loss("a b c d a b c d", 1, prefix=" d c [ ]") == pytest.approx(31 / 15 * LN2)
@@ -67,6 +71,7 @@ def test_the_sequence_ends_with_the_last_token_that_counts() -> None:
     assert [request.ids[target] for target in request.targets] == [2, 3, 4, 5, 6]
 
 
+@pytest.mark.paper("F1")
 def test_no_weights_go_beyond_five_tokens() -> None:
     assert weighted_loss([-1.0] * 5) == pytest.approx(1)
     assert weighted_loss([-1.0] * 9) == pytest.approx(1)

@@ -44,6 +44,7 @@ ANSWERED, EMPTY = " [Add(2+3) -> 5]", " [Add(2+3) -> ]"
 HALF, TENTH, THOUSANDTH = (9 / 15 * math.log(n) for n in (2, 10, 1_000))
 
 
+@pytest.mark.paper("F5")
 def test_the_result_lowers_the_loss_and_the_call_is_kept() -> None:
     (row,) = scores(believing({ANSWERED: 1 / 2, EMPTY: 1 / 10}), executed(loss_without=THOUSANDTH))
     assert row.loss_with_result == pytest.approx(HALF)
@@ -53,6 +54,7 @@ def test_the_result_lowers_the_loss_and_the_call_is_kept() -> None:
     assert vars(row).items() >= {**vars(executed()), "loss_without": row.loss_without}.items()
 
 
+@pytest.mark.paper("F4")
 def test_the_better_baseline_counts_whichever_it_is() -> None:
     model = believing({ANSWERED: 1 / 2, EMPTY: 1 / 1_000})
     (row,) = scores(model, executed(loss_without=TENTH))
@@ -61,11 +63,13 @@ def test_the_better_baseline_counts_whichever_it_is() -> None:
     assert row.loss_reduction == pytest.approx(THOUSANDTH - HALF)
 
 
+@pytest.mark.paper("F4")
 def test_a_call_that_helps_as_much_without_its_answer_is_not_kept() -> None:
     (row,) = scores(believing({ANSWERED: 1 / 2, EMPTY: 1 / 2}), executed(loss_without=THOUSANDTH))
     assert row.loss_reduction == pytest.approx(0, abs=1e-6) and not row.is_kept
 
 
+@pytest.mark.paper("F3")
 def test_the_loss_moves_when_the_result_changes() -> None:
     model = believing({ANSWERED: 1 / 2, " [Add(2+3) -> 6]": 1 / 1_000, EMPTY: 1 / 10})
     right, wrong = scores(model, executed(), executed(result="6"))
@@ -73,6 +77,7 @@ def test_the_loss_moves_when_the_result_changes() -> None:
     assert wrong.loss_with_result == pytest.approx(THOUSANDTH)
 
 
+@pytest.mark.paper("F3")
 def test_the_call_stands_before_the_whole_text_and_the_text_ends_with_the_last_weighted_token() -> None:
     document = make_document("2 and 3 is 5 apples and 6 pears and more")
     model = ScriptedModel(lambda context: {})
@@ -84,6 +89,7 @@ def test_the_call_stands_before_the_whole_text_and_the_text_ends_with_the_last_w
     ]
 
 
+@pytest.mark.paper("F5")
 def test_the_call_without_an_answer_is_asked_for_only_where_it_matters() -> None:
     model = believing({ANSWERED: 1 / 10})
     lost, hopeful = scores(model, executed(loss_without=TENTH + 0.4), executed(loss_without=TENTH + 0.6))
@@ -100,6 +106,7 @@ def test_a_lower_bound_for_later_sweeps_scores_more_and_keeps_the_same() -> None
         assert (row.loss_reduction is not None, row.is_kept) == (is_scored, False)
 
 
+@pytest.mark.paper("F5")
 def test_a_reduction_equal_to_the_threshold_is_enough() -> None:
     model = believing({ANSWERED: 1 / 2, EMPTY: 1 / 10})
     (row,) = scores(model, executed(loss_without=THOUSANDTH))
@@ -163,6 +170,7 @@ def translation(text: str, char_offset: int, token_index: int) -> Scored:
     return row
 
 
+@pytest.mark.paper("H5")
 def test_a_translation_whose_input_only_comes_later_is_struck() -> None:
     before = translation("La mer is the sea", 9, 3)
     assert (before.input_sees_future, before.sees_future, before.is_kept) == (False, True, True)

@@ -56,6 +56,7 @@ def score_requests(tokenizer: TextTokenizer) -> list[ScoreRequest]:
     return requests
 
 
+@pytest.mark.paper("C4")
 @each_family
 def test_start_log_probs_are_those_of_brute_force(family):
     model = language_model(family)
@@ -79,6 +80,7 @@ def test_log_probs_are_those_of_brute_force(family):
         assert model.log_probs_alone(request) == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.paper("C7")
 @each_family
 def test_samples_are_those_of_brute_force(family):
     model = language_model(family)

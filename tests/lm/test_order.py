@@ -48,6 +48,7 @@ def test_the_start_marker_is_likely_right_after_the_letter_before_it(own):
     assert [round(math.exp(value), 6) for value in log_probs] == [first, 0, 1, 0, 1]
 
 
+@pytest.mark.paper("C5")
 def test_all_spellings_of_the_start_marker_are_added():
     # " [" with 1/2, "[" with 1/4, the rest with something else.
     tokenizer = TextTokenizer(build_tokenizer(), name="two spellings")

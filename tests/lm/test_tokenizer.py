@@ -113,6 +113,7 @@ def test_a_lone_space_before_digits_takes_the_place_of_the_first_digit():
     assert places.char_offsets[-3:] == [2, 3, 4]
 
 
+@pytest.mark.paper("C5")
 def test_all_spellings_of_the_start_marker_count_and_only_they():
     tokenizer = gpt2_tokenizer()
     assert {tokenizer.decode([token]) for token in tokenizer.start_marker_ids} == {"[", " ["}

@@ -35,12 +35,14 @@ def texts_with_calls(draw: st.DrawFn) -> tuple[str, list[KeptCall]]:
     return text, [kept(offset, draw(TOOLS), draw(INPUTS), draw(RESULTS)) for offset in offsets]
 
 
+@pytest.mark.paper("C1")
 def test_a_call_is_written_with_its_leading_space_an_arrow_and_its_result() -> None:
     assert render_call("Calculator", "400 / 1400") == " [Calculator(400 / 1400)]"
     assert render_call("Calculator", "400 / 1400", "0.29") == " [Calculator(400 / 1400) -> 0.29]"
     assert render_call("Calculator", "400 / 1400", "") == " [Calculator(400 / 1400) -> ]"
 
 
+@pytest.mark.paper("I3")
 @given(texts_with_calls())
 @example(("Sum [Calculator(1+1) -> 2] is 2.", [kept(3), kept(26)]))
 @example(("", [kept(0)]))

@@ -22,6 +22,7 @@ def calculate(expression: str) -> str:
     return calculator.run(expression, CallContext())
 
 
+@pytest.mark.paper("T4")
 @pytest.mark.parametrize(
     ("expression", "result"),
     [
@@ -82,6 +83,7 @@ def test_a_percentage_is_a_hundredth_but_after_plus_or_minus_one_of_the_left_sid
     assert calculate(expression) == result
 
 
+@pytest.mark.paper("T4")
 @pytest.mark.parametrize(
     ("expression", "result"), [("1 / 8", "0.13"), ("-1 / 8", "-0.13"), ("1.005 * 1", "1.01"), ("-0.001 * 1", "0")]
 )
@@ -89,6 +91,7 @@ def test_rounds_halves_away_from_zero_and_knows_no_negative_zero(expression: str
     assert calculate(expression) == result
 
 
+@pytest.mark.paper("T4")
 @pytest.mark.parametrize(
     "expression",
     [
@@ -146,6 +149,7 @@ def unlucky_id() -> str:
     return next(f"text-{n}" for n in range(1000) if not is_drawn(f"text-{n}"))
 
 
+@pytest.mark.paper("H2")
 @pytest.mark.parametrize(
     "text",
     [
@@ -168,6 +172,7 @@ def test_does_not_want_numbers_that_have_nothing_to_do_with_each_other(text: str
     assert not wants_calculator(unlucky_id(), text)
 
 
+@pytest.mark.paper("H2")
 def test_related_numbers_have_to_stand_within_a_hundred_tokens() -> None:
     # Tokens 0, 1 and n + 2: the span from first to last is n + 3 tokens.
     assert wants_calculator(unlucky_id(), "17 25 " + "word " * 97 + "42")
@@ -179,6 +184,7 @@ def test_finds_related_numbers_wherever_they_stand(num_words: int) -> None:
     assert wants_calculator(unlucky_id(), "word " * num_words + "17 " + "word " * 48 + "25 " + "word " * 48 + "42 end")
 
 
+@pytest.mark.paper("H2")
 @pytest.mark.parametrize(
     "text", ["x = 5", "that equals 7", "is equal to\n12", "a total of 12 men", "An average of $3.50", "Total of -4"]
 )
@@ -191,6 +197,7 @@ def test_does_not_want_an_announcing_word_without_a_number(text: str) -> None:
     assert not wants_calculator(unlucky_id(), text)
 
 
+@pytest.mark.paper("H2")
 def test_one_in_a_hundred_texts_with_three_numbers_is_drawn_by_its_id() -> None:
     drawn = [n for n in range(10_000) if wants_calculator(f"text-{n}", "18 boxes, 24 pens, 431 cups")]
     assert 70 <= len(drawn) <= 130  # 100 expected, standard deviation 10

@@ -11,6 +11,7 @@ from tools.tool import BadInput, CallContext, ToolOptions
 calendar = Calendar(ToolOptions())
 
 
+@pytest.mark.paper("T5")
 @pytest.mark.parametrize(
     ("day", "sentence"),
     [
@@ -33,6 +34,7 @@ def test_refuses_an_input() -> None:
         calendar.run("tomorrow", CallContext())
 
 
+@pytest.mark.paper("H3")
 @pytest.mark.parametrize(("date", "is_wanted"), [(datetime.date(2020, 1, 1), True), (None, False)])
 def test_wants_documents_with_a_date(date: datetime.date | None, is_wanted: bool) -> None:
     document = Document(text_id="t", doc_id="d", part=0, text="", title=None, url=None, date=date, source="s")

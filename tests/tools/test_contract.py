@@ -17,6 +17,7 @@ import pytest
 from annotate.prompt import render_demonstrations
 from records.calls import find_calls, remove_found_calls
 from records.stages import STATUSES, Document
+from tests.small_world import make_document
 from tools.catalog import find_tools
 from tools.passage_index import build_index
 from tools.pool import ToolPool
@@ -122,6 +123,7 @@ def test_its_instruction_shows_how_a_call_is_written(key: str) -> None:
     assert "\n\n" not in tool.instruction
 
 
+@pytest.mark.paper("C3")
 @pytest.mark.parametrize("key", KEYS)
 def test_each_of_its_two_to_five_demonstrations_has_a_call_of_its_own_and_no_result(key: str) -> None:
     tool = find_tools()[key]
@@ -144,6 +146,7 @@ def test_the_input_of_a_demonstration_is_the_text_without_calls(key: str) -> Non
     assert render_demonstrations(tool).count("\nOutput: ") == len(tool.demonstrations)
 
 
+@pytest.mark.paper("T1")
 @pytest.mark.parametrize("key", PAPER)
 def test_its_thresholds_and_demonstrations_are_as_many_as_in_the_paper(key: str) -> None:
     tool = find_tools()[key]
@@ -157,10 +160,18 @@ def test_its_thresholds_and_demonstrations_are_as_many_as_in_the_paper(key: str)
     )
 
 
+@pytest.mark.paper("T1")
 def test_the_first_question_answering_demonstration_has_two_calls() -> None:
     assert [len(find_calls(text)) for text in find_tools()["qa"].demonstrations] == [2, 1]
 
 
+@pytest.mark.paper("H1")
+def test_question_answering_and_search_want_every_text(opened: dict[str, Tool]) -> None:
+    texts = ["", "A word.", "8 + 3 = 11", "\0", "שלום"]
+    assert all(opened[key].wants(make_document(text)) for key in ("qa", "search") for text in texts)
+
+
+@pytest.mark.paper("H5")
 def test_only_translation_strikes_inputs_from_the_future_and_only_the_calendar_reads_today() -> None:
     assert [key for key in PAPER if find_tools()[key].strikes_future_inputs] == ["translation"]
     assert [key for key in PAPER if find_tools()[key].reads_today] == ["calendar"]

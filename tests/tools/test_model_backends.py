@@ -65,6 +65,7 @@ def test_a_random_translation_model_is_loaded_from_its_folder_and_translates(
     assert answers == [translators[name].run(sentence, CallContext()) for sentence in SENTENCES]
 
 
+@pytest.mark.paper("T6")
 @pytest.mark.parametrize(
     ("name", "german", "english"), [("nllb", "deu_Latn", "eng_Latn"), ("m2m100", "__de__", "__en__")]
 )
@@ -124,6 +125,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> QuestionAnswering:
     return tool
 
 
+@pytest.mark.paper("T2")
 def test_a_random_reader_model_answers_with_spans_of_the_passages_it_found(reader: QuestionAnswering) -> None:
     questions = ("What is the capital of Egypt?", "Where is the Nile?", "What is a river?", "What is large?", "Egypt?")
     answers = [reader.run(f'"{question}"', CallContext()) for question in questions]

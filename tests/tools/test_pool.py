@@ -58,6 +58,7 @@ def fail(call_input: str) -> str:
     return {"nothing": "", "blank": " \n\t", "none": None}.get(call_input, call_input.upper())  # type: ignore[return-value]
 
 
+@pytest.mark.paper("C9")
 @pytest.mark.parametrize(
     ("call_input", "status", "result"),
     [
@@ -111,6 +112,7 @@ def test_a_tool_that_reads_today_is_asked_once_a_day_the_others_once() -> None:
     assert [outcome.from_cache for outcome in outcomes] == [False, False, True, False, True, True]
 
 
+@pytest.mark.paper("C9")
 def test_results_are_cleaned_and_cut() -> None:
     (outcome,) = run(Scripted(lambda _: "a [b]\n" + "x" * 100_000), ["any"])
     assert outcome.result is not None

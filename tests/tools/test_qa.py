@@ -33,6 +33,7 @@ def table(tmp_path: Path) -> str:
     return write_table(tmp_path / "table.jsonl", [*KNOWN, ("Where was Joe Biden born?", ["Scranton", "Pennsylvania"])])
 
 
+@pytest.mark.paper("T2")
 def test_a_table_answers_every_question_that_it_knows(table: str) -> None:
     tool = open_table(table, min_similarity=0.99)
     for question, answer in KNOWN:
@@ -153,6 +154,7 @@ def open_endpoint(port: int, api_key_variable: str | None = None) -> QuestionAns
     return tool
 
 
+@pytest.mark.paper("T2")
 def test_an_endpoint_is_asked_the_question_with_the_model_and_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_KEY", "secret")
     with serve() as server:

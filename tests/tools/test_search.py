@@ -38,6 +38,7 @@ def open_search(index: str, **options: int) -> WikiSearch:
     return tool
 
 
+@pytest.mark.paper("T3")
 def test_answers_with_the_beginning_of_the_best_passage(index: str) -> None:
     search = open_search(index)
     assert search.run('"Cairo"', CallContext()) == "Cairo is the capital of Egypt. It is a large city."

@@ -105,11 +105,13 @@ class Words:
         return Guess("xx", share) if share > 0.5 else Guess("en", 1 - share)
 
 
+@pytest.mark.paper("H4")
 @pytest.mark.parametrize("num_before", range(1, 24))
 def test_finds_a_chunk_of_ten_foreign_tokens_wherever_it_begins(num_before: int) -> None:
     assert wants_translation("a " * num_before + "X " * 10 + "a " * 7, Words())
 
 
+@pytest.mark.paper("H4")
 @pytest.mark.parametrize(
     ("text", "why_not"),
     [
@@ -138,6 +140,7 @@ def fast_text() -> FastTextIdentifier:
     return FastTextIdentifier()
 
 
+@pytest.mark.paper("T6")
 def test_the_identifier_knows_languages_and_its_confidence_is_a_share(fast_text: FastTextIdentifier) -> None:
     for text, language in ((ENGLISH, "en"), (GERMAN, "de"), ("Море красиво сегодня вечером", "ru")):
         guess = fast_text.identify(text)
