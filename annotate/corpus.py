@@ -34,6 +34,7 @@ _SOURCES: dict[str, type[ParquetSource] | type[LinesSource] | type[TextSource]] 
     ".txt": TextSource,
 }
 _WILDCARD = re.compile(r"[*?]")
+_KEY_AND_OPTIONS = re.compile(r"(?<=://)[^/@]*@|\?.*", re.DOTALL)
 _CHECKS_IN_FLIGHT = 16
 
 
@@ -76,7 +77,7 @@ def _sources_of(location: str) -> list[Source]:
     try:
         return _file_sources(location)
     except (OSError, pa.ArrowException) as error:
-        raise ValueError(f"corpus {location} cannot be read: {_first_line(error)}") from error
+        raise ValueError(f"corpus {_shown(location)} cannot be read: {_first_line(error)}") from error
 
 
 def _file_sources(location: str) -> list[Source]:
@@ -84,17 +85,17 @@ def _file_sources(location: str) -> list[Source]:
     info = filesystem.get_file_info(path)
     if info.type == fs.FileType.File:
         if _suffix(path) not in _SOURCES:
-            raise ValueError(f"corpus {location} has no known ending; known are {_known_endings()}")
+            raise ValueError(f"corpus {_shown(location)} has no known ending; known are {_known_endings()}")
         return [_source(filesystem, path, prefix)]
     if info.type == fs.FileType.Directory:
         paths = [path for path in _files_below(filesystem, path) if not _is_hidden(path, info.path)]
-    elif _WILDCARD.search(location):
+    elif _WILDCARD.search(path):
         paths = _matching_files(filesystem, path)
     else:
-        raise ValueError(f"corpus {location} does not exist")
+        raise ValueError(f"corpus {_shown(location)} does not exist")
     readable = sorted(path for path in paths if _suffix(path) in _SOURCES)
     if not readable:
-        raise ValueError(f"corpus {location} holds no file with a known ending; known are {_known_endings()}")
+        raise ValueError(f"corpus {_shown(location)} holds no file with a known ending; known are {_known_endings()}")
     return [_source(filesystem, path, prefix) for path in readable]
 
 
@@ -102,10 +103,12 @@ def _open(location: str) -> tuple[fs.FileSystem, str, str]:
     """(filesystem, path on it, what to put before a path so that the user recognises it)."""
     if "://" not in location:
         return fs.LocalFileSystem(), location.rstrip("/") or "/", ""
-    # A wildcard need not be legal in a URI, so only what stands before the first one is parsed as such.
-    root = _before_wildcard(location)
-    filesystem, root_path = fs.FileSystem.from_uri(root)
-    path = (root_path.rstrip("/") + "/" + location[len(root) :].lstrip("/")).rstrip("/")
+    # What follows a question mark are options of the filesystem, such as a region. A wildcard need not be legal in a
+    # URI, so only what stands before the first one is parsed as such.
+    spelled, mark, options = location.partition("?")
+    root = _before_wildcard(spelled)
+    filesystem, root_path = fs.FileSystem.from_uri(root + mark + options)
+    path = (root_path.rstrip("/") + "/" + spelled[len(root) :].lstrip("/")).rstrip("/")
     return filesystem, path, location.split("://")[0] + "://"
 
 
@@ -136,6 +139,11 @@ def _glob_expression(pattern: str) -> re.Pattern[str]:
 
 def _source(filesystem: fs.FileSystem, path: str, prefix: str) -> Source:
     return _SOURCES[_suffix(path)](filesystem=filesystem, path=path, name=prefix + path)
+
+
+def _shown(location: str) -> str:
+    """A location as it may be printed: a URI without the key that may stand in it, and without its options."""
+    return _KEY_AND_OPTIONS.sub("", location) if "://" in location else location
 
 
 def _suffix(path: str) -> str:

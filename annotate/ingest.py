@@ -10,9 +10,8 @@ A plain text file is read whole; everything else streams.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from annotate.corpus import check_columns, find_sources
@@ -115,7 +114,7 @@ def _pieces(document: Document, tokenizer: "TextTokenizer", max_text_tokens: int
         yield Document(**whole | {"text_id": f"{document.text_id}-{part}", "part": part, "text": text})
 
 
-def _read(sources: Iterable["Source"], options: IngestOptions) -> Iterator[_Reading]:
+def _read(sources: Sequence["Source"], options: IngestOptions) -> Iterator[_Reading]:
     readings = _without_duplicates(_read_all(sources, options))
     if options.max_documents is None:
         yield from readings
@@ -128,7 +127,7 @@ def _read(sources: Iterable["Source"], options: IngestOptions) -> Iterator[_Read
             return
 
 
-def _read_all(sources: Iterable["Source"], options: IngestOptions) -> Iterator[_Reading]:
+def _read_all(sources: Sequence["Source"], options: IngestOptions) -> Iterator[_Reading]:
     wanted = list(dict.fromkeys(column for columns in _columns(options).values() for column in columns))
     is_empty = True
     for source in sources:
@@ -136,7 +135,7 @@ def _read_all(sources: Iterable["Source"], options: IngestOptions) -> Iterator[_
             is_empty = False
             yield _read_row(source.name, row, options)
     if is_empty:
-        raise ValueError(f"corpus {', '.join(islice(options.corpus, 3))} is empty: it holds no document")
+        raise ValueError(f"corpus {', '.join(source.name for source in sources[:3])} is empty: it holds no document")
 
 
 def _without_duplicates(readings: Iterable[_Reading]) -> Iterator[_Reading]:
