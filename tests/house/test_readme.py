@@ -6,10 +6,8 @@ from pathlib import Path
 import pytest
 
 from jobs.command_line import app, main
-from records.calls import insert_calls
-from records.run_folder import RunFolder
-from records.schema import Record
-from records.stages import OUTPUT_RECORDS, Augmented, Candidate, Document, Dropped, Executed, KeptCall, Scored
+from records.stages import OUTPUT_RECORDS
+from tests.small_run import write_small_run
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -22,77 +20,10 @@ COMMANDS = [
 """A command, and what is written after it."""
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-TEXT = "🏫 Out of 1400 people 400 (or 0.29 of them) passed."
-DOCUMENT = Document(
-    text_id="a-0", doc_id="a", part=0, text=TEXT, title=None, url=None, date=None, source="school.jsonl"
-)
-SHARD = "part-00000"
-
-
-def scored(tool: str, call_input: str, result: str | None, reduction: float | None, **columns: object) -> Scored:
-    """A call before ` 0.29`; kept if it lowers the loss by 1 nat or more."""
-    row: dict[str, object] = {
-        "text_id": "a-0",
-        "tool": tool,
-        "token_index": 9,
-        "char_offset": TEXT.index(" 0.29"),
-        "open_probability": 0.5,
-        "call_input": call_input,
-        "num_samples": 1,
-        "loss_without": 3.0,
-        "status": "ok" if result else "timeout",
-        "result": result,
-        "seconds": 0.25,
-        "from_cache": False,
-        "loss_with_call": None if reduction is None else 3.0,
-        "loss_with_result": None if reduction is None else 3.0 - reduction,
-        "loss_reduction": reduction,
-        "input_sees_future": False,
-        "sees_future": False,
-        "is_kept": reduction is not None and reduction >= 1.0,
-    }
-    return Scored(**row | columns)  # type: ignore[arg-type]
-
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The folder of a run over one text, with two kept calls of three calculator and two translator calls."""
-    calls = [
-        scored("Calculator", "400 / 1400", "0.29", 2.5),
-        scored("Calculator", "1400 - 400", "1000", 0.75),
-        scored("Calculator", "1400 +", None, None),
-        scored("MT", '"quatre"', "four", 1.5),
-        scored("MT", '"passed"', "passed", 2.0, input_sees_future=True, is_kept=False),
-    ]
-    kept = KeptCall(
-        tool="Calculator", call_input="400 / 1400", result="0.29", char_offset=calls[0].char_offset, loss_reduction=2.5
-    )
-    augmented = Augmented(text_id="a-0", doc_id="a", text=insert_calls(TEXT, [kept]), num_calls=1, calls=(kept,))
-    drops = [
-        Dropped(stage="propose", reason=reason, text_id="a-0", tool=tool, char_offset=None, detail=None, count=count)
-        for reason, tool, count in [
-            ("sample_malformed", "MT", 2),
-            ("sample_malformed", "MT", 4),
-            ("no_position", "Calculator", 1),
-        ]
-    ]
-    folder = RunFolder(str(tmp_path_factory.mktemp("run")))
-    folder.write_json("run.json", {"settings": {"tools": ["calculator", "translation"]}})
-    tables: dict[str, tuple[type[Record], list[Record]]] = {
-        "documents": (Document, [DOCUMENT]),
-        "candidates": (Candidate, [_only(Candidate, call) for call in calls]),
-        "executed": (Executed, [_only(Executed, call) for call in calls]),
-        "scored": (Scored, [*calls]),
-        "augmented": (Augmented, [augmented]),
-        "dropped/propose": (Dropped, [*drops]),
-    }
-    for table, (record, rows) in tables.items():
-        folder.write_shard(table, SHARD, record, rows, fingerprint="0", counts={"rows": len(rows)})
-    return folder.location
-
-
-def _only(record: type[Record], row: Record) -> Record:
-    return record(**{name: getattr(row, name) for name in record.__dataclass_fields__})
+    return write_small_run(str(tmp_path_factory.mktemp("run"))).location
 
 
 ANSWERS = {
@@ -115,7 +46,9 @@ ANSWERS = {
     ],
     "Where everything went that left the flow": [
         ["propose", "sample_malformed", "MT", "6"],
-        ["propose", "no_position", "Calculator", "1"],
+        ["interleave", "same_place", "MT", "1"],
+        ["propose", "no_position", "MT", "1"],
+        ["propose", "not_offered", "Calculator", "1"],
     ],
 }
 

@@ -1,0 +1,137 @@
+"""Is everything accounted for? `python -m jobs.check_run RUN`, for a run that has ended.
+
+Reads every table, shard by shard. Each text has to be in C* or, for each tool, in `scored` or `dropped`, or in a shard
+that failed; each candidate has to be executed and scored; each kept call has to stand in C* or be dropped for another
+at its place; and removing the calls from a text of C* has to give back the document to the letter. Exit code 1 if not.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from jobs.pipeline import PIPELINE
+from jobs.show_status import open_run
+from records.calls import remove_calls
+from records.run_folder import RunFolder
+from records.schema import RecordT
+from records.stages import Augmented, Candidate, Document, Dropped, Executed, Scored
+from tools.catalog import find_tools
+
+MAX_FINDINGS_SHOWN = 20
+
+
+@dataclass
+class Tally:
+    """What was counted, and what was found wrong."""
+
+    texts: int = 0
+    in_failed_shards: int = 0
+    with_calls: int = 0
+    calls: int = 0
+    findings: list[str] = field(default_factory=list)
+
+
+def check_run(location: str) -> Tally:
+    """Check all shards of a run. Raises ValueError if there is no run."""
+    run = open_run(location)
+    made_with = run.read_json("run.json")
+    keys = made_with["settings"]["tools"] if isinstance(made_with, dict) else []
+    tools = [find_tools()[key].name for key in keys]
+    tally, seen = Tally(), set[str]()
+    for shard in run.shards("documents"):
+        documents = run.read_shard("documents", shard, Document)
+        tally.texts += len(documents)
+        repeated = [row.text_id for row in documents if row.text_id in seen]
+        seen |= {row.text_id for row in documents}
+        tally.findings += [f"{shard}: text {text_id} occurs twice" for text_id in repeated]
+        if any(shard in run.shards(f"failed/{stage.name}", ".json") for stage in PIPELINE):
+            tally.in_failed_shards += len(documents)
+        elif missing := [stage.writes for stage in PIPELINE if run.header(stage.writes, shard) is None]:
+            tally.findings.append(f"{shard}: has no {', '.join(missing)}, and has not failed")
+        else:
+            augmented = run.read_shard("augmented", shard, Augmented)
+            tally.with_calls += len(augmented)
+            tally.calls += sum(row.num_calls for row in augmented)
+            tally.findings += [f"{shard}: {finding}" for finding in _check_shard(run, shard, documents, tools)]
+    return tally
+
+
+def _check_shard(run: RunFolder, shard: str, documents: Sequence[Document], tools: Sequence[str]) -> Iterator[str]:
+    scored = run.read_shard("scored", shard, Scored)
+    yield from _check_calls(
+        run.read_shard("candidates", shard, Candidate), run.read_shard("executed", shard, Executed), scored
+    )
+    drops = _read_drops(run, shard, "propose")
+    spoken_for = {(row.text_id, row.tool) for row in (*scored, *drops)}
+    for document in documents:
+        for tool in tools:
+            if (document.text_id, tool) not in spoken_for:
+                yield f"text {document.text_id} has neither a call of {tool} nor a reason why not"
+    augmented = run.read_shard("augmented", shard, Augmented)
+    yield from _check_texts(augmented, documents)
+    yield from _check_kept(augmented, scored, _read_drops(run, shard, "interleave"))
+
+
+def _check_calls(
+    candidates: Sequence[Candidate], executed: Sequence[Executed], scored: Sequence[Scored]
+) -> Iterator[str]:
+    for before, after, lost in ((candidates, executed, "executed"), (executed, scored, "scored")):
+        if missing := {_name(row) for row in before} ^ {_name(row) for row in after}:
+            yield f"{len(missing)} calls are not {lost}, or from nowhere, such as {min(missing)}"
+
+
+def _check_texts(augmented: Sequence[Augmented], documents: Sequence[Document]) -> Iterator[str]:
+    texts = {document.text_id: document.text for document in documents}
+    for row in augmented:
+        try:
+            text = remove_calls(row.text, row.calls)
+        except ValueError as error:
+            yield f"text {row.text_id} of C* does not hold its calls: {error}"
+            continue
+        if text != texts.get(row.text_id):
+            yield f"text {row.text_id} of C* without its calls is not the document"
+
+
+def _check_kept(augmented: Sequence[Augmented], scored: Sequence[Scored], drops: Sequence[Dropped]) -> Iterator[str]:
+    kept = sorted((row.text_id, row.tool, row.char_offset) for row in scored if row.is_kept)
+    inserted = [(row.text_id, call.tool, call.char_offset) for row in augmented for call in row.calls]
+    gave_way = [(row.text_id, row.tool or "", row.char_offset or 0) for row in drops]
+    if kept != sorted(inserted + gave_way):
+        yield f"{len(kept)} calls were kept, {len(inserted)} stand in C*, {len(gave_way)} gave way to another"
+
+
+def _name(call: Candidate) -> tuple[str, str, int, str]:
+    return call.text_id, call.tool, call.char_offset, call.call_input
+
+
+def _read_drops(run: RunFolder, shard: str, stage: str) -> list[Dropped]:
+    return _read_if_there(run, f"dropped/{stage}", shard, Dropped)
+
+
+def _read_if_there(run: RunFolder, table: str, shard: str, record: type[RecordT]) -> list[RecordT]:
+    return run.read_shard(table, shard, record) if run.header(table, shard) else []
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Check one run and say what was found; 0 if nothing is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m jobs.check_run", description="Is everything accounted for?")
+    parser.add_argument("run", help="the run folder")
+    try:
+        tally = check_run(parser.parse_args(arguments).run)
+    except ValueError as error:
+        print(f"check_run: {error}", file=sys.stderr)
+        return 2
+    without = tally.texts - tally.with_calls - tally.in_failed_shards
+    print(
+        f"{tally.texts:,} texts: {tally.with_calls:,} in C* with {tally.calls:,} calls, {without:,} without a call, "
+        f"{tally.in_failed_shards:,} in failed shards"
+    )
+    for finding in tally.findings[:MAX_FINDINGS_SHOWN]:
+        print(finding)
+    print(f"{len(tally.findings):,} findings" if tally.findings else "everything is accounted for")
+    return 1 if tally.findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
