@@ -158,7 +158,7 @@ async def _report(job: Job, ledger: Ledger, driver: Driver, sizes: Mapping[Needs
             if not is_told and now - started > SECONDS_OF_PATIENCE:
                 is_told = True
                 _tell_what_is_missing(driver, sizes)
-            await asyncio.sleep(SECONDS_BETWEEN_REDRAWS)
+            await asyncio.sleep(min(SECONDS_BETWEEN_REDRAWS, job.progress.log_every))
     finally:
         line.close()
 

@@ -1,0 +1,166 @@
+"""`toolformer annotate` with its real stages, on a model with random weights that writes calls."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from jobs.command_line import main
+from records.calls import remove_calls
+from records.run_folder import RunFolder
+from records.schema import Record
+from records.stages import OUTPUT_RECORDS, Augmented, Document, Dropped, Scored
+from tests.jobs.calling_model import save_calling_model
+
+REPOSITORY = Path(__file__).parents[2]
+NUM_TEXTS = 12
+DIFFERS_BY_LUCK = {"seconds", "from_cache"}
+"""How long a tool took, and whether an equal call of the same shard came first."""
+
+pytestmark = pytest.mark.usefixtures("shared_ray")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return save_calling_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("corpus") / "texts.jsonl"
+    texts = [f"Mill {n} ground {400 + n} sacks \U0001f33e, [Calculator(1+1) -> 2] more." for n in range(NUM_TEXTS)]
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    return path
+
+
+def arguments(run: Path, corpus: Path, model: str, *more: str, shard_size: int = 5) -> list[str]:
+    return [
+        *("annotate", "--run", str(run), "--corpus", str(corpus), "--model", model, "--tools", "calculator"),
+        *("--shard-size", str(shard_size), "--max-call-tokens", "10", "--calculator.max-places", "4"),
+        *("--calculator.num-samples", "40", "--calculator.min-loss-reduction", "0", "--retry-delay", "0"),
+        *more,
+    ]
+
+
+@pytest.fixture(scope="module")
+def finished(shared_ray: None, corpus: Path, model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "finished"
+    assert main(arguments(run, corpus, model, "--model-workers", "1")) == 0
+    return run
+
+
+def read_all(run: Path, table: str, record: type[Record]) -> list[Record]:
+    folder = RunFolder(str(run))
+    return [row for shard in folder.shards(table) for row in folder.read_shard(table, shard, record)]
+
+
+def assert_same_rows(run: Path, other: Path) -> None:
+    tables = [*OUTPUT_RECORDS.items(), ("dropped/propose", Dropped), ("dropped/interleave", Dropped)]
+    for table, record in tables:
+        rows, others = read_all(run, table, record), read_all(other, table, record)
+        assert len(rows) == len(others), table
+        for row, its_other in zip(rows, others, strict=True):
+            assert comparable(row) == pytest.approx(comparable(its_other), abs=1e-4), table
+
+
+def comparable(row: Record) -> dict[str, object]:
+    flat = {name: value for name, value in vars(row).items() if name not in DIFFERS_BY_LUCK and name != "calls"}
+    calls: Sequence[Record] = getattr(row, "calls", ())
+    return flat | {f"{n}.{name}": value for n, call in enumerate(calls) for name, value in vars(call).items()}
+
+
+def test_every_text_and_every_call_is_accounted_for(finished: Path) -> None:
+    documents = {row.text_id: row.text for row in read_all(finished, "documents", Document)}
+    scored = read_all(finished, "scored", Scored)
+    augmented = read_all(finished, "augmented", Augmented)
+    assert len(documents) == NUM_TEXTS
+    assert any(row.is_kept for row in scored)
+    assert {row.text_id for row in scored if row.is_kept} == {row.text_id for row in augmented}
+    gave_way = len(read_all(finished, "dropped/interleave", Dropped))
+    assert sum(row.is_kept for row in scored) == sum(row.num_calls for row in augmented) + gave_way
+    for row in augmented:
+        assert remove_calls(row.text, row.calls) == documents[row.text_id]
+
+
+def test_shards_workers_and_batches_change_no_row(finished: Path, corpus: Path, model: str, tmp_path: Path) -> None:
+    spread = ("--model-workers", "2", "--token-budget", "1", "--threads-per-worker", "1")
+    assert main(arguments(tmp_path / "run", corpus, model, *spread, shard_size=7)) == 0
+    assert_same_rows(finished, tmp_path / "run")
+
+
+def test_a_driver_that_is_killed_and_run_again_makes_the_same_rows(
+    finished: Path, corpus: Path, model: str, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "jobs.annotate_corpus", *arguments(run, corpus, model, "--log-every", "0.01")[1:]]
+    with subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if "now: " in line and "score" in line)
+        process.kill()
+    assert main(arguments(run, corpus, model)) == 0
+    assert_same_rows(finished, run)
+
+
+def test_a_finished_run_may_be_repeated_with_other_workers(finished: Path, corpus: Path, model: str) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.glob("**/*.parquet")}
+    assert main(arguments(finished, corpus, model, "--model-workers", "3", "--calculator.max-in-flight", "1")) == 0
+    assert {path: path.stat().st_mtime_ns for path in finished.glob("**/*.parquet")} == before
+
+
+def test_other_settings_are_refused_by_name_and_nothing_is_lost(
+    finished: Path, corpus: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(finished.glob("**/*.parquet"))
+    assert main(arguments(finished, corpus, model, "--seed", "7")) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "made with other settings: --seed was 0 and is 7" in line
+    assert "Use another --run, or the old values" in line
+    assert sorted(finished.glob("**/*.parquet")) == before
+
+
+def test_another_model_is_refused_even_under_the_same_name(
+    finished: Path, corpus: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = save_calling_model(tmp_path / "other", seed=1)
+    assert main(arguments(finished, corpus, other)) == 2
+    assert f"--model was {model} and is {other}" in capsys.readouterr().err
+    moved = shutil.copytree(model, tmp_path / "moved")
+    assert main(arguments(finished, corpus, str(moved))) == 0
+
+
+def test_a_corpus_that_changed_is_refused_and_one_that_was_only_touched_is_not(
+    finished: Path, corpus: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = corpus.read_text()
+    try:
+        corpus.write_text(content + '{"text": "One more."}\n')
+        assert main(arguments(finished, corpus, model)) == 2
+        assert f"the corpus has changed since {finished} was made: {corpus} had" in capsys.readouterr().err
+    finally:
+        corpus.write_text(content)
+    os.utime(corpus, ns=(1, 1))
+    before = {path: path.stat().st_mtime_ns for path in finished.glob("**/*.parquet")}
+    assert main(arguments(finished, corpus, model)) == 0
+    assert {path: path.stat().st_mtime_ns for path in finished.glob("**/*.parquet")} == before
+
+
+def test_run_json_tells_settings_and_versions_and_no_secret(finished: Path) -> None:
+    told = json.loads((finished / "run.json").read_text())
+    assert told["settings"]["calculator.num-samples"] == 40
+    assert set(told["stage_fingerprints"]) == {"ingest", "propose", "execute", "score", "interleave"}
+    assert "ray" in told["versions"]
+
+
+def test_status_and_query_read_the_run(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", str(finished)]) == 0
+    shown = capsys.readouterr().out
+    assert f"finished: {NUM_TEXTS} of {NUM_TEXTS} texts are through" in shown
+    assert "propose               3        0       0      0" in shown
+    assert "Calculator" in shown
+    assert main(["query", str(finished), "select count(*) as texts from documents"]) == 0
+    assert capsys.readouterr().out.split() == ["texts", "-----", str(NUM_TEXTS)]
