@@ -14,7 +14,6 @@ from jobs.pipeline import PIPELINE
 from jobs.show_status import open_run
 from records.calls import remove_calls
 from records.run_folder import RunFolder
-from records.schema import RecordT
 from records.stages import Augmented, Candidate, Document, Dropped, Executed, Scored
 from tools.catalog import find_tools
 
@@ -53,22 +52,24 @@ def check_run(location: str) -> Tally:
             augmented = run.read_shard("augmented", shard, Augmented)
             tally.with_calls += len(augmented)
             tally.calls += sum(row.num_calls for row in augmented)
-            tally.findings += [f"{shard}: {finding}" for finding in _check_shard(run, shard, documents, tools)]
+            found = _check_shard(run, shard, documents, augmented, tools)
+            tally.findings += [f"{shard}: {finding}" for finding in found]
     return tally
 
 
-def _check_shard(run: RunFolder, shard: str, documents: Sequence[Document], tools: Sequence[str]) -> Iterator[str]:
+def _check_shard(
+    run: RunFolder, shard: str, documents: Sequence[Document], augmented: Sequence[Augmented], tools: Sequence[str]
+) -> Iterator[str]:
     scored = run.read_shard("scored", shard, Scored)
     yield from _check_calls(
         run.read_shard("candidates", shard, Candidate), run.read_shard("executed", shard, Executed), scored
     )
     drops = _read_drops(run, shard, "propose")
-    spoken_for = {(row.text_id, row.tool) for row in (*scored, *drops)}
+    spoken_for = {(call.text_id, call.tool) for call in scored} | {(drop.text_id, drop.tool) for drop in drops}
     for document in documents:
         for tool in tools:
             if (document.text_id, tool) not in spoken_for:
                 yield f"text {document.text_id} has neither a call of {tool} nor a reason why not"
-    augmented = run.read_shard("augmented", shard, Augmented)
     yield from _check_texts(augmented, documents)
     yield from _check_kept(augmented, scored, _read_drops(run, shard, "interleave"))
 
@@ -106,11 +107,8 @@ def _name(call: Candidate) -> tuple[str, str, int, str]:
 
 
 def _read_drops(run: RunFolder, shard: str, stage: str) -> list[Dropped]:
-    return _read_if_there(run, f"dropped/{stage}", shard, Dropped)
-
-
-def _read_if_there(run: RunFolder, table: str, shard: str, record: type[RecordT]) -> list[RecordT]:
-    return run.read_shard(table, shard, record) if run.header(table, shard) else []
+    table = f"dropped/{stage}"
+    return run.read_shard(table, shard, Dropped) if run.header(table, shard) else []
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
