@@ -152,7 +152,7 @@ class Driver:
         return True
 
     async def _retry(self, task: Task, error: RayError) -> None:
-        _raise_if_disk_refuses(error)
+        _raise_if_disk_refuses(error, self._run)
         if task.num_attempts < self._options.max_attempts:
             loop, queue = asyncio.get_running_loop(), self._queues[task.stage.needs]
             loop.call_later(self._delay(task.num_attempts), queue.put_nowait, task)
@@ -181,7 +181,7 @@ class Driver:
                     await self._admit_all(stage, actor)
                 break
             except RayError as error:
-                _raise_if_refused(error)
+                _raise_if_refused(error, self._run)
                 if isinstance(error, RayTaskError) or attempt == self._options.max_attempts:
                     raise UnusableError(f"the corpus cannot be read: {_one_line(error)}") from error
                 await asyncio.sleep(self._delay(attempt))
@@ -206,7 +206,7 @@ class Driver:
                 await opened(actor)
             except RayError as error:
                 ray.kill(actor)
-                _raise_if_refused(error)
+                _raise_if_refused(error, self._run)
                 if attempt == MAX_FAILED_STARTS:
                     raise UnusableError(f"a worker failed to start {attempt} times: {_one_line(error)}") from error
                 await asyncio.sleep(self._delay(attempt))
@@ -224,17 +224,19 @@ class Driver:
         return float(min(MAX_RETRY_DELAY, self._options.retry_delay * 2 ** (num_attempts - 1)))
 
 
-def _raise_if_refused(error: RayError) -> None:
+def _raise_if_refused(error: RayError, run: RunFolder) -> None:
     """Raise UnusableError if a worker found that an option or the corpus cannot be used: no retry helps."""
-    _raise_if_disk_refuses(error)
+    _raise_if_disk_refuses(error, run)
     if isinstance(error, RayTaskError) and isinstance(error.cause, ValueError):
         raise UnusableError(str(error.cause)) from error
 
 
-def _raise_if_disk_refuses(error: RayError) -> None:
+def _raise_if_disk_refuses(error: RayError, run: RunFolder) -> None:
     cause = error.cause if isinstance(error, RayTaskError) else None
     if isinstance(cause, OSError) and cause.errno in FATAL_ERRNOS:
-        raise UnusableError(f"{cause}; make room or give another --run, then run the same command again") from error
+        raise UnusableError(
+            f"--run {run.location} cannot be written to ({cause}); make room and run the same command again to go on"
+        ) from error
 
 
 def _one_line(error: RayError) -> str:

@@ -1,8 +1,9 @@
 """Ctrl-C and SIGTERM: the first asks the run to stop, the second ends the process at once."""
 
+import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Self
 
@@ -39,6 +40,25 @@ class Interrupts:
         """From now on call this at a signal, instead of raising Interrupted."""
         self._stop = stop
 
+    @contextlib.contextmanager
+    def deferred(self) -> Iterator[None]:
+        """While entered, a first signal waits for the end of the block: half a Ray leaves processes behind.
+
+        Raises Interrupted at the end if there was one.
+        """
+        self._stop = _wait
+        try:
+            yield
+        except (Exception, SystemExit):
+            # Ctrl-C reaches Ray's processes too, and Ray's own handler of SIGTERM exits.
+            if self._received is None:
+                raise
+        finally:
+            self.take_over()
+            self._stop = None
+        if self._received is not None:
+            raise Interrupted
+
     @property
     def exit_code(self) -> int:
         """130 after Ctrl-C, 143 after SIGTERM."""
@@ -51,3 +71,7 @@ class Interrupts:
         if self._stop is None:
             raise Interrupted
         self._stop()
+
+
+def _wait() -> None:
+    """What a signal does while it is deferred."""

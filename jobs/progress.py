@@ -86,6 +86,8 @@ def take_snapshot(
 
 def describe(snapshot: Snapshot) -> str:
     """One line: texts done, speed, time left, yield so far."""
+    if snapshot.texts == 0:
+        return "no text yet"
     share = f"{snapshot.finished_texts:,} of {'at least ' * snapshot.is_ingesting}{snapshot.texts:,} texts"
     parts = [share, f"{snapshot.texts_per_second:.1f} texts/s"]
     if snapshot.seconds_left is not None:

@@ -66,9 +66,9 @@ def run_job(job: Job, interrupts: Interrupts) -> Outcome:
     state = "failed"
     try:
         if not is_read or ledger.num_open:
-            with ray_session(job.workers, on_gpu=job.on_gpu) as sizes:
-                # Ray sets handlers of its own.
-                interrupts.take_over()
+            with contextlib.ExitStack() as stack:
+                with interrupts.deferred():
+                    sizes = stack.enter_context(ray_session(job.workers, on_gpu=job.on_gpu))
                 asyncio.run(_drive(job, ledger, sizes, interrupts, is_read=is_read))
         _forget_old_failures(job.run, ledger)
         state = "failed" if ledger.num_failed else "finished"
@@ -112,6 +112,8 @@ async def _drive(
         ingest = None if is_read else job.stage_fingerprints[PIPELINE[0].name]
         await driver.drive(ingest, lambda: _end_ingest(job, ledger))
     finally:
+        # What is left is the end of Ray, which is not to be cut short.
+        interrupts.call(lambda: None)
         reporter.cancel()
         await asyncio.gather(reporter, return_exceptions=True)
 
@@ -154,7 +156,9 @@ async def _report(job: Job, ledger: Ledger, driver: Driver, sizes: Mapping[Needs
             line.show(snapshot)
             if now >= next_save:
                 next_save = now + SECONDS_BETWEEN_SAVES
-                await asyncio.to_thread(job.run.write_json, PROGRESS_FILE, asdict(snapshot))
+                # Whoever writes shards finds out whether the disk is full; this is only a report.
+                with contextlib.suppress(OSError):
+                    await asyncio.to_thread(job.run.write_json, PROGRESS_FILE, asdict(snapshot))
             if not is_told and now - started > SECONDS_OF_PATIENCE:
                 is_told = True
                 _tell_what_is_missing(driver, sizes)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.command_line import app, main
+from jobs.command_line import main
+from jobs.commands import app
 from records.stages import OUTPUT_RECORDS
 from tests.small_run import write_small_run
 

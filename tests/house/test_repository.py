@@ -75,7 +75,7 @@ def test_everything_below_jobs_can_be_imported_where_there_is_no_ray() -> None:
 
 
 def test_help_and_bad_options_do_not_wait_for_torch() -> None:
-    script = "import sys, jobs.command_line; print({'torch', 'transformers', 'datasets'} & set(sys.modules))"
+    script = "import sys, jobs.commands; print({'torch', 'transformers', 'datasets'} & set(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "set()"
 

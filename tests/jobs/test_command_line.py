@@ -129,8 +129,8 @@ def test_a_run_folder_that_cannot_be_written_is_refused(
     (tmp_path / "file").write_text("in the way")
     where = str(tmp_path / "file/run")
     line = refuse(capsys, "annotate", "--run", where, "--corpus", str(corpus), "--model", model)
-    assert line.startswith(f"--run {where} cannot be written to")
-    assert line.endswith("give another folder")
+    assert line.startswith(f"--run {where} cannot be used (")
+    assert line.endswith("; make room or give another folder")
 
 
 def test_a_run_folder_of_something_else_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

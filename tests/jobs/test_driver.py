@@ -95,7 +95,9 @@ def test_a_shard_that_fails_every_time_is_put_aside_and_the_others_are_done(undi
 
 def test_a_full_disk_ends_the_run_with_one_line_and_keeps_what_is_finished(tmp_path: Path) -> None:
     full = OSError(28, "No space left on device")
-    with pytest.raises(UnusableError, match="No space left on device; make room or give another --run"):
+    with pytest.raises(
+        UnusableError, match=rf"--run {tmp_path} cannot be written to \(.*No space left on device\); make room"
+    ):
         run_small_job(tmp_path, SmallRecipe(num_shards=2, fault=full))
     assert json.loads((tmp_path / "progress.json").read_text())["state"] == "failed"
     assert (tmp_path / "documents/part-00000.parquet").exists()

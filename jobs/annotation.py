@@ -1,0 +1,79 @@
+"""What `toolformer annotate` does: a corpus goes in, C* comes out.
+
+What can be found wrong without a worker is found before Ray starts. Running it again on the same folder resumes.
+"""
+
+import sys
+
+from annotate.cutting import max_text_tokens
+from annotate.ingest import ingest
+from jobs.corpus_state import look_at_corpus
+from jobs.interrupts import Interrupted, Interrupts
+from jobs.model_files import look_at_model
+from jobs.options import AnnotateOptions
+from jobs.recipe import AnnotateRecipe
+from jobs.run_job import Job, Outcome, run_job
+from jobs.run_lock import lock_run
+from jobs.settings import check_settings, resolve_settings
+from jobs.summary import tool_yields, yield_table
+from records.run_folder import RunFolder
+
+
+def annotate(options: AnnotateOptions) -> int:
+    """Annotate a corpus and print the yield; returns the exit code: 0, 1 if shards failed, 130 or 143 if stopped.
+
+    Raises ValueError, one line, for what the user has to change.
+    """
+    with Interrupts() as interrupts:
+        try:
+            return _annotate(options, interrupts)
+        except Interrupted:
+            print("stopped before the first shard; run the same command again to go on", file=sys.stderr)
+            return interrupts.exit_code
+
+
+def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
+    tools = options.make_tools()
+    model = look_at_model(options.model.model)
+    most = max_text_tokens(model.tokenizer, model.window, tools.values(), options.propose.max_call_tokens)
+    # Looks at the corpus at once, though the worker that reads it will do so again.
+    ingest(options.ingest, model.tokenizer, most)
+    settings = resolve_settings(options, tools, model.fingerprint)
+    run = RunFolder(options.run)
+    job = Job(
+        run=run,
+        recipe=AnnotateRecipe(options=options, max_text_tokens=most),
+        stage_fingerprints=settings.stage_fingerprints,
+        corpus=look_at_corpus(options.ingest.corpus, settings.stage_fingerprints["ingest"]),
+        workers=options.workers,
+        progress=options.progress,
+        tool_names=[tool.name for tool in tools.values()],
+        on_gpu=options.model.on_gpu,
+    )
+    try:
+        run.create()
+        with lock_run(run):
+            run.remove_leftovers()
+            check_settings(run, settings)
+            settings.write(run)
+            outcome = run_job(job, interrupts)
+    except OSError as error:
+        raise ValueError(f"--run {run.location} cannot be used ({error}); make room or give another folder") from error
+    _print_end(job, outcome)
+    if outcome.last.state == "stopped":
+        return interrupts.exit_code
+    return 1 if outcome.last.failed_shards else 0
+
+
+def _print_end(job: Job, outcome: Outcome) -> None:
+    ledger, last = outcome.ledger, outcome.last
+    print(yield_table(tool_yields(ledger.counts, job.tool_names)))
+    print(f"{last.finished_texts:,} of {last.texts:,} texts are through, in {job.run.location}")
+    if last.state == "stopped":
+        print("stopped; what is finished is kept: run the same command again to go on", file=sys.stderr)
+    elif last.failed_shards:
+        print(
+            f"{last.failed_shards:,} shards failed, see {job.run.location}/failed; run the same command again to "
+            "try them once more",
+            file=sys.stderr,
+        )

@@ -1,0 +1,144 @@
+"""The commands of `toolformer`. Their options are the fields of the options records, their help the docstrings there.
+
+A command returns the exit code and raises ValueError, one line, for what the user has to change.
+"""
+
+import dataclasses
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from annotate.ingest import IngestOptions
+from annotate.propose import ProposeOptions
+from jobs.actors import WorkerOptions
+from jobs.options import DEFAULT_TOOLS, AnnotateOptions, ModelOptions, parse_tools
+from jobs.progress import ProgressOptions
+from tools.catalog import find_tools
+
+app = App(
+    name="toolformer", help="A language model teaches itself to use tools: annotate a corpus, look at the result."
+)
+
+
+def annotate(
+    *,
+    run: str,
+    ingest: IngestOptions,
+    model: ModelOptions,
+    tools: str = DEFAULT_TOOLS,
+    propose: ProposeOptions = ProposeOptions(),  # noqa: B008 - frozen
+    workers: WorkerOptions = WorkerOptions(),  # noqa: B008
+    progress: ProgressOptions = ProgressOptions(),  # noqa: B008
+    **tool_options: Any,
+) -> int:
+    """Annotate a corpus with the tool calls that its own model finds useful. Run it again to resume.
+
+    Parameters
+    ----------
+    run
+        The run folder: a local path, or a URI such as s3://bucket/runs/one.
+    tools
+        The tools to teach, separated by commas.
+    """
+    from jobs.annotation import annotate as annotate_corpus
+
+    return annotate_corpus(
+        AnnotateOptions(
+            run=run,
+            tools=parse_tools(tools),
+            ingest=ingest,
+            model=model,
+            propose=propose,
+            tool_options=tool_options,
+            workers=workers,
+            progress=progress,
+        )
+    )
+
+
+def status(run: str) -> int:
+    """How far a run is: shards per stage, speed, time left, yield per tool, what was dropped and why.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+    """
+    from jobs.show_status import show_status
+
+    return show_status(run)
+
+
+def query(run: str, sql: str | None = None) -> int:
+    """Ask a run's tables in SQL: documents, candidates, executed, scored, augmented, dropped.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+    sql
+        The question; without one, a prompt.
+    """
+    from jobs.query_run import query_run
+
+    return query_run(run, sql)
+
+
+def build_index(passages: str, index: str, *, title_column: str = "title", text_column: str = "text") -> int:
+    """Make the index that WikiSearch and QA look things up in, from a file of passages.
+
+    Parameters
+    ----------
+    passages
+        File with a title and a text column: .jsonl, .tsv, .csv (plain, .gz or .zst) or .parquet.
+    index
+        The folder to make; an index that is there is replaced.
+    title_column
+        The column that holds the titles.
+    text_column
+        The column that holds the texts.
+    """
+    from tools.passage_index import build_index as build
+
+    num_passages = build(passages, index, title_column=title_column, text_column=text_column)
+    print(f"{num_passages:,} passages in {index}")
+    return 0
+
+
+def _with_tool_options(command: Callable[..., int]) -> Callable[..., int]:
+    """The command with one more parameter for each tool found, so that adding a tool adds its options."""
+    plain = {name: p for name, p in inspect.signature(command).parameters.items() if p.kind is not p.VAR_KEYWORD}
+    hints = typing.get_type_hints(command)
+    flat = Parameter(name="*", consume_multiple=True, negative=())
+    parameters = [
+        parameter.replace(
+            annotation=Annotated[hints[name], flat] if dataclasses.is_dataclass(hints[name]) else hints[name]
+        )
+        for name, parameter in plain.items()
+    ]
+    for key, tool in find_tools().items():
+        group = Parameter(group=f"Tool {key}: {tool.name}", negative_iterable=())
+        parameters.append(
+            inspect.Parameter(
+                key, inspect.Parameter.KEYWORD_ONLY, default=tool.Options(), annotation=Annotated[tool.Options, group]
+            )
+        )
+
+    @functools.wraps(command)
+    def with_tool_options(**arguments: Any) -> int:
+        return command(**arguments)
+
+    del with_tool_options.__wrapped__
+    with_tool_options.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
+    with_tool_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_tool_options
+
+
+app.command(_with_tool_options(annotate))
+app.command(status)
+app.command(query)
+app.command(build_index)
