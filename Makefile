@@ -38,7 +38,7 @@ demo: $(WORLD)/index/index.json  ## annotate the built-in corpus with the built-
 	    --tools calculator,calendar,qa,search,translation --qa.table $(WORLD)/questions.jsonl \
 	    --search.index $(WORLD)/index --translation.glossary $(WORLD)/glossary.jsonl
 	@echo
-	$(BIN)/python -m miniature.report $(DEMO) --world $(WORLD) --model $(MODEL)
+	$(BIN)/python -m miniature.report --run $(DEMO) --world $(WORLD) --model $(MODEL)
 
 test: lint  ## all that has to hold: lint, types, floors, tests
 	$(BIN)/python -m pytest

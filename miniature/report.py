@@ -1,4 +1,4 @@
-"""Kept calls against the truth: `python -m miniature.report runs/demo --world runs/demo-world`.
+"""Kept calls against the truth: `python -m miniature.report --run runs/demo --world runs/demo-world`.
 
 Reads a run over the demo's corpus and `truth.jsonl`; writes nothing but to the screen.
 
