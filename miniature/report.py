@@ -50,6 +50,7 @@ def main(options: ReportOptions) -> None:
     documents = {row.text_id: row for row in read_rows(folder, "documents", Document)}
     kept = [row for row in read_rows(folder, "scored", Scored) if row.is_kept]
     verdicts = judge(kept, documents, read_truth(options.world / "truth.jsonl"), TextTokenizer.load(options.model))
+    console.print("Against the truth of the demo's world:\n")
     console.print(verdict_table(verdicts, count(folder)))
     for row in choose_texts(list(read_rows(folder, "augmented", Augmented)), options.show_texts):
         console.print()
@@ -112,11 +113,12 @@ def count(folder: RunFolder) -> collections.Counter[str]:
 
 def verdict_table(verdicts: dict[str, Verdict], counts: collections.Counter[str]) -> Table:
     """One line a tool: its yield, and how much of it is right."""
-    table = Table(title="The demo's world knows the truth: which calls were due, and what they answer")
-    columns = ("texts offered", "places", "distinct calls", "answered", "kept", "right", "of kept", "due", "due kept")
+    table = Table(box=None, pad_edge=False, padding=(0, 1))
     table.add_column("tool")
-    for column in (*columns, "of due"):
+    for column in ("texts\noffered", "\nplaces", "distinct\ncalls", "\nanswered", "\nkept", "of these\nright"):
         table.add_column(column, justify="right")
+    table.add_column("calls\ndue", justify="right")
+    table.add_column("of these\nkept", justify="right")
     for tool, verdict in verdicts.items():
         refused = counts[f"dropped.not_offered.{tool}"] + counts[f"dropped.too_long.{tool}"]
         numbers = (
@@ -125,16 +127,15 @@ def verdict_table(verdicts: dict[str, Verdict], counts: collections.Counter[str]
             counts[f"calls.{tool}"],
             counts[f"status.ok.{tool}"],
             verdict.kept,
-            verdict.right,
         )
         right, due_kept = share(verdict.right, verdict.kept), share(verdict.due_kept, verdict.due)
-        table.add_row(tool, *map(str, numbers), right, str(verdict.due), str(verdict.due_kept), due_kept)
+        table.add_row(tool, *(f"{number:,}" for number in numbers), right, f"{verdict.due:,}", due_kept)
     return table
 
 
 def share(part: int, whole: int) -> str:
-    """A percentage; a dash where there is nothing to take a share of."""
-    return f"{100 * part / whole:.0f} %" if whole else "-"
+    """A number and its percentage; the number alone where there is nothing to take a share of."""
+    return f"{part:,} ({100 * part / whole:.0f} %)" if whole else f"{part:,}"
 
 
 def choose_texts(rows: list[Augmented], number: int) -> list[Augmented]:
