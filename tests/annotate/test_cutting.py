@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from annotate.cutting import MIN_TEXT_TOKENS, cut, max_text_tokens
 from annotate.prompt import render_demonstrations, render_text_slot
-from lm.tokenizer import TextTokenizer
+from lm.tokenizer import Places, TextTokenizer
 from tests.models import build_tokenizer
+from tests.scripted_model import ScriptedTokenizer
 from tools.catalog import find_tools
 
 TOKENIZER = TextTokenizer(build_tokenizer())
@@ -97,6 +98,21 @@ def test_the_time_grows_in_step_with_the_text(unit: str) -> None:
 
     # Eight times the text takes about eight times as long; quadratic work would take 64 times.
     assert seconds(40_000) < 24 * max(seconds(5_000), 0.01)
+
+
+def test_a_text_of_few_huge_tokens_is_encoded_a_few_times_only() -> None:
+    class CountingTokenizer(ScriptedTokenizer):
+        num_asked = 0
+
+        def places(self, text: str) -> Places:
+            self.num_asked += 1
+            return super().places(text)
+
+    tokenizer = CountingTokenizer()
+    text = "x" * 200_000
+    assert list(cut(text, 16, tokenizer)) == [text]
+    # 96 characters at first, then twice as many each time: 96 * 2 ** 12 > 200,000.
+    assert tokenizer.num_asked <= 13
 
 
 @pytest.mark.parametrize("key", sorted(find_tools()))

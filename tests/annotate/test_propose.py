@@ -180,6 +180,8 @@ def test_what_is_proposed_for_a_text_does_not_depend_on_the_other_texts() -> Non
     together, _ = proposals(model, *documents, num_samples=8)
     alone = [row for document in documents for row in proposals(model, document, num_samples=8)[0]]
     assert together == alone
+    inputs = [{row.call_input for row in together if row.text_id == document.text_id} for document in documents]
+    assert len({tuple(sorted(drawn)) for drawn in inputs}) > 1, "every text draws its own samples"
     backwards, _ = proposals(model, *reversed(documents), num_samples=8)
     assert sorted(map(repr, backwards)) == sorted(map(repr, alone))
     other_seed, _ = proposals(model, *documents, num_samples=8, options=ProposeOptions(seed=1))

@@ -191,7 +191,12 @@ class NoisyModel(ScriptedModel):
     noise = 0.0
 
     def log_probs(self, requests: Sequence[ScoreRequest]) -> list[np.ndarray]:
-        return [answer + np.float32(self.noise) for answer in super().log_probs(requests)]
+        # With the opposite sign where a call has its answer, so that the noise does not cancel in the difference.
+        signs = [-1 if "-> 5]" in self.tokenizer.decode(request.ids) else 1 for request in requests]
+        return [
+            answer + np.float32(self.noise * sign)
+            for answer, sign in zip(super().log_probs(requests), signs, strict=True)
+        ]
 
 
 @pytest.mark.parametrize("noise", [-5e-5, 0.0, 5e-5])
