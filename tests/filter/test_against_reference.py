@@ -8,8 +8,10 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
+from pathlib import Path
 
 import pytest
+from transformers import AutoModelForCausalLM
 
 from annotate.prompt import render_demonstrations, render_text_slot
 from annotate.propose import ProposeOptions, propose, sample_keys
@@ -29,6 +31,7 @@ from tests.small_world import Adder, SmallOptions, Translator, make_document, ma
 from tools.catalog import find_tools
 from tools.tool import Tool
 
+MINIATURE = Path(__file__).parents[2] / "miniature/model"
 DOCUMENTS = [
     make_document("The mill ground 400 sacks, 120 more than in May."),
     make_document("La mer, or the sea: 水 e\u0301 [Calc() -> ] שלום"),
@@ -175,3 +178,10 @@ def test_losses_and_verdicts_of_all_tools_are_the_formulas(family: str) -> None:
 def test_losses_and_verdicts_with_the_real_gpt2_tokenizer_are_the_formulas() -> None:
     tokenizer = gpt2_tokenizer()
     assert_verdicts_are_the_formulas(build_model("gpt2", vocabulary_size=50_257), tokenizer, bare_tools())
+
+
+def test_losses_and_verdicts_of_the_miniature_model_are_the_formulas() -> None:
+    if not (MINIATURE / "config.json").is_file():
+        pytest.skip(f"no miniature model at {MINIATURE}")
+    model = AutoModelForCausalLM.from_pretrained(MINIATURE, dtype="float32")
+    assert_verdicts_are_the_formulas(model, TextTokenizer.load(str(MINIATURE)), bare_tools())
