@@ -86,7 +86,7 @@ def test_a_hostile_text_comes_out_to_the_letter(tmp_path: Path, name: str) -> No
         assert stored[0].text.count(" [Add(2+3) -> 5]") == stored[0].num_calls
 
 
-@pytest.mark.parametrize("unit", ["x", "The mill ground 400 sacks. ", "\u0301", "\0"])
+@pytest.mark.parametrize("unit", ["x", "The mill ground 400 sacks. ", "\0"])
 def test_a_million_characters_are_cut_into_texts_that_the_model_takes_in(tmp_path: Path, unit: str) -> None:
     documents = ingested(tmp_path, (unit * 1_000_000)[:1_000_000])
     assert len(documents) > 1_000
