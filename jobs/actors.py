@@ -61,6 +61,7 @@ class ShardActor:
 
     def __init__(self, run: RunFolder, recipe: Recipe, num_threads: int, folder: str) -> None:
         self._run, self._recipe = run, recipe
+        self._corpus: IngestWorker | None = None
         # Relative paths, of the corpus or of an index, are meant from where the command was typed.
         with contextlib.suppress(OSError):
             os.chdir(folder)
@@ -72,18 +73,18 @@ class ShardActor:
         self._worker = StageWorker(self._run, self._recipe, needs)
         return os.getpid()
 
-    def open_corpus(self, stage: Stage, stage_fingerprint: str) -> int:
-        """Open the corpus instead; returns the process id."""
-        self._corpus = IngestWorker(self._run, self._recipe, stage, stage_fingerprint)
-        return os.getpid()
-
     def work(self, stage: Stage, shard: str, shard_fingerprint: str) -> ShardReport:
         """Do one shard at one stage."""
         return self._worker.work(stage, shard, shard_fingerprint)
 
-    def next_shard(self) -> ShardReport | None:
-        """Write the next shard of documents; None after the last."""
-        return self._corpus.next_shard()
+    def next_shard(self, stage: Stage, stage_fingerprint: str) -> ShardReport | None:
+        """Write the next shard of documents; None after the last. After an error it begins with the first again."""
+        if self._corpus is None:
+            self._corpus = IngestWorker(self._run, self._recipe, stage, stage_fingerprint)
+        corpus, self._corpus = self._corpus, None
+        report = corpus.next_shard()
+        self._corpus = corpus
+        return report
 
 
 def start_actor(run: RunFolder, recipe: Recipe, size: PoolSize) -> Any:

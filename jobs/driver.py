@@ -47,7 +47,11 @@ class Task:
 
 
 class Driver:
-    """Drives one run. `sizes` says how many workers of each kind there are to be."""
+    """Drives one run.
+
+    `sizes` says how many workers of each kind there are to be; `on_ingested` is called, in a thread, when the corpus
+    was read to its end.
+    """
 
     def __init__(
         self,
@@ -57,6 +61,7 @@ class Driver:
         pipeline: Sequence[Stage],
         options: WorkerOptions,
         sizes: Mapping[Needs, PoolSize],
+        on_ingested: Callable[[], None],
     ) -> None:
         self._run, self._recipe, self._ledger = run, recipe, ledger
         self._pipeline, self._options, self._sizes = pipeline, options, sizes
@@ -64,6 +69,7 @@ class Driver:
             needs: asyncio.PriorityQueue() for needs in self._sizes
         }
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._on_ingested = on_ingested
         self.is_ingesting = False
         """Whether the corpus may give more shards."""
         self.in_flight: dict[str, int] = {stage.name: 0 for stage in pipeline}
@@ -71,17 +77,16 @@ class Driver:
         self.num_open_workers: dict[Needs, int] = {}
         """Workers that have loaded what they need, per pool that is needed."""
 
-    async def drive(self, ingest_fingerprint: str | None, on_ingested: Callable[[], None]) -> None:
-        """Do all that the ledger has open; with a fingerprint, read the corpus too and then call `on_ingested`.
+    async def drive(self, *, is_ingesting: bool) -> None:
+        """Do all that the ledger has open, and read the corpus too if that is asked for.
 
         Raises Stopped, UnusableError, or whatever broke a coroutine.
         """
-        needed = self._needed_workers(is_ingesting=bool(ingest_fingerprint))
-        self.num_open_workers = dict.fromkeys(needed, 0)
+        self.is_ingesting = is_ingesting
+        self.num_open_workers = dict.fromkeys(needed := self._needed_workers(), 0)
         work = [self._serve(needs) for needs, number in needed.items() for _ in range(number)]
-        if ingest_fingerprint:
-            self.is_ingesting = True
-            work.append(self._ingest(ingest_fingerprint, on_ingested))
+        if is_ingesting:
+            self._enqueue("", self._pipeline[0])
         coroutines = [asyncio.create_task(self._guard(coroutine)) for coroutine in work]
         for shard in self._ledger.shards:
             self._enqueue(shard, self._ledger.next_stage(shard))
@@ -92,11 +97,11 @@ class Driver:
                 coroutine.cancel()
             await asyncio.gather(*coroutines, return_exceptions=True)
 
-    def _needed_workers(self, *, is_ingesting: bool) -> dict[Needs, int]:
+    def _needed_workers(self) -> dict[Needs, int]:
         """How many workers of each pool have something to do: opening a model for nothing costs minutes."""
-        first_stages = [stage for shard in self._ledger.shards if (stage := self._ledger.next_stage(shard))]
-        if is_ingesting:
+        if self.is_ingesting:
             return {needs: size.num_workers for needs, size in self._sizes.items()}
+        first_stages = [stage for shard in self._ledger.shards if (stage := self._ledger.next_stage(shard))]
         ahead = self._pipeline[min(map(self._pipeline.index, first_stages), default=len(self._pipeline)) :]
         needed = {stage.needs for stage in ahead}
         return {needs: min(self._sizes[needs].num_workers, len(first_stages)) for needs in needed}
@@ -129,7 +134,7 @@ class Driver:
         """One worker of a pool and those that replace it."""
         queue = self._queues[needs]
         while True:
-            async with self._worker(self._sizes[needs], lambda actor: actor.open.remote(needs)) as actor:
+            async with self._worker(needs) as actor:
                 self.num_open_workers[needs] += 1
                 try:
                     while await self._do(await queue.get(), actor):
@@ -139,82 +144,76 @@ class Driver:
 
     async def _do(self, task: Task, actor: Any) -> bool:
         """Have one shard done; False if the worker is dead."""
-        stage, shard = task.stage, task.shard
-        self.in_flight[stage.name] += 1
+        name = task.stage.name
+        self.in_flight[name] += 1
         try:
-            report: ShardReport = await actor.work.remote(stage, shard, self._ledger.expected(stage, shard))
+            await (self._make(task, actor) if task.stage.reads else self._read_on(task, actor))
         except RayError as error:
             await self._retry(replace(task, num_attempts=task.num_attempts + 1), error)
             return not isinstance(error, RayActorError)
         finally:
-            self.in_flight[stage.name] -= 1
-        self._enqueue(shard, self._ledger.finish(stage, shard, report.counts))
+            self.in_flight[name] -= 1
         return True
+
+    async def _make(self, task: Task, actor: Any) -> None:
+        expected = self._ledger.expected(task.stage, task.shard)
+        report: ShardReport = await actor.work.remote(task.stage, task.shard, expected)
+        self._enqueue(task.shard, self._ledger.finish(task.stage, task.shard, report.counts))
+
+    async def _read_on(self, task: Task, actor: Any) -> None:
+        """Have one more shard read from the corpus. A worker that is new begins again, and finds its shards there."""
+        report: ShardReport | None = await actor.next_shard.remote(task.stage, self._ledger.ingest_fingerprint)
+        if report is None:
+            await asyncio.to_thread(self._on_ingested)
+            self.is_ingesting = False
+            self._enqueue("", None)
+            return
+        if report.shard not in self._ledger.documents:
+            self._enqueue(report.shard, self._ledger.admit(report.shard, report.fingerprint, report.counts))
+        self._enqueue("", task.stage)
 
     async def _retry(self, task: Task, error: RayError) -> None:
         _raise_if_disk_refuses(error, self._run)
+        if not task.stage.reads:
+            _raise_if_refused(error)
         if task.num_attempts < self._options.max_attempts:
             loop, queue = asyncio.get_running_loop(), self._queues[task.stage.needs]
             loop.call_later(self._delay(task.num_attempts), queue.put_nowait, task)
-            return
-        await asyncio.to_thread(
-            self._run.write_json,
-            f"failed/{task.stage.name}/{task.shard}.json",
-            {
-                "stage": task.stage.name,
-                "shard": task.shard,
-                "attempts": task.num_attempts,
-                "error": _one_line(error),
-                "traceback": "".join(traceback.format_exception(error)),
-            },
-        )
-        self._ledger.give_up(task.stage, task.shard)
-        self._enqueue(task.shard, None)
+        elif task.stage.reads:
+            await asyncio.to_thread(self._put_aside, task, error)
+            self._ledger.give_up(task.stage, task.shard)
+            self._enqueue(task.shard, None)
+        else:
+            raise UnusableError(f"the corpus cannot be read: {_one_line(error)}") from error
 
-    async def _ingest(self, ingest_fingerprint: str, on_ingested: Callable[[], None]) -> None:
-        stage = self._pipeline[0]
-        for attempt in range(1, self._options.max_attempts + 1):
-            try:
-                async with self._worker(
-                    self._sizes["cpu"], lambda actor: actor.open_corpus.remote(stage, ingest_fingerprint)
-                ) as actor:
-                    await self._admit_all(stage, actor)
-                break
-            except RayError as error:
-                _raise_if_refused(error, self._run)
-                if isinstance(error, RayTaskError) or attempt == self._options.max_attempts:
-                    raise UnusableError(f"the corpus cannot be read: {_one_line(error)}") from error
-                await asyncio.sleep(self._delay(attempt))
-        await asyncio.to_thread(on_ingested)
-        self.is_ingesting = False
-        self._enqueue("", None)
-
-    async def _admit_all(self, stage: Stage, actor: Any) -> None:
-        self.in_flight[stage.name] = 1
-        try:
-            while report := await actor.next_shard.remote():
-                self._enqueue(report.shard, self._ledger.admit(report.shard, report.fingerprint, report.counts))
-        finally:
-            self.in_flight[stage.name] = 0
+    def _put_aside(self, task: Task, error: RayError) -> None:
+        failure = {
+            "stage": task.stage.name,
+            "shard": task.shard,
+            "attempts": task.num_attempts,
+            "error": _one_line(error),
+            "traceback": "".join(traceback.format_exception(error)),
+        }
+        self._run.write_json(f"failed/{task.stage.name}/{task.shard}.json", failure)
 
     @contextlib.asynccontextmanager
-    async def _worker(self, size: PoolSize, opened: Callable[[Any], Any]) -> AsyncIterator[Any]:
+    async def _worker(self, needs: Needs) -> AsyncIterator[Any]:
         """A worker that has loaded what it needs; gone when the block ends, however it ends."""
         for attempt in range(1, MAX_FAILED_STARTS + 1):
-            actor = start_actor(self._run, self._recipe, size)
+            actor = start_actor(self._run, self._recipe, self._sizes[needs])
             try:
-                await opened(actor)
+                await actor.open.remote(needs)
+                break
             except RayError as error:
                 ray.kill(actor)
-                _raise_if_refused(error, self._run)
+                _raise_if_disk_refuses(error, self._run)
+                _raise_if_refused(error)
                 if attempt == MAX_FAILED_STARTS:
-                    raise UnusableError(f"a worker failed to start {attempt} times: {_one_line(error)}") from error
+                    raise UnusableError(f"a {needs} worker failed to start: {_one_line(error)}") from error
                 await asyncio.sleep(self._delay(attempt))
             except asyncio.CancelledError:
                 ray.kill(actor)
                 raise
-            else:
-                break
         try:
             yield actor
         finally:
@@ -224,9 +223,8 @@ class Driver:
         return float(min(MAX_RETRY_DELAY, self._options.retry_delay * 2 ** (num_attempts - 1)))
 
 
-def _raise_if_refused(error: RayError, run: RunFolder) -> None:
+def _raise_if_refused(error: RayError) -> None:
     """Raise UnusableError if a worker found that an option or the corpus cannot be used: no retry helps."""
-    _raise_if_disk_refuses(error, run)
     if isinstance(error, RayTaskError) and isinstance(error.cause, ValueError):
         raise UnusableError(str(error.cause)) from error
 

@@ -107,6 +107,11 @@ class Ledger:
         """Texts in the shards that are through all stages."""
         return sum(self._num_texts[shard] for shard in self._finished)
 
+    @property
+    def ingest_fingerprint(self) -> str:
+        """Of the stage that makes the shards."""
+        return self._stage_fingerprints[self._ingest]
+
     def total(self, name: str) -> int:
         """One count over all stages and done shards."""
         return sum(counts[name] for counts in self.counts.values())

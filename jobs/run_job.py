@@ -104,13 +104,12 @@ def _admit_documents(job: Job, ledger: Ledger) -> bool:
 async def _drive(
     job: Job, ledger: Ledger, sizes: Mapping[Needs, PoolSize], interrupts: Interrupts, *, is_read: bool
 ) -> None:
-    driver = Driver(job.run, job.recipe, ledger, PIPELINE, job.workers, sizes)
+    driver = Driver(job.run, job.recipe, ledger, PIPELINE, job.workers, sizes, lambda: _end_ingest(job, ledger))
     loop = asyncio.get_running_loop()
     interrupts.call(lambda: loop.call_soon_threadsafe(driver.stop))
     reporter = asyncio.create_task(_report(job, ledger, driver, sizes))
     try:
-        ingest = None if is_read else job.stage_fingerprints[PIPELINE[0].name]
-        await driver.drive(ingest, lambda: _end_ingest(job, ledger))
+        await driver.drive(is_ingesting=not is_read)
     finally:
         # What is left is the end of Ray, which is not to be cut short.
         interrupts.call(lambda: None)

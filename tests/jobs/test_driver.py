@@ -112,3 +112,13 @@ def test_shards_of_an_earlier_and_longer_reading_are_removed(finished: Path) -> 
     (finished / "ingest.json").unlink()
     run_small_job(finished, SmallRecipe(num_shards=1))
     assert {Path(name).stem for name in written_at(finished)} == {"part-00000"}
+
+
+def test_a_worker_that_is_killed_while_it_reads_the_corpus_is_replaced(undisturbed: Path, tmp_path: Path) -> None:
+    (tmp_path / "gates").mkdir()
+    gate = Gate(str(tmp_path / "gates")).build()
+    with ThreadPoolExecutor(1) as thread:
+        killed = thread.submit(lambda: os.kill(gate.wait_for_worker(), signal.SIGKILL))
+        run_small_job(tmp_path / "run", SmallRecipe(gate=gate, gate_at=("ingest", "part-00002")))
+        killed.result()
+    assert read_rows(tmp_path / "run") == read_rows(undisturbed)
