@@ -79,5 +79,5 @@ def test_two_right_calls_for_one_due_call_count_twice_as_kept_and_once_as_found(
     assert (verdict.kept, verdict.right, verdict.due, verdict.due_kept) == (3, 2, 1, 1)
 
 
-def test_a_share_of_nothing_is_a_dash() -> None:
-    assert [share(1, 2), share(0, 0)] == ["50 %", "-"]
+def test_a_share_of_nothing_has_no_percentage() -> None:
+    assert [share(1, 2), share(0, 0)] == ["1 (50 %)", "0"]
