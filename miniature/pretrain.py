@@ -24,6 +24,7 @@ from miniature.tokenizer import train_tokenizer
 LOG_EVERY = 50
 SAVE_EVERY = 250
 IGNORED = -100
+ECHO_TOKENS = 128
 
 
 @cyclopts.Parameter(name="*")
@@ -37,8 +38,10 @@ class PretrainOptions:
     """Optimizer steps in all."""
     stories: int = 30
     """Stories a step, each a row of its own."""
-    sheets: int = 2
+    sheets: int = 1
     """Annotation sheets a step, each a row of `window` tokens."""
+    echoes: int = 8
+    """Rows of random tokens a step, said again and again: what a small model learns to copy from soonest."""
     window: int = 1_024
     """The longest sequence of the model, in tokens."""
     learning_rate: float = 3e-3
@@ -62,17 +65,22 @@ def main(options: PretrainOptions) -> None:
     state = _load_state(options.out, model, optimizers) if options.resume else {"step": 0, "tokens": 0}
     # A resumed run reads new texts: the seed of the stories moves with the step.
     teller = StoryTeller(options.seed + 1_000_003 * state["step"])
-    stories, sheets = story_batches(teller, tokenizer, options), sheet_batches(teller, tokenizer, options)
+    readings = {
+        "stories": story_batches(teller, tokenizer, options),
+        "sheets": sheet_batches(teller, tokenizer, options),
+        "echoes": echo_batches(tokenizer, options, seed=options.seed + state["step"]),
+    }
     with (options.out / "training.jsonl").open("a" if options.resume else "w") as log:
         tracker = _Tracker(log, state["tokens"])
         for step in range(state["step"], options.steps):
             rate = learning_rate(step, options.steps, options.learning_rate)
             for group in itertools.chain(*(optimizer.param_groups for optimizer in optimizers)):
                 group["lr"] = rate
-            for kind, batch in (("stories", next(stories)), ("sheets", next(sheets))):
+            for kind, batches in readings.items():
+                batch = next(batches)
                 with torch.autocast("cpu", dtype=torch.bfloat16):
                     loss = model(**batch, use_cache=False).loss
-                (loss / 2).backward()
+                (loss / len(readings)).backward()
                 tracker.add(kind, loss.item(), int((batch["labels"] != IGNORED).sum()))
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for optimizer in optimizers:
@@ -138,6 +146,22 @@ def sheet_batches(
             rows.append(row[: options.window])
         batch_BT = torch.tensor(rows)
         yield {"input_ids": batch_BT, "labels": batch_BT}
+
+
+def echo_batches(
+    tokenizer: PreTrainedTokenizerFast, options: PretrainOptions, *, seed: int
+) -> Iterator[dict[str, torch.Tensor]]:
+    """Rows of ECHO_TOKENS ids that repeat a random sequence of 16 to 64; its first time is no label."""
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        rows, labels = [], []
+        for _ in range(options.echoes):
+            length = int(torch.randint(16, 65, (1,), generator=generator))
+            once = torch.randint(tokenizer.eos_token_id + 1, len(tokenizer), (length,), generator=generator).tolist()
+            row = [tokenizer.bos_token_id, *(once * ECHO_TOKENS)][:ECHO_TOKENS]
+            rows.append(row)
+            labels.append([IGNORED] * (length + 1) + row[length + 1 :])
+        yield {"input_ids": torch.tensor(rows), "labels": torch.tensor(labels)}
 
 
 def _load_or_train_tokenizer(options: PretrainOptions) -> PreTrainedTokenizerFast:
