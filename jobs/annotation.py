@@ -4,6 +4,7 @@ What can be found wrong without a worker is found before Ray starts. Running it 
 """
 
 import sys
+from dataclasses import replace
 
 from annotate.cutting import max_text_tokens
 from annotate.ingest import ingest
@@ -36,8 +37,8 @@ def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
     tools = options.make_tools()
     model = look_at_model(options.model.model)
     most = max_text_tokens(model.tokenizer, model.window, tools.values(), options.propose.max_call_tokens)
-    # Looks at the corpus at once, though the worker that reads it will do so again.
-    ingest(options.ingest, model.tokenizer, most)
+    # One text is enough to find most of what may be wrong with a corpus before there is a run folder.
+    next(ingest(replace(options.ingest, shard_size=1), model.tokenizer, most), None)
     settings = resolve_settings(options, tools, model.fingerprint)
     run = RunFolder(options.run)
     job = Job(

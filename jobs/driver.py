@@ -74,8 +74,8 @@ class Driver:
         """Whether the corpus may give more shards."""
         self.in_flight: dict[str, int] = {stage.name: 0 for stage in pipeline}
         """Shards that a worker has in hand, per stage."""
-        self.num_open_workers: dict[Needs, int] = {}
-        """Workers that have loaded what they need, per pool that is needed."""
+        self._wanted = {needs: [asyncio.Event() for _ in range(size.num_workers)] for needs, size in sizes.items()}
+        self._num_open = dict.fromkeys(sizes, 0)
 
     async def drive(self, *, is_ingesting: bool) -> None:
         """Do all that the ledger has open, and read the corpus too if that is asked for.
@@ -83,8 +83,7 @@ class Driver:
         Raises Stopped, UnusableError, or whatever broke a coroutine.
         """
         self.is_ingesting = is_ingesting
-        self.num_open_workers = dict.fromkeys(needed := self._needed_workers(), 0)
-        work = [self._serve(needs) for needs, number in needed.items() for _ in range(number)]
+        work = [self._serve(needs, wanted) for needs, events in self._wanted.items() for wanted in events]
         if is_ingesting:
             self._enqueue("", self._pipeline[0])
         coroutines = [asyncio.create_task(self._guard(coroutine)) for coroutine in work]
@@ -97,14 +96,10 @@ class Driver:
                 coroutine.cancel()
             await asyncio.gather(*coroutines, return_exceptions=True)
 
-    def _needed_workers(self) -> dict[Needs, int]:
-        """How many workers of each pool have something to do: opening a model for nothing costs minutes."""
-        if self.is_ingesting:
-            return {needs: size.num_workers for needs, size in self._sizes.items()}
-        first_stages = [stage for shard in self._ledger.shards if (stage := self._ledger.next_stage(shard))]
-        ahead = self._pipeline[min(map(self._pipeline.index, first_stages), default=len(self._pipeline)) :]
-        needed = {stage.needs for stage in ahead}
-        return {needs: min(self._sizes[needs].num_workers, len(first_stages)) for needs in needed}
+    @property
+    def awaited(self) -> list[Needs]:
+        """The pools that have something to do and no worker yet that is open."""
+        return [needs for needs, events in self._wanted.items() if events[0].is_set() and not self._num_open[needs]]
 
     def stop(self) -> None:
         """Take no more shards and abandon those in hand."""
@@ -127,20 +122,32 @@ class Driver:
     def _enqueue(self, shard: str, stage: Stage | None) -> None:
         if stage:
             self._queues[stage.needs].put_nowait(Task(-self._pipeline.index(stage), shard, stage))
+            self._want_workers(stage)
         elif not self.is_ingesting and self._ledger.num_open == 0:
             self._end()
 
-    async def _serve(self, needs: Needs) -> None:
-        """One worker of a pool and those that replace it."""
-        queue = self._queues[needs]
+    def _want_workers(self, stage: Stage) -> None:
+        """Have workers opened for a stage and those after it, no more of a kind than there are shards to do.
+
+        Before the first shard there are none: a run that turns out to be done, or a corpus that cannot be read, loads
+        no model.
+        """
+        ahead = self._pipeline[self._pipeline.index(stage) :] if stage.reads else [stage]
+        for needs in {each.needs for each in ahead}:
+            for wanted in self._wanted[needs][: max(1, self._ledger.num_open)]:
+                wanted.set()
+
+    async def _serve(self, needs: Needs, wanted: asyncio.Event) -> None:
+        """One worker of a pool, from when it is wanted, and those that replace it."""
+        await wanted.wait()
         while True:
             async with self._worker(needs) as actor:
-                self.num_open_workers[needs] += 1
+                self._num_open[needs] += 1
                 try:
-                    while await self._do(await queue.get(), actor):
+                    while await self._do(await self._queues[needs].get(), actor):
                         pass
                 finally:
-                    self.num_open_workers[needs] -= 1
+                    self._num_open[needs] -= 1
 
     async def _do(self, task: Task, actor: Any) -> bool:
         """Have one shard done; False if the worker is dead."""

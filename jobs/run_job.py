@@ -167,11 +167,10 @@ async def _report(job: Job, ledger: Ledger, driver: Driver, sizes: Mapping[Needs
 
 
 def _tell_what_is_missing(driver: Driver, sizes: Mapping[Needs, PoolSize]) -> None:
-    for needs, number in driver.num_open_workers.items():
-        if number == 0:
-            size = sizes[needs]
-            print(
-                f"still waiting for the first {needs} worker, which asks the cluster for {size.num_cpus:g} CPUs and "
-                f"{size.num_gpus:g} GPUs",
-                file=sys.stderr,
-            )
+    for needs in driver.awaited:
+        size = sizes[needs]
+        print(
+            f"still waiting for the first {needs} worker, which asks the cluster for {size.num_cpus:g} CPUs and "
+            f"{size.num_gpus:g} GPUs",
+            file=sys.stderr,
+        )

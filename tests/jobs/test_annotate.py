@@ -42,7 +42,7 @@ def arguments(run: Path, corpus: Path, model: str, *more: str, shard_size: int =
     return [
         *("annotate", "--run", str(run), "--corpus", str(corpus), "--model", model, "--tools", "calculator"),
         *("--shard-size", str(shard_size), "--max-call-tokens", "10", "--calculator.max-places", "4"),
-        *("--calculator.num-samples", "40", "--calculator.min-loss-reduction", "0", "--retry-delay", "0"),
+        *("--calculator.num-samples", "20", "--calculator.min-loss-reduction", "0", "--retry-delay", "0"),
         *more,
     ]
 
@@ -88,7 +88,7 @@ def test_every_text_and_every_call_is_accounted_for(finished: Path) -> None:
 
 
 def test_shards_workers_and_batches_change_no_row(finished: Path, corpus: Path, model: str, tmp_path: Path) -> None:
-    spread = ("--model-workers", "2", "--token-budget", "1", "--threads-per-worker", "1")
+    spread = ("--model-workers", "2", "--token-budget", "300", "--threads-per-worker", "1")
     assert main(arguments(tmp_path / "run", corpus, model, *spread, shard_size=7)) == 0
     assert_same_rows(finished, tmp_path / "run")
 
@@ -151,7 +151,7 @@ def test_a_corpus_that_changed_is_refused_and_one_that_was_only_touched_is_not(
 
 def test_run_json_tells_settings_and_versions_and_no_secret(finished: Path) -> None:
     told = json.loads((finished / "run.json").read_text())
-    assert told["settings"]["calculator.num-samples"] == 40
+    assert told["settings"]["calculator.num-samples"] == 20
     assert set(told["stage_fingerprints"]) == {"ingest", "propose", "execute", "score", "interleave"}
     assert "ray" in told["versions"]
 

@@ -70,6 +70,7 @@ def write_corpora(folder: Path) -> None:
     (folder / "none.parquet").write_bytes(b"this is no Parquet")
     (folder / "other.jsonl").write_text('{"body": "x"}\n')
     (folder / "cut.jsonl.gz").write_bytes(gzip.compress(b'{"text": "x"}\n' * 999)[:20])
+    (folder / "empty.jsonl").write_text("")
     (folder / "what.exe").write_bytes(b"MZ")
 
 
@@ -81,6 +82,7 @@ def write_corpora(folder: Path) -> None:
         ("other.jsonl", "no column 'text' in"),
         ("cut.jsonl.gz", "cut.jsonl.gz cannot be read"),
         ("what.exe", "what.exe has no known ending"),
+        ("empty.jsonl", "empty.jsonl is empty: it holds no document"),
     ],
 )
 def test_a_corpus_that_cannot_be_read_is_named_and_leaves_no_run(
@@ -89,17 +91,6 @@ def test_a_corpus_that_cannot_be_read_is_named_and_leaves_no_run(
     write_corpora(tmp_path)
     assert line in refuse(capsys, *annotate(tmp_path, "--corpus", str(tmp_path / name), "--model", model))
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.usefixtures("shared_ray")
-def test_an_empty_corpus_is_refused_and_its_run_folder_can_be_used_for_another(
-    tmp_path: Path, corpus: Path, model: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "empty.jsonl").write_text("")
-    assert "holds no" in refuse(
-        capsys, *annotate(tmp_path, "--corpus", str(tmp_path / "empty.jsonl"), "--model", model)
-    )
-    assert main(annotate(tmp_path, "--corpus", str(corpus), "--model", model, "--tools", "calendar")) == 0
 
 
 def test_a_model_that_cannot_annotate_is_named(
