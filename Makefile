@@ -28,15 +28,13 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 # Nothing made here may depend on a download.
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help demo test lint format train real-text measure clean
+.PHONY: help demo test lint format train real-text same-rows measure clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: $(WORLD)/index/index.json  ## annotate the built-in corpus with the built-in model; run again to resume
-	$(BIN)/toolformer annotate --corpus $(WORLD)/corpus.jsonl --run $(DEMO) --model $(MODEL) --shard-size 16 \
-	    --tools calculator,calendar,qa,search,translation --qa.table $(WORLD)/questions.jsonl \
-	    --search.index $(WORLD)/index --translation.glossary $(WORLD)/glossary.jsonl
+	$(call annotate_demo,$(DEMO),--shard-size 16)
 	@echo
 	$(BIN)/python -m miniature.report --run $(DEMO) --world $(WORLD) --model $(MODEL)
 
@@ -61,12 +59,25 @@ real-text: $(INSTALLED)  ## annotate the real corpora under DATA=../shared/data 
 	$(call annotate_real,runs/real-government,$(DATA)/corpus/digitalgov $(DATA)/corpus/18f_blog)
 	$(call annotate_real,runs/real-wikipedia,$(DATA)/corpus/wikipedia_docs --max-documents 2000)
 
+same-rows: demo  ## the demo again, with other workers, shards and batches: the same rows?
+	rm -rf runs/same-rows
+	$(call annotate_demo,runs/same-rows/again,--shard-size 16)
+	$(call annotate_demo,runs/same-rows/one-worker,--shard-size 256 --model-workers 1)
+	$(call annotate_demo,runs/same-rows/one-text-a-batch,--shard-size 16 --model-workers 2 --token-budget 1)
+	for run in runs/same-rows/*; do $(BIN)/python -m jobs.compare_runs $(DEMO) $$run; done
+
 measure: $(INSTALLED)  ## what the driver costs: milliseconds a shard with stages that do nothing
 	$(BIN)/python -m jobs.measure_orchestration
 
 clean:  ## remove .venv, the demo's run and all caches
-	rm -rf $(VENV) $(WORLD) $(DEMO) build *.egg-info .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(WORLD) $(DEMO) runs/same-rows build *.egg-info .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+define annotate_demo
+$(BIN)/toolformer annotate --corpus $(WORLD)/corpus.jsonl --run $(1) --model $(MODEL) $(2) \
+    --tools calculator,calendar,qa,search,translation --qa.table $(WORLD)/questions.jsonl \
+    --search.index $(WORLD)/index --translation.glossary $(WORLD)/glossary.jsonl
+endef
 
 define annotate_real
 $(BIN)/toolformer annotate --corpus $(2) --run $(1) --model $(MODEL) \
