@@ -90,7 +90,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	    { echo "this needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "Setting up $(VENV) with $$("$(PYTHON)" --version); the first time this takes a few minutes."
 	"$(PYTHON)" -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 # Another world or another model is another run.
