@@ -5,6 +5,7 @@ A command returns the exit code and raises ValueError, one line, for what the us
 
 import dataclasses
 import functools
+import importlib.metadata
 import inspect
 import typing
 from collections.abc import Callable
@@ -20,7 +21,9 @@ from jobs.progress import ProgressOptions
 from tools.catalog import find_tools
 
 app = App(
-    name="toolformer", help="A language model teaches itself to use tools: annotate a corpus, look at the result."
+    name="toolformer",
+    help="A language model teaches itself to use tools: annotate a corpus, look at the result.",
+    version=lambda: importlib.metadata.version("toolformer-ray"),
 )
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from jobs.command_line import main
+
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))
@@ -72,6 +74,11 @@ def test_everything_below_jobs_can_be_imported_where_there_is_no_ray() -> None:
     names = [_module(path) for path in MODULES if path.relative_to(ROOT).parts[0] != "jobs"]
     script = f"import sys, importlib; sys.modules['ray'] = None\nfor name in {names}: importlib.import_module(name)"
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
+def test_the_command_tells_the_version_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == PROJECT["project"]["version"]
 
 
 def test_help_and_bad_options_do_not_wait_for_torch() -> None:
