@@ -24,7 +24,7 @@ from miniature.tokenizer import train_tokenizer
 LOG_EVERY = 50
 SAVE_EVERY = 250
 IGNORED = -100
-ECHO_TOKENS = 128
+ECHO_TOKENS = 256
 
 
 @cyclopts.Parameter(name="*")
@@ -151,12 +151,12 @@ def sheet_batches(
 def echo_batches(
     tokenizer: PreTrainedTokenizerFast, options: PretrainOptions, *, seed: int
 ) -> Iterator[dict[str, torch.Tensor]]:
-    """Rows of ECHO_TOKENS ids that repeat a random sequence of 16 to 64; its first time is no label."""
+    """Rows of ECHO_TOKENS ids that repeat a random sequence of 16 to 128; its first time is no label."""
     generator = torch.Generator().manual_seed(seed)
     while True:
         rows, labels = [], []
         for _ in range(options.echoes):
-            length = int(torch.randint(16, 65, (1,), generator=generator))
+            length = int(torch.randint(16, 129, (1,), generator=generator))
             once = torch.randint(tokenizer.eos_token_id + 1, len(tokenizer), (length,), generator=generator).tolist()
             row = [tokenizer.bos_token_id, *(once * ECHO_TOKENS)][:ECHO_TOKENS]
             rows.append(row)

@@ -22,6 +22,8 @@ from tools.tool import Tool
 
 BatchT = TypeVar("BatchT")
 
+SHEET_WEIGHTS = {"Calculator": 2, "MT": 2}
+"""How often a tool has a sheet, if not once: an expression and a long quotation are the hardest to write."""
 NOTE_FORMATS = (
     "{input} = {result}. ",
     "({input}: {result}) ",
@@ -50,7 +52,8 @@ class StoryTeller:
 
     def sheet(self) -> Iterator[str]:
         """The pieces of one sheet: the prompt's head, then text slots and annotated copies, without end."""
-        tool = self._tools[self._rng.choice(list(self._tools))]
+        [name] = self._rng.choices(list(self._tools), [SHEET_WEIGHTS.get(name, 1) for name in self._tools])
+        tool = self._tools[name]
         head = render_demonstrations(tool)
         # Some heads leave the demonstrations out, so that the model reads the format rather than a fixed text.
         yield head if self._rng.random() < 0.75 else f"{tool.instruction}\n\nInput: "

@@ -2,9 +2,10 @@
 
 Reads a run over the demo's corpus and `truth.jsonl`; writes nothing but to the screen.
 
-A kept call is right if its answer is the true one for a due call of the same tool (for a search: the passage holds the
-true words) and if the five tokens whose loss it lowered touch what that answer settles. A due call is kept if at least
-one right call was kept for it. Kept means kept by the filter, `scored.is_kept`.
+A kept call is right if its answer is the true one for a due call of the same tool and if the five tokens whose loss it
+lowered touch what that answer settles. For a search, true means that the passage holds the answer; for a translation,
+that a phrase of the text was translated and its translation is a part of the true one, word for word. A due call is
+kept if at least one right call was kept for it. Kept means kept by the filter, `scored.is_kept`.
 """
 
 import collections
@@ -21,7 +22,7 @@ from rich.text import Text
 from lm.tokenizer import TextTokenizer
 from lm.weighted_loss import weighted_token_indices
 from miniature.texts import TOOL_NAMES, DueCall
-from records.calls import render_call
+from records.calls import render_call, unquote
 from records.run_folder import RunFolder
 from records.schema import RecordT
 from records.stages import Augmented, Document, Scored
@@ -94,10 +95,19 @@ def is_right(row: Scored, due: DueCall, text: str, tokenizer: TextTokenizer) -> 
     """Whether a kept call gives the true answer where it is due."""
     if row.tool != due.tool or row.result is None:
         return False
-    is_true = due.result in row.result if row.tool == "WikiSearch" else due.result == row.result
     offsets = [*tokenizer.places(text).char_offsets, len(text)]
     last_weighted = weighted_token_indices(row.token_index, len(offsets) - 1)[-1]
-    return is_true and row.char_offset < due.answer_end and offsets[last_weighted + 1] > due.char_offset
+    is_due_here = row.char_offset < due.answer_end and offsets[last_weighted + 1] > due.char_offset
+    return is_due_here and is_true(row.tool, unquote(row.call_input), row.result, due, text)
+
+
+def is_true(tool: str, phrase: str, result: str, due: DueCall, text: str) -> bool:
+    """Whether an answer says what the truth says."""
+    if tool == "WikiSearch":
+        return due.result in result
+    if tool == "MT":
+        return f" {result} " in f" {due.result} " and phrase in text
+    return due.result == result
 
 
 def count(folder: RunFolder) -> collections.Counter[str]:

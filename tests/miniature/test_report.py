@@ -3,7 +3,7 @@
 import pytest
 
 from lm.tokenizer import TextTokenizer
-from miniature.report import is_right, judge, share
+from miniature.report import is_right, is_true, judge, share
 from miniature.texts import DueCall
 from records.stages import Document, Scored
 from tests.models import build_tokenizer
@@ -67,6 +67,23 @@ def test_another_answer_and_another_tool_are_not_right(tokenizer: TextTokenizer)
     place = first_token_at(tokenizer, 28)
     assert not is_right(kept(tokenizer, place, result="49"), DUE, TEXT, tokenizer)
     assert not is_right(kept(tokenizer, place, tool="QA"), DUE, TEXT, tokenizer)
+
+
+def test_a_translated_phrase_is_true_if_the_text_has_it_and_the_truth_has_its_words() -> None:
+    text = 'They say "mebo tavi kulo", which means the old well.'
+    due = DueCall(tool="MT", call_input='"mebo tavi kulo"', result="the old well", char_offset=38, answer_end=51)
+    assert is_true("MT", "mebo tavi kulo", "the old well", due, text)
+    assert is_true("MT", "mebo tavi", "the old", due, text)
+    # Miscopied words, a word cut in two, and a phrase that the text does not have.
+    assert not is_true("MT", "mebo tavi kul", "the old kul", due, text)
+    assert not is_true("MT", "mebo tavi", "the ol", due, text)
+    assert not is_true("MT", "mebo  tavi", "the old", due, text)
+
+
+def test_a_passage_is_true_if_it_holds_the_answer() -> None:
+    due = DueCall(tool="WikiSearch", call_input='"Oruna"', result="Belmar", char_offset=0, answer_end=7)
+    assert is_true("WikiSearch", "x", "Oruna is a country. Its capital is Belmar.", due, "")
+    assert not is_true("WikiSearch", "x", "Oruna is a country.", due, "")
 
 
 def test_two_right_calls_for_one_due_call_count_twice_as_kept_and_once_as_found(tokenizer: TextTokenizer) -> None:
