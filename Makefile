@@ -14,6 +14,8 @@ PYTHON ?= $(shell for name in python3.11 python3 python3.12 python3.13 python3.1
 
 MODEL := miniature/model
 WORLD := runs/demo-world
+# How many texts of the demo need each tool; `make same-rows TEXTS=5 WORLD=runs/small-world DEMO=runs/small` is quick.
+TEXTS ?= 30
 DEMO := runs/demo
 # Where `make train` puts its model, and `make real-text` finds its corpora.
 TRAINED ?= runs/model
@@ -97,7 +99,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 $(WORLD)/corpus.jsonl: miniature/demo_corpus.py miniature/names.py miniature/texts.py miniature/world.py \
     $(wildcard $(MODEL)/*) | $(INSTALLED)
 	rm -rf $(DEMO)
-	$(BIN)/python -m miniature.demo_corpus --out $(WORLD)
+	$(BIN)/python -m miniature.demo_corpus --out $(WORLD) --texts-per-tool $(TEXTS)
 
 $(WORLD)/index/index.json: $(WORLD)/corpus.jsonl
 	$(BIN)/toolformer build-index $(WORLD)/passages.jsonl $(WORLD)/index

@@ -22,7 +22,7 @@ from tools.tool import Tool
 
 BatchT = TypeVar("BatchT")
 
-SHEET_WEIGHTS = {"Calculator": 2, "MT": 2}
+SHEET_WEIGHTS = {"Calculator": 6, "MT": 2}
 """How often a tool has a sheet, if not once: an expression and a long quotation are the hardest to write."""
 NOTE_FORMATS = (
     "{input} = {result}. ",
