@@ -3,6 +3,8 @@
 import contextlib
 import logging
 import os
+import re
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,8 @@ from records.run_folder import RunFolder
 
 # The object store carries shard names only; Ray takes a third of the memory unless told otherwise.
 OBJECT_STORE_BYTES = 100 * 2**20
+SECONDS_TO_CONNECT = 10.0
+_HOST_AND_PORT = re.compile(r"(ray://)?(?P<host>[^:/]+):(?P<port>\d+)/?")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -130,8 +134,11 @@ def ray_session(options: WorkerOptions, *, on_gpu: bool) -> Iterator[dict[Needs,
 
 def _connect(address: str) -> None:
     try:
+        # Ray itself would try for minutes, deaf to Ctrl-C.
+        if match := _HOST_AND_PORT.fullmatch(address):
+            socket.create_connection((match["host"], int(match["port"])), timeout=SECONDS_TO_CONNECT).close()
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"--address {address} cannot be reached ({reason}); start that Ray or leave it out") from error
 

@@ -7,16 +7,16 @@ A worker that dies is replaced and its shard tried again after a while; a shard 
 
 import asyncio
 import contextlib
-import errno
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import RayActorError, RayError
 
 from jobs.actors import PoolSize, WorkerOptions, start_actor
+from jobs.failures import UnusableError, one_line, raise_if_disk_refuses, raise_if_refused
 from jobs.ledger import Ledger
 from jobs.pipeline import Needs, Stage
 from jobs.stage_work import Recipe, ShardReport
@@ -24,16 +24,10 @@ from records.run_folder import RunFolder
 
 MAX_RETRY_DELAY = 60.0
 MAX_FAILED_STARTS = 5
-# A full or read-only disk fails every shard alike: no retry helps, and the user has to act.
-FATAL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 class Stopped(Exception):  # noqa: N818 - an order that was carried out, not an error
     """The run was asked to stop; what is finished is kept."""
-
-
-class UnusableError(ValueError):
-    """The run cannot go on until the user changes something; the message is one line that says what."""
 
 
 @dataclass(order=True, frozen=True)
@@ -76,6 +70,7 @@ class Driver:
         """Shards that a worker has in hand, per stage."""
         self._wanted = {needs: [asyncio.Event() for _ in range(size.num_workers)] for needs, size in sizes.items()}
         self._num_open = dict.fromkeys(sizes, 0)
+        self._calls: set[asyncio.Future[Any]] = set()
 
     async def drive(self, *, is_ingesting: bool) -> None:
         """Do all that the ledger has open, and read the corpus too if that is asked for.
@@ -94,7 +89,7 @@ class Driver:
         finally:
             for coroutine in coroutines:
                 coroutine.cancel()
-            await asyncio.gather(*coroutines, return_exceptions=True)
+            await asyncio.gather(*coroutines, *self._calls, return_exceptions=True)
 
     @property
     def awaited(self) -> list[Needs]:
@@ -164,12 +159,14 @@ class Driver:
 
     async def _make(self, task: Task, actor: Any) -> None:
         expected = self._ledger.expected(task.stage, task.shard)
-        report: ShardReport = await actor.work.remote(task.stage, task.shard, expected)
+        report: ShardReport = await self._answer(actor.work.remote(task.stage, task.shard, expected))
         self._enqueue(task.shard, self._ledger.finish(task.stage, task.shard, report.counts))
 
     async def _read_on(self, task: Task, actor: Any) -> None:
         """Have one more shard read from the corpus. A worker that is new begins again, and finds its shards there."""
-        report: ShardReport | None = await actor.next_shard.remote(task.stage, self._ledger.ingest_fingerprint)
+        report: ShardReport | None = await self._answer(
+            actor.next_shard.remote(task.stage, self._ledger.ingest_fingerprint)
+        )
         if report is None:
             await asyncio.to_thread(self._on_ingested)
             self.is_ingesting = False
@@ -180,9 +177,9 @@ class Driver:
         self._enqueue("", task.stage)
 
     async def _retry(self, task: Task, error: RayError) -> None:
-        _raise_if_disk_refuses(error, self._run)
+        raise_if_disk_refuses(error, self._run)
         if not task.stage.reads:
-            _raise_if_refused(error)
+            raise_if_refused(error)
         if task.num_attempts < self._options.max_attempts:
             loop, queue = asyncio.get_running_loop(), self._queues[task.stage.needs]
             loop.call_later(self._delay(task.num_attempts), queue.put_nowait, task)
@@ -191,14 +188,14 @@ class Driver:
             self._ledger.give_up(task.stage, task.shard)
             self._enqueue(task.shard, None)
         else:
-            raise UnusableError(f"the corpus cannot be read: {_one_line(error)}") from error
+            raise UnusableError(f"the corpus cannot be read: {one_line(error)}") from error
 
     def _put_aside(self, task: Task, error: RayError) -> None:
         failure = {
             "stage": task.stage.name,
             "shard": task.shard,
             "attempts": task.num_attempts,
-            "error": _one_line(error),
+            "error": one_line(error),
             "traceback": "".join(traceback.format_exception(error)),
         }
         self._run.write_json(f"failed/{task.stage.name}/{task.shard}.json", failure)
@@ -209,14 +206,14 @@ class Driver:
         for attempt in range(1, MAX_FAILED_STARTS + 1):
             actor = start_actor(self._run, self._recipe, self._sizes[needs])
             try:
-                await actor.open.remote(needs)
+                await self._answer(actor.open.remote(needs))
                 break
             except RayError as error:
                 ray.kill(actor)
-                _raise_if_disk_refuses(error, self._run)
-                _raise_if_refused(error)
+                raise_if_disk_refuses(error, self._run)
+                raise_if_refused(error)
                 if attempt == MAX_FAILED_STARTS:
-                    raise UnusableError(f"a {needs} worker failed to start: {_one_line(error)}") from error
+                    raise UnusableError(f"a {needs} worker failed to start: {one_line(error)}") from error
                 await asyncio.sleep(self._delay(attempt))
             except asyncio.CancelledError:
                 ray.kill(actor)
@@ -226,25 +223,17 @@ class Driver:
         finally:
             ray.kill(actor)
 
+    async def _answer(self, call: Any) -> Any:
+        """Wait for a call of a worker. The call itself is never cancelled: it ends when its worker is killed."""
+        answer = asyncio.ensure_future(_awaited(call))
+        self._calls.add(answer)
+        answer.add_done_callback(self._calls.discard)
+        return await asyncio.shield(answer)
+
     def _delay(self, num_attempts: int) -> float:
         return float(min(MAX_RETRY_DELAY, self._options.retry_delay * 2 ** (num_attempts - 1)))
 
 
-def _raise_if_refused(error: RayError) -> None:
-    """Raise UnusableError if a worker found that an option or the corpus cannot be used: no retry helps."""
-    if isinstance(error, RayTaskError) and isinstance(error.cause, ValueError):
-        raise UnusableError(str(error.cause)) from error
-
-
-def _raise_if_disk_refuses(error: RayError, run: RunFolder) -> None:
-    cause = error.cause if isinstance(error, RayTaskError) else None
-    if isinstance(cause, OSError) and cause.errno in FATAL_ERRNOS:
-        raise UnusableError(
-            f"--run {run.location} cannot be written to ({cause}); make room and run the same command again to go on"
-        ) from error
-
-
-def _one_line(error: RayError) -> str:
-    cause = error.cause if isinstance(error, RayTaskError) and error.cause else error
-    first_line = (str(cause).strip() or "no message").splitlines()[0]
-    return f"{type(cause).__name__}: {first_line}"
+async def _awaited(call: Any) -> Any:
+    # What Ray returns can be awaited but, on a client, is no coroutine.
+    return await call

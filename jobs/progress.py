@@ -50,6 +50,8 @@ class Snapshot:
     """None as long as nobody can tell."""
     in_flight: Mapping[str, int]
     """Shards that a worker has in hand, per stage."""
+    opening: Sequence[str]
+    """The kinds of workers of which the first one is still being started."""
     failed_shards: int
     calls: Mapping[str, int]
     """Distinct calls so far, per tool."""
@@ -65,6 +67,7 @@ def take_snapshot(
     tools: Sequence[str],
     is_ingesting: bool,
     in_flight: Mapping[str, int] = MappingProxyType({}),
+    opening: Sequence[str] = (),
 ) -> Snapshot:
     """Where the run stands after so many seconds."""
     rate = ledger.num_new_texts / seconds if seconds > 0 else 0.0
@@ -78,6 +81,7 @@ def take_snapshot(
         texts_per_second=rate,
         seconds_left=open_texts / rate if rate and not is_ingesting else None,
         in_flight=dict(in_flight),
+        opening=list(opening),
         failed_shards=ledger.num_failed,
         calls={tool: ledger.total(f"calls.{tool}") for tool in tools},
         kept={tool: ledger.total(f"kept.{tool}") for tool in tools},
@@ -86,19 +90,23 @@ def take_snapshot(
 
 def describe(snapshot: Snapshot) -> str:
     """One line: texts done, speed, time left, yield so far."""
-    if snapshot.texts == 0:
-        return "no text yet"
-    share = f"{snapshot.finished_texts:,} of {'at least ' * snapshot.is_ingesting}{snapshot.texts:,} texts"
-    parts = [share, f"{snapshot.texts_per_second:.1f} texts/s"]
+    parts = ["no text yet"]
+    if snapshot.texts:
+        lower_bound = "at least " if snapshot.is_ingesting else ""
+        parts = [f"{snapshot.finished_texts:,} of {lower_bound}{snapshot.texts:,} texts"]
+    if snapshot.texts_per_second:
+        parts.append(f"{snapshot.texts_per_second:.1f} texts/s")
     if snapshot.seconds_left is not None:
         parts.append(f"{describe_seconds(snapshot.seconds_left)} left")
-    kept = [f"{tool} {snapshot.kept[tool]:,}/{snapshot.calls[tool]:,}" for tool in snapshot.calls]
-    parts.append(f"kept {', '.join(kept)}" if kept else "")
+    if kept := [f"{tool} {snapshot.kept[tool]:,}/{number:,}" for tool, number in snapshot.calls.items() if number]:
+        parts.append(f"kept {', '.join(kept)}")
     if snapshot.failed_shards:
         parts.append(f"failed shards: {snapshot.failed_shards:,}")
-    busy = [f"{stage} {number}" for stage, number in snapshot.in_flight.items() if number]
-    parts.append(f"now: {', '.join(busy)}" if busy else "")
-    return "; ".join(part for part in parts if part)
+    if busy := [f"{stage} {number}" for stage, number in snapshot.in_flight.items() if number]:
+        parts.append(f"now: {', '.join(busy)}")
+    if snapshot.opening:
+        parts.append(f"opening: {', '.join(snapshot.opening)}")
+    return "; ".join(parts)
 
 
 def describe_seconds(seconds: float) -> str:

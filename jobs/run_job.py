@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, replace
 
 from jobs.actors import PoolSize, WorkerOptions, ray_session
 from jobs.corpus_state import CorpusState, shards_already_read
-from jobs.driver import Driver, Stopped, UnusableError
+from jobs.driver import Driver, Stopped
+from jobs.failures import UnusableError
 from jobs.interrupts import Interrupts
 from jobs.ledger import Ledger
 from jobs.pipeline import PIPELINE, Needs
@@ -140,16 +141,20 @@ def _forget_old_failures(run: RunFolder, ledger: Ledger) -> None:
 async def _report(job: Job, ledger: Ledger, driver: Driver, sizes: Mapping[Needs, PoolSize]) -> None:
     line = ProgressLine(job.progress)
     started = time.monotonic()
-    next_save, is_told = started, False
+    working_since, next_save, is_told = started, started, False
     try:
         while True:
             now = time.monotonic()
+            if not ledger.num_texts or driver.awaited:
+                # Loading a model says nothing about how long the texts will take.
+                working_since = now
             snapshot = take_snapshot(
                 ledger,
                 state="running",
-                seconds=now - started,
+                seconds=now - working_since,
                 tools=job.tool_names,
                 in_flight=driver.in_flight,
+                opening=driver.awaited,
                 is_ingesting=driver.is_ingesting,
             )
             line.show(snapshot)

@@ -1,6 +1,7 @@
 """One Ray of its own for all tests of this folder, stopped at the end; two slots, no dashboard."""
 
 import logging
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,8 @@ import ray
 
 @pytest.fixture(scope="session")
 def shared_ray() -> Iterator[None]:
+    # Ray's workers yield to everything else on the machine unless told otherwise.
+    os.environ["RAY_worker_niceness"] = "0"
     ray.init(
         address="local",
         num_cpus=3,

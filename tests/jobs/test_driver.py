@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.driver import UnusableError
+from jobs.failures import UnusableError
+from jobs.measure_orchestration import measure
 from tests.jobs.small_jobs import Gate, SmallRecipe, read_rows, run_small_job
 
 pytestmark = pytest.mark.usefixtures("shared_ray")
@@ -122,3 +123,9 @@ def test_a_worker_that_is_killed_while_it_reads_the_corpus_is_replaced(undisturb
         run_small_job(tmp_path / "run", SmallRecipe(gate=gate, gate_at=("ingest", "part-00002")))
         killed.result()
     assert read_rows(tmp_path / "run") == read_rows(undisturbed)
+
+
+def test_the_cost_of_the_driver_can_be_measured(tmp_path: Path) -> None:
+    measured = measure(3, tmp_path)
+    assert measured["shards"] == 3
+    assert 0 < measured["first_result_s"] < measured["total_s"]

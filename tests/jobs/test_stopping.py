@@ -44,11 +44,12 @@ def wait_until_gone(process_id: int) -> bool:
 
 
 def resume_and_compare(folder: Path) -> None:
-    assert (folder / "run/augmented/part-00000.parquet").exists()
-    assert not (folder / "run/augmented/part-00003.parquet").exists()
+    assert not (folder / "run/augmented/part-00002.parquet").exists()
     resumed = run_small_job(folder / "run", SmallRecipe())
     assert resumed.last.state == "finished"
-    assert 0 < resumed.ledger.num_new_texts < resumed.last.texts
+    # The shard at the gate had been proposed and executed.
+    assert resumed.ledger.num_skipped >= 2
+    assert resumed.ledger.num_new_texts >= 3
     run_small_job(folder / "undisturbed", SmallRecipe())
     assert read_rows(folder / "run") == read_rows(folder / "undisturbed")
 

@@ -84,13 +84,21 @@ def test_a_progress_line_tells_speed_time_left_and_yield() -> None:
         texts_per_second=2.0,
         seconds_left=500.0,
         in_flight={"propose": 2, "execute": 0},
+        opening=["model"],
         failed_shards=0,
         calls={"QA": 40},
         kept={"QA": 4},
     )
-    assert describe(snapshot) == "500 of 1,500 texts; 2.0 texts/s; 8 min 20 s left; kept QA 4/40; now: propose 2"
+    assert (
+        describe(snapshot)
+        == "500 of 1,500 texts; 2.0 texts/s; 8 min 20 s left; kept QA 4/40; now: propose 2; opening: model"
+    )
     early = replace(snapshot, is_ingesting=True, seconds_left=None, failed_shards=1)
     assert describe(early).startswith("500 of at least 1,500 texts; 2.0 texts/s; kept QA 4/40; failed shards: 1")
+    begun = replace(
+        snapshot, texts=0, finished_texts=0, texts_per_second=0.0, seconds_left=None, calls={}, in_flight={}
+    )
+    assert describe(begun) == "no text yet; opening: model"
 
 
 def test_durations_have_two_units_at_most() -> None:
