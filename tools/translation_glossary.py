@@ -20,9 +20,10 @@ class Entry(NamedTuple):
 class Glossary:
     """A file with the columns `source` and `target`.
 
-    Longest phrase first, from left to right; what the glossary does not know stays as it is, and so does all that
-    stands between words. Upper and lower case are one; a meaning gets a capital where the source has one.
-    Of two entries for one phrase the first counts.
+    Longest phrase first, from left to right; all that stands between words stays. An unknown word with a capital or
+    without a letter is a name or a number and stays too; with any other unknown word there is no translation, since
+    half of one would pass for English. Upper and lower case are one; a meaning gets a capital where the source has
+    one. Of two entries for one phrase the first counts.
     """
 
     def __init__(self, path: str) -> None:
@@ -42,13 +43,15 @@ class Glossary:
         """Every word that occurs in a phrase of the language."""
 
     def translate(self, text: str) -> str:
-        """The text with every known phrase replaced by its meaning."""
+        """The text with every known phrase replaced by its meaning; empty if it has a word that nobody explains."""
         matches = list(_WORD.finditer(text))
         words = [match.group().casefold() for match in matches]
         pieces, done, index = [], 0, 0
         while index < len(words):
             entry = self._entry_at(words, index)
             if entry is None:
+                if not _stays(matches[index].group()):
+                    return ""
                 index += 1
                 continue
             first, last = matches[index], matches[index + len(entry.words) - 1]
@@ -71,6 +74,11 @@ class Glossary:
             if tuple(words[index : index + len(entry.words)]) == entry.words:
                 return entry
         return None
+
+
+def _stays(word: str) -> bool:
+    """Whether a word is the same in every language: a name, as its capital tells, or a number."""
+    return word[0].isupper() or not any(character.isalpha() for character in word)
 
 
 def _words(text: str) -> list[str]:

@@ -48,17 +48,23 @@ def glossary_tool(glossary_path: str) -> MachineTranslation:
         ("la mer est belle", "the ocean is beautiful"),
         ("La mer, est belle!", "The ocean, is beautiful!"),
         ("LA BELLE MER", "THE BEAUTIFUL SEA"),
-        ("la grande mer", "the grande sea"),
-        ("merle", "merle"),
+        ("la mer, Marie, 12 la", "the ocean, Marie, 12 the"),
         ("est aujourd'hui", "is today"),
         ("la", "the"),
         ("la la mer", "the the ocean"),
     ],
 )
-def test_a_glossary_takes_the_longest_phrase_and_leaves_what_it_does_not_know(
+def test_a_glossary_takes_the_longest_phrase_and_leaves_names_and_numbers(
     glossary_tool: MachineTranslation, source: str, english: str
 ) -> None:
     assert glossary_tool.run(f'"{source}"', CallContext()) == english
+
+
+@pytest.mark.parametrize("source", ["la grande mer", "merle", "la mer grande"])
+def test_a_glossary_has_no_translation_for_a_phrase_with_a_word_that_it_does_not_know(
+    glossary_tool: MachineTranslation, source: str
+) -> None:
+    assert glossary_tool.run(f'"{source}"', CallContext()) == ""
 
 
 @pytest.mark.parametrize("text", ["", '""', "123", "?!", "x" * 2_000])
