@@ -36,11 +36,11 @@ class PretrainOptions:
     """Folder for the model; with --resume also where the last state is read from."""
     steps: int = 3_000
     """Optimizer steps in all."""
-    stories: int = 30
+    stories: int = 16
     """Stories a step, each a row of its own."""
-    sheets: int = 1
+    sheets: int = 2
     """Annotation sheets a step, each a row of `window` tokens."""
-    echoes: int = 8
+    echoes: int = 6
     """Rows of random tokens a step, said again and again: what a small model learns to copy from soonest."""
     window: int = 1_024
     """The longest sequence of the model, in tokens."""
