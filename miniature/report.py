@@ -123,12 +123,11 @@ def count(folder: RunFolder) -> collections.Counter[str]:
 
 def verdict_table(verdicts: dict[str, Verdict], counts: collections.Counter[str]) -> Table:
     """One line a tool: its yield, and how much of it is right."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1))
-    table.add_column("tool")
-    for column in ("texts\noffered", "\nplaces", "distinct\ncalls", "\nanswered", "\nkept", "of these\nright"):
-        table.add_column(column, justify="right")
-    table.add_column("calls\ndue", justify="right")
-    table.add_column("of these\nkept", justify="right")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("tool", no_wrap=True)
+    proposed = ("texts\noffered", "\nplaces", "distinct\ncalls", "\nanswered", "\nkept", "of these\nright")
+    for column in (*proposed, "calls\ndue", "of these\nkept"):
+        table.add_column(column, justify="right", no_wrap=True)
     for tool, verdict in verdicts.items():
         refused = counts[f"dropped.not_offered.{tool}"] + counts[f"dropped.too_long.{tool}"]
         numbers = (
@@ -145,12 +144,12 @@ def verdict_table(verdicts: dict[str, Verdict], counts: collections.Counter[str]
 
 def share(part: int, whole: int) -> str:
     """A number and its percentage; the number alone where there is nothing to take a share of."""
-    return f"{part:,} ({100 * part / whole:.0f} %)" if whole else f"{part:,}"
+    return f"{part:,} ({100 * part / whole:.0f}%)" if whole else f"{part:,}"
 
 
 def choose_texts(rows: list[Augmented], number: int) -> list[Augmented]:
-    """A few texts that show as many tools as possible: the ones with most different tools, then in order."""
-    ranked = sorted(rows, key=lambda row: -len({call.tool for call in row.calls}))
+    """A few texts that show as many tools as possible: the ones with most different tools, few calls first."""
+    ranked = sorted(rows, key=lambda row: (-len({call.tool for call in row.calls}), row.num_calls))
     chosen: list[Augmented] = []
     shown: set[str] = set()
     for row in ranked:

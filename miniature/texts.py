@@ -118,7 +118,7 @@ def sum_story(rng: random.Random, world: World) -> list[str | Answer]:
     # A quotient that ends on half a hundredth would make the truth depend on the rule of rounding.
     while 200 * a % b == 0 and 200 * a // b % 2 == 1:
         a = rng.randint(11, b - 1)
-    share = f"{a / b:.2f}".rstrip("0")
+    share = f"{a / b:.2f}".rstrip("0").rstrip(".")
     result = Answer("Calculator", f"{a} / {b}", share, share)
     return [f"Out of {b} {goods} {a} were broken, a share of", result, f" of all {goods}."]
 

@@ -97,4 +97,4 @@ def test_two_right_calls_for_one_due_call_count_twice_as_kept_and_once_as_found(
 
 
 def test_a_share_of_nothing_has_no_percentage() -> None:
-    assert [share(1, 2), share(0, 0)] == ["1 (50 %)", "0"]
+    assert [share(1, 2), share(0, 0)] == ["1 (50%)", "0"]
