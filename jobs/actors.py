@@ -147,6 +147,8 @@ def _start_own_ray(options: WorkerOptions, *, on_gpu: bool) -> dict[Needs, PoolS
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     num_cpus = len(os.sched_getaffinity(0))
     num_gpus = _count_gpus() if on_gpu else 0
+    if on_gpu and not num_gpus:
+        raise ValueError("--device cuda: this machine has no CUDA device; use --device cpu, or --address for a cluster")
     sizes = pool_sizes(options, on_gpu=on_gpu, node_cpus=[num_cpus], num_gpus=num_gpus)
     # A Ray CPU is a slot, not a core: as many as the workers ask for, so that none waits for another to end.
     slots = sum(size.num_workers * size.num_cpus for size in sizes.values())

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import RayError, RayTaskError
 
 from jobs.actors import PoolSize, WorkerOptions, start_actor
 from jobs.failures import UnusableError, one_line, raise_if_disk_refuses, raise_if_refused
@@ -145,14 +145,14 @@ class Driver:
                     self._num_open[needs] -= 1
 
     async def _do(self, task: Task, actor: Any) -> bool:
-        """Have one shard done; False if the worker is dead."""
+        """Have one shard done; False if the worker may be dead: only an error from within it shows that it is not."""
         name = task.stage.name
         self.in_flight[name] += 1
         try:
             await (self._make(task, actor) if task.stage.reads else self._read_on(task, actor))
         except RayError as error:
             await self._retry(replace(task, num_attempts=task.num_attempts + 1), error)
-            return not isinstance(error, RayActorError)
+            return isinstance(error, RayTaskError)
         finally:
             self.in_flight[name] -= 1
         return True

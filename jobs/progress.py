@@ -99,7 +99,7 @@ def describe(snapshot: Snapshot) -> str:
     if snapshot.seconds_left is not None:
         parts.append(f"{describe_seconds(snapshot.seconds_left)} left")
     if kept := [f"{tool} {snapshot.kept[tool]:,}/{number:,}" for tool, number in snapshot.calls.items() if number]:
-        parts.append(f"kept {', '.join(kept)}")
+        parts.append(f"kept of calls: {', '.join(kept)}")
     if snapshot.failed_shards:
         parts.append(f"failed shards: {snapshot.failed_shards:,}")
     if busy := [f"{stage} {number}" for stage, number in snapshot.in_flight.items() if number]:

@@ -145,7 +145,7 @@ async def _report(job: Job, ledger: Ledger, driver: Driver, sizes: Mapping[Needs
     try:
         while True:
             now = time.monotonic()
-            if not ledger.num_texts or driver.awaited:
+            if not ledger.num_new_texts and (not ledger.num_texts or driver.awaited):
                 # Loading a model says nothing about how long the texts will take.
                 working_since = now
             snapshot = take_snapshot(

@@ -11,7 +11,7 @@ import ray
 @pytest.fixture(scope="session")
 def shared_ray() -> Iterator[None]:
     # Ray's workers yield to everything else on the machine unless told otherwise.
-    os.environ["RAY_worker_niceness"] = "0"
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - so it is spelled
     ray.init(
         address="local",
         num_cpus=3,

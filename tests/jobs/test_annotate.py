@@ -33,16 +33,18 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("corpus") / "texts.jsonl"
-    texts = [f"Mill {n} ground {400 + n} sacks \U0001f33e, [Calculator(1+1) -> 2] more." for n in range(NUM_TEXTS)]
-    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    texts = [f"Mill {n} ground {400 + n} sacks \U0001f33e, [Calculator(1+1) -> 2] more." for n in range(NUM_TEXTS - 3)]
+    texts += ["7", "NUL \0 is 0", "\u05e9\u05dc\u05d5\u05dd 12 \u202e34 e\u0301"]
+    lines = [json.dumps({"text": text}).encode() for text in texts]
+    path.write_bytes(b"\n".join([*lines, b'{"text": "\xff"}', b""]))
     return path
 
 
 def arguments(run: Path, corpus: Path, model: str, *more: str, shard_size: int = 5) -> list[str]:
     return [
         *("annotate", "--run", str(run), "--corpus", str(corpus), "--model", model, "--tools", "calculator"),
-        *("--shard-size", str(shard_size), "--max-call-tokens", "10", "--calculator.max-places", "4"),
-        *("--calculator.num-samples", "20", "--calculator.min-loss-reduction", "0", "--retry-delay", "0"),
+        *("--shard-size", str(shard_size), "--max-call-tokens", "10", "--calculator.max-places", "8"),
+        *("--calculator.num-samples", "40", "--calculator.min-loss-reduction=-1", "--retry-delay", "0"),
         *more,
     ]
 
@@ -79,6 +81,7 @@ def test_every_text_and_every_call_is_accounted_for(finished: Path) -> None:
     scored = read_all(finished, "scored", Scored)
     augmented = read_all(finished, "augmented", Augmented)
     assert len(documents) == NUM_TEXTS
+    assert [drop.reason for drop in read_all(finished, "dropped/ingest", Dropped)] == ["invalid_utf8"]
     assert any(row.is_kept for row in scored)
     assert {row.text_id for row in scored if row.is_kept} == {row.text_id for row in augmented}
     gave_way = len(read_all(finished, "dropped/interleave", Dropped))
@@ -136,13 +139,13 @@ def test_another_model_is_refused_even_under_the_same_name(
 def test_a_corpus_that_changed_is_refused_and_one_that_was_only_touched_is_not(
     finished: Path, corpus: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    content = corpus.read_text()
+    content = corpus.read_bytes()
     try:
-        corpus.write_text(content + '{"text": "One more."}\n')
+        corpus.write_bytes(content + b'{"text": "One more."}\n')
         assert main(arguments(finished, corpus, model)) == 2
         assert f"the corpus has changed since {finished} was made: {corpus} had" in capsys.readouterr().err
     finally:
-        corpus.write_text(content)
+        corpus.write_bytes(content)
     os.utime(corpus, ns=(1, 1))
     before = {path: path.stat().st_mtime_ns for path in finished.glob("**/*.parquet")}
     assert main(arguments(finished, corpus, model)) == 0
@@ -151,7 +154,7 @@ def test_a_corpus_that_changed_is_refused_and_one_that_was_only_touched_is_not(
 
 def test_run_json_tells_settings_and_versions_and_no_secret(finished: Path) -> None:
     told = json.loads((finished / "run.json").read_text())
-    assert told["settings"]["calculator.num-samples"] == 20
+    assert told["settings"]["calculator.num-samples"] == 40
     assert set(told["stage_fingerprints"]) == {"ingest", "propose", "execute", "score", "interleave"}
     assert "ray" in told["versions"]
 

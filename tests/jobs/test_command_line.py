@@ -2,13 +2,17 @@
 
 import gzip
 import json
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from jobs.command_line import main
 from tests.jobs.calling_model import save_calling_model
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +128,18 @@ def test_a_run_folder_that_cannot_be_written_is_refused(
     assert line.endswith("; make room or give another folder")
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_a_device_that_is_not_there_is_refused_before_ray_starts(
+    tmp_path: Path, corpus: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = annotate(tmp_path, "--corpus", str(corpus), "--model", model, "--device", "cuda")
+    check = f"import sys; from jobs.command_line import main; sys.exit(main({list(given)!r}))"
+    refused = subprocess.run([sys.executable, "-c", check], cwd=REPOSITORY, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("toolformer: --device cuda: this machine has no CUDA device; use --device cpu")
+    assert len(refused.stderr.splitlines()) == 1
+
+
 def test_a_run_folder_of_something_else_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("status", "query"):
         assert f"{tmp_path} is no run folder" in refuse(capsys, command, str(tmp_path))
@@ -150,7 +166,5 @@ def test_an_index_is_built_from_a_file_of_passages(tmp_path: Path, capsys: pytes
 
 
 def test_nothing_heavy_is_imported_to_refuse_an_option() -> None:
-    import subprocess
-
     check = "import sys, jobs.command_line as c; assert c.main(['annot']) == 2; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", check], check=True, cwd=Path(__file__).parents[2], capture_output=True)
+    subprocess.run([sys.executable, "-c", check], check=True, cwd=REPOSITORY, capture_output=True)

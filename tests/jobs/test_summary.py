@@ -91,10 +91,12 @@ def test_a_progress_line_tells_speed_time_left_and_yield() -> None:
     )
     assert (
         describe(snapshot)
-        == "500 of 1,500 texts; 2.0 texts/s; 8 min 20 s left; kept QA 4/40; now: propose 2; opening: model"
+        == "500 of 1,500 texts; 2.0 texts/s; 8 min 20 s left; kept of calls: QA 4/40; now: propose 2; opening: model"
     )
     early = replace(snapshot, is_ingesting=True, seconds_left=None, failed_shards=1)
-    assert describe(early).startswith("500 of at least 1,500 texts; 2.0 texts/s; kept QA 4/40; failed shards: 1")
+    assert describe(early).startswith(
+        "500 of at least 1,500 texts; 2.0 texts/s; kept of calls: QA 4/40; failed shards: 1"
+    )
     begun = replace(
         snapshot, texts=0, finished_texts=0, texts_per_second=0.0, seconds_left=None, calls={}, in_flight={}
     )
