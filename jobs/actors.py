@@ -102,15 +102,16 @@ def pool_sizes(
 ) -> dict[Needs, PoolSize]:
     """How many workers of each kind, for nodes with so many CPUs each and so many GPUs together.
 
-    The plain workers read and write files and ask for no CPU of their own: a cluster too small for one more worker
-    must still be able to begin and to end.
+    The plain workers read and write files, those of the tools mostly wait: they ask for no CPU of their own, so that
+    none ever waits for a slot that the models hold. On GPUs the CPUs are shared among as many workers as GPUs.
     """
-    num_threads = options.threads_per_worker or max(1, max(node_cpus) // 4)
+    shared = sum(node_cpus) // max(1, num_gpus) if on_gpu else max(node_cpus)
+    num_threads = options.threads_per_worker or max(1, min(shared, max(node_cpus) // 4))
     on_cpus = sum(cpus // num_threads for cpus in node_cpus)
     num_models = options.model_workers or max(1, num_gpus if on_gpu else on_cpus)
     return {
         "cpu": PoolSize(num_workers=1, num_threads=1, num_cpus=0, num_gpus=0),
-        "tools": PoolSize(num_workers=options.tool_workers, num_threads=1, num_cpus=1, num_gpus=0),
+        "tools": PoolSize(num_workers=options.tool_workers, num_threads=1, num_cpus=0, num_gpus=0),
         "model": PoolSize(num_workers=num_models, num_threads=num_threads, num_cpus=num_threads, num_gpus=int(on_gpu)),
     }
 

@@ -128,7 +128,7 @@ class Driver:
         no model.
         """
         ahead = self._pipeline[self._pipeline.index(stage) :] if stage.reads else [stage]
-        for needs in {each.needs for each in ahead}:
+        for needs in dict.fromkeys(each.needs for each in ahead):
             for wanted in self._wanted[needs][: max(1, self._ledger.num_open)]:
                 wanted.set()
 

@@ -20,7 +20,7 @@ from tools.tool import Tool
 
 RUN_FILE = "run.json"
 PACKAGES = ("toolformer-ray", "ray", "torch", "transformers", "pyarrow")
-NO_SETTINGS = {"max_in_flight"}
+NO_SETTINGS = {"device", "max_in_flight"}
 """Options of tools that change no row."""
 _SECRET = re.compile(r"(^|_)(key|token|secret|password)$")
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")

@@ -131,7 +131,7 @@ class RunFolder:
         try:
             with self.filesystem.open_input_file(self._path(name)) as source:
                 return json.loads(source.read())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except ValueError as error:
             raise ValueError(f"{self._path(name)} is not JSON ({error}); delete it or use another --run") from error

@@ -23,8 +23,8 @@ class ChatEndpoint:
         key = os.environ.get(api_key_variable, "") if api_key_variable else "none"
         if not key:
             raise ValueError(f"--qa.api-key-variable names {api_key_variable}, which is not set in the environment")
-        # The pool gives a call up after `timeout`; the connection must not outlive it, nor a retry start after it.
-        self._client = openai.OpenAI(base_url=url, api_key=key, timeout=timeout, max_retries=1)
+        # The pool gives a call up after `timeout`; the connection must not outlive it, and no retry starts.
+        self._client = openai.OpenAI(base_url=url, api_key=key, timeout=timeout, max_retries=0)
         self._model = model
 
     def answer(self, question: str) -> str:

@@ -30,8 +30,10 @@ class PassageReader:
             from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
             check_model_folder(model)
-            self._tokenizer = AutoTokenizer.from_pretrained(model)
-            loaded = AutoModelForQuestionAnswering.from_pretrained(model, dtype=torch.float32)
+            self._tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+            loaded = AutoModelForQuestionAnswering.from_pretrained(
+                model, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+            )
         with naming_option("--qa.device", device):
             self._model = loaded.to(device).eval()
         self._index = index

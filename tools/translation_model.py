@@ -45,8 +45,10 @@ class SequenceTranslator:
             from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
             check_model_folder(model)
-            self._tokenizer = AutoTokenizer.from_pretrained(model)
-            loaded = AutoModelForSeq2SeqLM.from_pretrained(model, dtype=torch.float32)
+            self._tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+            loaded = AutoModelForSeq2SeqLM.from_pretrained(
+                model, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+            )
         with naming_option("--translation.device", device):
             self._model = loaded.to(device).eval()
         self._identifier = identifier
