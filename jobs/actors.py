@@ -36,7 +36,7 @@ class WorkerOptions:
     max_attempts: int = 3
     """How often a shard is tried at a stage before it is put aside in failed/."""
     retry_delay: float = 1.0
-    """Seconds before a shard is tried again and a dead worker replaced; doubles with every attempt, up to 60."""
+    """Seconds before a shard is tried again, or a worker that failed to start; doubles with every attempt, up to 60."""
     address: str | None = None
     """The Ray cluster to run on, e.g. ray://head:10001; by default RAY_ADDRESS, else a Ray of its own."""
 

@@ -116,16 +116,17 @@ def _stage_fingerprints(
 def _plain_options(options: Any) -> dict[str, Any]:
     """An options record by the names of the command line, without secrets and without what changes no row."""
     return {
-        name.replace("_", "-"): _plain_value(value)
+        name.replace("_", "-"): without_secrets(value)
         for name, value in vars(options).items()
         if name not in NO_SETTINGS and not _SECRET.search(name)
     }
 
 
-def _plain_value(value: Any) -> Any:
-    if isinstance(value, str):
-        return _CREDENTIALS.sub("//", value)
-    return [_plain_value(entry) for entry in value] if isinstance(value, tuple | list) else value
+def without_secrets(value: Any) -> Any:
+    """A value, or those of a list, without the keys that a URI may carry before its host or after its path."""
+    if isinstance(value, str) and "://" in value:
+        return _CREDENTIALS.sub("//", value).partition("?")[0]
+    return [without_secrets(entry) for entry in value] if isinstance(value, tuple | list) else value
 
 
 def _shown(value: Any) -> str:

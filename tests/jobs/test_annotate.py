@@ -152,7 +152,7 @@ def test_a_corpus_that_changed_is_refused_and_one_that_was_only_touched_is_not(
     assert {path: path.stat().st_mtime_ns for path in finished.glob("**/*.parquet")} == before
 
 
-def test_run_json_tells_settings_and_versions_and_no_secret(finished: Path) -> None:
+def test_run_json_tells_settings_and_versions(finished: Path) -> None:
     told = json.loads((finished / "run.json").read_text())
     assert told["settings"]["calculator.num-samples"] == 40
     assert set(told["stage_fingerprints"]) == {"ingest", "propose", "execute", "score", "interleave"}
