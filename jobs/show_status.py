@@ -38,7 +38,7 @@ def open_run(location: str) -> RunFolder:
     """The run folder of a run that was begun. Raises ValueError if there is none."""
     run = RunFolder(location)
     if not isinstance(run.read_json(RUN_FILE), dict):
-        raise ValueError(f"{location} is no run folder: it has no {RUN_FILE}; `toolformer annotate --run` makes one")
+        raise ValueError(f"no run folder in {location}: it has no {RUN_FILE}; `toolformer annotate --run` makes one")
     return run
 
 

@@ -73,4 +73,4 @@ def test_a_shard_without_an_output_has_to_be_among_the_failed_ones(
 
 def test_a_folder_that_is_no_run_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path)]) == 2
-    assert "is no run folder" in capsys.readouterr().err
+    assert "no run folder in" in capsys.readouterr().err

@@ -142,7 +142,7 @@ def test_a_device_that_is_not_there_is_refused_before_ray_starts(
 
 def test_a_run_folder_of_something_else_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("status", "query"):
-        assert f"{tmp_path} is no run folder" in refuse(capsys, command, str(tmp_path))
+        assert f"no run folder in {tmp_path}" in refuse(capsys, command, str(tmp_path))
 
 
 def test_help_tells_every_option_of_every_tool_with_its_unit(

@@ -57,4 +57,4 @@ def test_a_missing_row_is_named(one: RunFolder, other: RunFolder) -> None:
 
 def test_a_folder_that_is_no_run_is_one_line(one: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([one.location, "nowhere"]) == 2
-    assert "is no run folder" in capsys.readouterr().err
+    assert "no run folder in" in capsys.readouterr().err
