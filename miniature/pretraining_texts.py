@@ -15,14 +15,14 @@ from typing import TypeVar
 
 from annotate.prompt import render_demonstrations, render_text_slot
 from miniature.texts import DueCall, Story, choose_tools, tell_story
-from miniature.world import World
+from miniature.world import LEXICON, World
 from records.calls import render_call
 from tools.catalog import find_tools
 from tools.tool import Tool
 
 BatchT = TypeVar("BatchT")
 
-SHEET_WEIGHTS = {"Calculator": 6, "MT": 2}
+SHEET_WEIGHTS = {"Calculator": 5, "MT": 5}
 """How often a tool has a sheet, if not once: an expression and a long quotation are the hardest to write."""
 NOTE_FORMATS = (
     "{input} = {result}. ",
@@ -78,11 +78,13 @@ class StoryTeller:
         due = self._rng.choice(story.due)
         call_input, result = due.call_input, self._full_result(due, world)
         fate = self._rng.random()
-        if fate < 0.15:
+        if fate < 0.12:
             result = ""
-        elif fate < 0.25:
+        elif fate < 0.22:
             call_input, result = self._wrong_call(due, story)
-        elif fate < 0.4:
+        elif fate < 0.37:
+            call_input, result = self._nearly_right_call(due, world)
+        elif fate < 0.5:
             other_story, other_world = self._story(due.tool)
             others = [other for other in other_story.due if other.tool == due.tool]
             if others:
@@ -112,6 +114,21 @@ class StoryTeller:
         if due.tool == "WikiSearch":
             return f'"{other.countries[0].name}"', other.countries[0].passage()
         return due.call_input, due.result
+
+    def _nearly_right_call(self, due: DueCall, world: World) -> tuple[str, str]:
+        """A call whose answer begins like the true one and then goes astray, so that beginnings prove little."""
+        if due.tool == "Calculator" and due.result.isdigit():
+            shared = due.result[: self._rng.randrange(len(due.result))]
+            length = max(len(shared), len(due.result) + self._rng.choice((-1, 0, 0, 0, 1)), 1)
+            digits = shared + "".join(self._rng.choice("0123456789") for _ in range(length - len(shared)))
+            value, part = int(digits), self._rng.randint(2, 900)
+            is_sum = value > part and self._rng.random() < 0.5
+            return f"{value - part} + {part}" if is_sum else f"{value + part} - {part}", str(value)
+        if due.tool == "MT":
+            words = due.result.split()
+            words[self._rng.randrange(len(words))] = self._rng.choice(LEXICON)
+            return f'"{world.translate(" ".join(words))}"', " ".join(words)
+        return due.call_input, self._full_result(due, world)
 
     def _wrong_sum(self, story: Story) -> tuple[str, str]:
         numbers = [int(number) for number in _NUMBER.findall(story.text)] or [7]

@@ -22,9 +22,9 @@ class Calendar(Tool):
     )
     demonstrations = (
         "Today is [Calendar()] Monday, June 5, 2017, and the shop is closed.",
-        "The president of the club today, [Calendar()] August 21, 2003, is Ann Lee.",
+        "The harvest fair opened this morning, [Calendar()] August 21, 2003, with a parade.",
         "It is now [Calendar()] Friday, May 2, 2014, so the week is nearly over.",
-        "The store is never open on the weekend, so today, [Calendar()] Sunday, March 9, 2008, it is closed.",
+        "The lighthouse was lit again today, [Calendar()] Sunday, March 9, 2008, after ten dark years.",
         "We write this on [Calendar()] October 30, 1999, one day before the feast.",
     )
 

@@ -57,8 +57,8 @@ class QuestionAnswering(Tool):
         'what comes next. Write a call as "[QA("question")]". Here are some examples:'
     )
     demonstrations = (
-        'Joe Biden was born in [QA("Where was Joe Biden born?")] Scranton, a city in '
-        '[QA("In which state is Scranton?")] Pennsylvania.',
+        'The opera Aida was composed by [QA("Who composed the opera Aida?")] Giuseppe Verdi and first sung in '
+        '[QA("In which city was Aida first sung?")] Cairo.',
         'The telephone was invented by [QA("Who invented the telephone?")] Alexander Graham Bell.',
     )
 

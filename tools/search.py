@@ -36,9 +36,9 @@ class WikiSearch(Tool):
         'fact about it. Write a call as "[WikiSearch("term")]". Here are some examples:'
     )
     demonstrations = (
-        'The Nile flows through Cairo, the capital of [WikiSearch("Nile Cairo")] Egypt, and ends in the sea.',
+        'The Danube flows through Vienna, the capital of [WikiSearch("Danube Vienna")] Austria, to the Black Sea.',
         'The painter of the Mona Lisa was [WikiSearch("Mona Lisa")] Leonardo da Vinci.',
-        'Fishing reels were first made in [WikiSearch("fishing reel history")] China long ago.',
+        'Porcelain was first made in [WikiSearch("porcelain history")] China long ago.',
     )
 
     def __init__(self, options: SearchOptions) -> None:

@@ -48,7 +48,7 @@ class MachineTranslation(Tool):
         'write what it means. Write a call as "[MT("phrase")]". Here are some examples:'
     )
     demonstrations = (
-        'He wrote one book: O homem suprimido, in English [MT("O homem suprimido")] The Suppressed Man.',
+        'Her first film was Las horas largas, in English [MT("Las horas largas")] The Long Hours.',
         'On the door stood "nur für Gäste", which means [MT("nur für Gäste")] "for guests only".',
         'The song La mer est belle, or [MT("La mer est belle")] The Sea is Beautiful, is well known.',
     )
