@@ -22,6 +22,7 @@ from pyarrow import fs
 
 from annotate.hub import HubSource
 from annotate.sources import LinesSource, ParquetSource, Source, TextSource
+from records.locations import without_keys
 
 HUB_PREFIX = "hf:"
 _COMPRESSIONS = (".gz", ".zst")
@@ -34,7 +35,6 @@ _SOURCES: dict[str, type[ParquetSource] | type[LinesSource] | type[TextSource]] 
     ".txt": TextSource,
 }
 _WILDCARD = re.compile(r"[*?]")
-_KEY_AND_OPTIONS = re.compile(r"(?<=://)[^/@]*@|\?.*", re.DOTALL)
 _CHECKS_IN_FLIGHT = 16
 
 
@@ -77,7 +77,9 @@ def _sources_of(location: str) -> list[Source]:
     try:
         return _file_sources(location)
     except (OSError, pa.ArrowException) as error:
-        raise ValueError(f"corpus {_shown(location)} cannot be read: {_first_line(error)}") from error
+        raise ValueError(
+            f"corpus {without_keys(location)} cannot be read: {without_keys(_first_line(error))}"
+        ) from error
 
 
 def _file_sources(location: str) -> list[Source]:
@@ -85,17 +87,19 @@ def _file_sources(location: str) -> list[Source]:
     info = filesystem.get_file_info(path)
     if info.type == fs.FileType.File:
         if _suffix(path) not in _SOURCES:
-            raise ValueError(f"corpus {_shown(location)} has no known ending; known are {_known_endings()}")
+            raise ValueError(f"corpus {without_keys(location)} has no known ending; known are {_known_endings()}")
         return [_source(filesystem, path, prefix)]
     if info.type == fs.FileType.Directory:
         paths = [path for path in _files_below(filesystem, path) if not _is_hidden(path, info.path)]
     elif _WILDCARD.search(path):
         paths = _matching_files(filesystem, path)
     else:
-        raise ValueError(f"corpus {_shown(location)} does not exist")
+        raise ValueError(f"corpus {without_keys(location)} does not exist")
     readable = sorted(path for path in paths if _suffix(path) in _SOURCES)
     if not readable:
-        raise ValueError(f"corpus {_shown(location)} holds no file with a known ending; known are {_known_endings()}")
+        raise ValueError(
+            f"corpus {without_keys(location)} holds no file with a known ending; known are {_known_endings()}"
+        )
     return [_source(filesystem, path, prefix) for path in readable]
 
 
@@ -139,11 +143,6 @@ def _glob_expression(pattern: str) -> re.Pattern[str]:
 
 def _source(filesystem: fs.FileSystem, path: str, prefix: str) -> Source:
     return _SOURCES[_suffix(path)](filesystem=filesystem, path=path, name=prefix + path)
-
-
-def _shown(location: str) -> str:
-    """A location as it may be printed: a URI without the key that may stand in it, and without its options."""
-    return _KEY_AND_OPTIONS.sub("", location) if "://" in location else location
 
 
 def _suffix(path: str) -> str:

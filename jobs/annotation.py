@@ -3,12 +3,14 @@
 What can be found wrong without a worker is found before Ray starts. Running it again on the same folder resumes.
 """
 
+import contextlib
 import sys
 from dataclasses import replace
 
 from annotate.cutting import max_text_tokens
 from annotate.ingest import ingest
 from jobs.corpus_state import look_at_corpus
+from jobs.failures import blaming_run_folder
 from jobs.interrupts import Interrupted, Interrupts
 from jobs.model_files import look_at_model
 from jobs.options import AnnotateOptions
@@ -51,15 +53,14 @@ def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
         tool_names=[tool.name for tool in tools.values()],
         on_gpu=options.model.on_gpu,
     )
-    try:
-        run.create()
-        with lock_run(run):
+    with contextlib.ExitStack() as stack:
+        with blaming_run_folder(run):
+            run.create()
+            stack.enter_context(lock_run(run))
             run.remove_leftovers()
             check_settings(run, settings)
             settings.write(run)
-            outcome = run_job(job, interrupts)
-    except OSError as error:
-        raise ValueError(f"--run {run.location} cannot be used ({error}); make room or give another folder") from error
+        outcome = run_job(job, interrupts)
     _print_end(job, outcome)
     if outcome.last.state == "stopped":
         return interrupts.exit_code
@@ -69,12 +70,12 @@ def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
 def _print_end(job: Job, outcome: Outcome) -> None:
     ledger, last = outcome.ledger, outcome.last
     print(yield_table(tool_yields(ledger.counts, job.tool_names)))
-    print(f"{last.finished_texts:,} of {last.texts:,} texts are through, in {job.run.location}")
+    print(f"{last.finished_texts:,} of {last.texts:,} texts are through, in {job.run.shown}")
     if last.state == "stopped":
         print("stopped; what is finished is kept: run the same command again to go on", file=sys.stderr)
     elif last.failed_shards:
         print(
-            f"{last.failed_shards:,} shards failed, see {job.run.location}/failed; run the same command again to "
+            f"{last.failed_shards:,} shards failed, see {job.run.shown}/failed; run the same command again to "
             "try them once more",
             file=sys.stderr,
         )

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from jobs.pipeline import PIPELINE
+from jobs.settings import read_tool_names
 from jobs.show_status import open_run
 from records.calls import remove_calls
 from records.run_folder import RunFolder
 from records.stages import Augmented, Candidate, Document, Dropped, Executed, Scored
-from tools.catalog import find_tools
 
 MAX_FINDINGS_SHOWN = 20
 
@@ -34,9 +34,8 @@ class Tally:
 def check_run(location: str) -> Tally:
     """Check all shards of a run. Raises ValueError if there is no run."""
     run = open_run(location)
-    made_with = run.read_json("run.json")
-    keys = made_with["settings"]["tools"] if isinstance(made_with, dict) else []
-    tools = [find_tools()[key].name for key in keys]
+    tools = read_tool_names(run)
+    failed = {shard for stage in PIPELINE for shard in run.shards(f"failed/{stage.name}", ".json")}
     tally, seen = Tally(), set[str]()
     for shard in run.shards("documents"):
         documents = run.read_shard("documents", shard, Document)
@@ -44,7 +43,7 @@ def check_run(location: str) -> Tally:
         repeated = [row.text_id for row in documents if row.text_id in seen]
         seen |= {row.text_id for row in documents}
         tally.findings += [f"{shard}: text {text_id} occurs twice" for text_id in repeated]
-        if any(shard in run.shards(f"failed/{stage.name}", ".json") for stage in PIPELINE):
+        if shard in failed:
             tally.in_failed_shards += len(documents)
         elif missing := [stage.writes for stage in PIPELINE if run.header(stage.writes, shard) is None]:
             tally.findings.append(f"{shard}: has no {', '.join(missing)}, and has not failed")

@@ -25,11 +25,12 @@ def _run(arguments: list[str]) -> int:
     from cyclopts.exceptions import CycloptsError
 
     from jobs.commands import app
+    from records.locations import without_keys
 
     try:
         result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
-    except (CycloptsError, ValueError) as error:
-        print(f"toolformer: {describe_error(error, arguments)}", file=sys.stderr)
+    except (CycloptsError, ValueError, OSError) as error:
+        print(f"toolformer: {without_keys(describe_error(error, arguments))}", file=sys.stderr)
         return EXIT_BAD_INPUT
     return result if isinstance(result, int) else 0
 

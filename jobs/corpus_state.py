@@ -57,7 +57,7 @@ def shards_already_read(run: RunFolder, now: CorpusState) -> Mapping[str, str]:
         old_size, size = before.get(name, (0, 0))[0], after.get(name, (0, 0))[0]
         if old_size != size or (name in before) != (name in after):
             raise ValueError(
-                f"the corpus has changed since {run.location} was made: {name} had {old_size:,} bytes and now has "
+                f"the corpus has changed since {run.shown} was made: {name} had {old_size:,} bytes and now has "
                 f"{size:,}; use another --run, or put the old file back"
             )
     return read["shards"] if before == after else {}

@@ -7,6 +7,7 @@ A worker that dies is replaced and its shard tried again after a while; a shard 
 
 import asyncio
 import contextlib
+import sys
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,10 +17,11 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from jobs.actors import PoolSize, WorkerOptions, start_actor
-from jobs.failures import UnusableError, one_line, raise_if_disk_refuses, raise_if_refused
+from jobs.failures import UnusableError, blaming_run_folder, one_line, raise_if_disk_refuses, raise_if_refused
 from jobs.ledger import Ledger
 from jobs.pipeline import Needs, Stage
 from jobs.stage_work import Recipe, ShardReport
+from records.locations import without_keys
 from records.run_folder import RunFolder
 
 MAX_RETRY_DELAY = 60.0
@@ -70,6 +72,7 @@ class Driver:
         """Shards that a worker has in hand, per stage."""
         self._wanted = {needs: [asyncio.Event() for _ in range(size.num_workers)] for needs, size in sizes.items()}
         self._num_open = dict.fromkeys(sizes, 0)
+        self._num_given_up = dict.fromkeys(sizes, 0)
         self._calls: set[asyncio.Future[Any]] = set()
 
     async def drive(self, *, is_ingesting: bool) -> None:
@@ -137,6 +140,8 @@ class Driver:
         await wanted.wait()
         while True:
             async with self._worker(needs) as actor:
+                if actor is None:
+                    return
                 self._num_open[needs] += 1
                 try:
                     while await self._do(await self._queues[needs].get(), actor):
@@ -195,33 +200,45 @@ class Driver:
             "stage": task.stage.name,
             "shard": task.shard,
             "attempts": task.num_attempts,
-            "error": one_line(error),
-            "traceback": "".join(traceback.format_exception(error)),
+            "error": without_keys(one_line(error)),
+            "traceback": without_keys("".join(traceback.format_exception(error))),
         }
-        self._run.write_json(f"failed/{task.stage.name}/{task.shard}.json", failure)
+        with blaming_run_folder(self._run):
+            self._run.write_json(f"failed/{task.stage.name}/{task.shard}.json", failure)
 
     @contextlib.asynccontextmanager
     async def _worker(self, needs: Needs) -> AsyncIterator[Any]:
-        """A worker that has loaded what it needs; gone when the block ends, however it ends."""
-        for attempt in range(1, MAX_FAILED_STARTS + 1):
-            actor = start_actor(self._run, self._recipe, self._sizes[needs])
-            try:
-                await self._answer(actor.open.remote(needs))
-                break
-            except RayError as error:
-                ray.kill(actor)
-                raise_if_disk_refuses(error, self._run)
-                raise_if_refused(error)
-                if attempt == MAX_FAILED_STARTS:
-                    raise UnusableError(f"a {needs} worker failed to start: {one_line(error)}") from error
-                await asyncio.sleep(self._delay(attempt))
-            except asyncio.CancelledError:
-                ray.kill(actor)
-                raise
+        """A worker that has loaded what it needs, gone when the block ends, however it ends; None if none starts."""
+        actor = None
         try:
+            for attempt in range(1, MAX_FAILED_STARTS + 1):
+                actor = start_actor(self._run, self._recipe, self._sizes[needs])
+                try:
+                    await self._answer(actor.open.remote(needs))
+                    break
+                except RayError as error:
+                    ray.kill(actor)
+                    actor = None
+                    raise_if_disk_refuses(error, self._run)
+                    raise_if_refused(error)
+                    if attempt == MAX_FAILED_STARTS:
+                        self._go_on_without(needs, error)
+                    else:
+                        await asyncio.sleep(self._delay(attempt))
             yield actor
         finally:
-            ray.kill(actor)
+            if actor:
+                ray.kill(actor)
+
+    def _go_on_without(self, needs: Needs, error: RayError) -> None:
+        """One worker less: the others do its work. Raises UnusableError if it was the last of its pool."""
+        self._num_given_up[needs] += 1
+        if self._num_given_up[needs] == self._sizes[needs].num_workers:
+            raise UnusableError(f"no {needs} worker can be started: {one_line(error)}") from error
+        print(f"a {needs} worker cannot be started ({one_line(error)}); the others go on", file=sys.stderr)
+        # Those that nobody needed so far may be the only ones left.
+        for wanted in self._wanted[needs]:
+            wanted.set()
 
     async def _answer(self, call: Any) -> Any:
         """Wait for a call of a worker. The call itself is never cancelled: it ends when its worker is killed."""

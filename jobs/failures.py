@@ -1,6 +1,8 @@
 """What a failed call of a worker means: try again, or tell the user what to change."""
 
+import contextlib
 import errno
+from collections.abc import Iterator
 
 from ray.exceptions import RayError, RayTaskError
 
@@ -14,6 +16,28 @@ class UnusableError(ValueError):
     """The run cannot go on until the user changes something; the message is one line that says what."""
 
 
+@contextlib.contextmanager
+def blaming_run_folder(run: RunFolder) -> Iterator[None]:
+    """For a block that touches nothing but the run folder: an OSError there is UnusableError, naming `--run`."""
+    try:
+        yield
+    except OSError as error:
+        raise UnusableError(f"--run {run.shown} cannot be used ({error}); make room or give another folder") from error
+
+
+@contextlib.contextmanager
+def blaming_cluster(address: str | None) -> Iterator[None]:
+    """For a block that asks Ray: a lost connection there is UnusableError, naming the cluster."""
+    try:
+        yield
+    except ConnectionError as error:
+        cluster = f"the Ray cluster at --address {address}" if address else "Ray"
+        raise UnusableError(
+            f"the connection to {cluster} was lost ({first_line(error)}); what is finished is kept: run the same "
+            "command again to go on"
+        ) from error
+
+
 def raise_if_refused(error: RayError) -> None:
     """Raise UnusableError if a worker found that an option or the corpus cannot be used: no retry helps."""
     if isinstance(error, RayTaskError) and isinstance(error.cause, ValueError):
@@ -25,12 +49,16 @@ def raise_if_disk_refuses(error: RayError, run: RunFolder) -> None:
     cause = error.cause if isinstance(error, RayTaskError) else None
     if isinstance(cause, OSError) and cause.errno in FATAL_ERRNOS:
         raise UnusableError(
-            f"--run {run.location} cannot be written to ({cause}); make room and run the same command again to go on"
+            f"--run {run.shown} cannot be written to ({cause}); make room and run the same command again to go on"
         ) from error
 
 
 def one_line(error: RayError) -> str:
     """The error that a worker met, without its traceback."""
     cause = error.cause if isinstance(error, RayTaskError) and error.cause else error
-    first_line = (str(cause).strip() or "no message").splitlines()[0]
-    return f"{type(cause).__name__}: {first_line}"
+    return f"{type(cause).__name__}: {first_line(cause)}"
+
+
+def first_line(error: BaseException) -> str:
+    """The beginning of an error's message."""
+    return (str(error).strip() or "no message").splitlines()[0]

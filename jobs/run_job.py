@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from jobs.actors import PoolSize, WorkerOptions, ray_session
 from jobs.corpus_state import CorpusState, shards_already_read
 from jobs.driver import Driver, Stopped
-from jobs.failures import UnusableError
+from jobs.failures import UnusableError, blaming_cluster, blaming_run_folder
 from jobs.interrupts import Interrupts
 from jobs.ledger import Ledger
 from jobs.pipeline import PIPELINE, Needs
@@ -61,17 +61,19 @@ def run_job(job: Job, interrupts: Interrupts) -> Outcome:
 
     Raises ValueError for what the user has to change; what is finished by then is kept.
     """
-    ledger = _open_ledger(job)
-    is_read = _admit_documents(job, ledger)
+    with blaming_run_folder(job.run):
+        ledger = _open_ledger(job)
+        is_read = _admit_documents(job, ledger)
     started = time.monotonic()
     state = "failed"
     try:
         if not is_read or ledger.num_open:
-            with contextlib.ExitStack() as stack:
+            with blaming_cluster(job.workers.address), contextlib.ExitStack() as stack:
                 with interrupts.deferred():
                     sizes = stack.enter_context(ray_session(job.workers, on_gpu=job.on_gpu))
                 asyncio.run(_drive(job, ledger, sizes, interrupts, is_read=is_read))
-        _forget_old_failures(job.run, ledger)
+        with blaming_run_folder(job.run):
+            _forget_old_failures(job.run, ledger)
         state = "failed" if ledger.num_failed else "finished"
     except Stopped:
         state = "stopped"
@@ -126,10 +128,11 @@ def _end_ingest(job: Job, ledger: Ledger) -> None:
         raise UnusableError(f"the corpus holds no usable text ({reasons or 'no rows'}); give another --corpus")
     admitted = set(ledger.shards)
     tables = [table for stage in PIPELINE for table in (stage.writes, f"dropped/{stage.name}")]
-    for table in tables:
-        for shard in set(job.run.shards(table)) - admitted:
-            job.run.delete(f"{table}/{shard}.parquet")
-    replace(job.corpus, shards=ledger.documents).write(job.run)
+    with blaming_run_folder(job.run):
+        for table in tables:
+            for shard in set(job.run.shards(table)) - admitted:
+                job.run.delete(f"{table}/{shard}.parquet")
+        replace(job.corpus, shards=ledger.documents).write(job.run)
 
 
 def _forget_old_failures(run: RunFolder, ledger: Ledger) -> None:

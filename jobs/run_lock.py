@@ -25,5 +25,5 @@ def lock_run(run: RunFolder) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ValueError(f"another process is working on {run.location}; wait until it ends, or stop it") from error
+            raise ValueError(f"another process is working on {run.shown}; wait until it ends, or stop it") from error
         yield

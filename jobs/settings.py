@@ -15,7 +15,9 @@ from typing import Any
 from jobs.options import AnnotateOptions
 from jobs.pipeline import PIPELINE
 from records.fingerprint import fingerprint
+from records.locations import without_keys
 from records.run_folder import RunFolder
+from tools.catalog import find_tools
 from tools.tool import Tool
 
 RUN_FILE = "run.json"
@@ -23,7 +25,6 @@ PACKAGES = ("toolformer-ray", "ray", "torch", "transformers", "pyarrow")
 NO_SETTINGS = {"device", "max_in_flight"}
 """Options of tools that change no row."""
 _SECRET = re.compile(r"(^|_)(key|token|secret|password)$")
-_CREDENTIALS = re.compile(r"//[^/@\s]*@")
 
 
 class OtherSettingsError(ValueError):
@@ -74,12 +75,24 @@ def check_settings(run: RunFolder, now: RunSettings) -> None:
     if before is None or not run.shards("documents"):
         return
     if not isinstance(before, dict) or not before.keys() >= vars(now).keys():
-        raise OtherSettingsError(f"{run.location}/{RUN_FILE} is not of a run of this program; use another --run")
+        raise OtherSettingsError(f"{run.shown}/{RUN_FILE} is not of a run of this program; use another --run")
     if differences := list(_differences(before, now)):
         raise OtherSettingsError(
-            f"{run.location} was made with other settings: {'; '.join(differences)}. "
+            f"{run.shown} was made with other settings: {'; '.join(differences)}. "
             "Use another --run, or the old values to go on with this one"
         )
+
+
+def read_tool_names(run: RunFolder) -> list[str]:
+    """The tools of a run by the names that they have in calls. Raises ValueError if `run.json` does not tell."""
+    made_with = run.read_json(RUN_FILE)
+    settings = made_with.get("settings") if isinstance(made_with, dict) else None
+    keys = settings.get("tools") if isinstance(settings, dict) else None
+    if not isinstance(keys, list):
+        raise ValueError(f"{run.shown}/{RUN_FILE} does not say with which tools the run was made")
+    if gone := [str(key) for key in keys if key not in find_tools()]:
+        raise ValueError(f"{run.shown} was made with tools that are not here: {', '.join(gone)}")
+    return [find_tools()[key].name for key in keys]
 
 
 def _differences(before: Mapping[str, Any], now: RunSettings) -> Iterator[str]:
@@ -116,17 +129,16 @@ def _stage_fingerprints(
 def _plain_options(options: Any) -> dict[str, Any]:
     """An options record by the names of the command line, without secrets and without what changes no row."""
     return {
-        name.replace("_", "-"): without_secrets(value)
+        name.replace("_", "-"): _written(value)
         for name, value in vars(options).items()
         if name not in NO_SETTINGS and not _SECRET.search(name)
     }
 
 
-def without_secrets(value: Any) -> Any:
-    """A value, or those of a list, without the keys that a URI may carry before its host or after its path."""
-    if isinstance(value, str) and "://" in value:
-        return _CREDENTIALS.sub("//", value).partition("?")[0]
-    return [without_secrets(entry) for entry in value] if isinstance(value, tuple | list) else value
+def _written(value: Any) -> Any:
+    if isinstance(value, str):
+        return without_keys(value)
+    return [_written(entry) for entry in value] if isinstance(value, tuple | list) else value
 
 
 def _shown(value: Any) -> str:

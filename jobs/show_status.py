@@ -11,10 +11,10 @@ from typing import Any
 
 from jobs.pipeline import PIPELINE
 from jobs.progress import PROGRESS_FILE, SECONDS_BETWEEN_SAVES, describe_seconds
-from jobs.settings import RUN_FILE
-from jobs.summary import drop_table, text_table, tool_yields, yield_table
+from jobs.settings import RUN_FILE, read_tool_names
+from jobs.summary import drop_table, text_table, tool_yields, tools_counted, yield_table
+from records.locations import without_keys
 from records.run_folder import RunFolder, TableHeaders
-from tools.catalog import find_tools
 
 # A driver that has not written for this long is dead.
 SECONDS_TO_SILENCE = 12 * SECONDS_BETWEEN_SAVES
@@ -23,10 +23,14 @@ SECONDS_TO_SILENCE = 12 * SECONDS_BETWEEN_SAVES
 def show_status(location: str) -> int:
     """Print the state of a run. Raises ValueError if there is no run."""
     run = open_run(location)
-    made_with, progress = run.read_json(RUN_FILE), run.read_json(PROGRESS_FILE) or {}
+    progress = run.read_json(PROGRESS_FILE) or {}
     headers = {stage.name: run.headers(stage.writes) for stage in PIPELINE}
     counts = {name: _sum(found) for name, found in headers.items()}
-    tools = [find_tools()[key].name for key in made_with["settings"]["tools"]]
+    try:
+        tools = read_tool_names(run)
+    except ValueError as error:
+        print(f"{error}; the tools shown are those that were counted", file=sys.stderr)
+        tools = tools_counted(counts)
     tables = [_stage_table(run, headers, counts, progress), yield_table(tool_yields(counts, tools)), drop_table(counts)]
     print("\n\n".join([_describe_state(progress), *filter(None, tables)]))
     for path in (path for found in headers.values() for path in found.damaged):
@@ -38,7 +42,9 @@ def open_run(location: str) -> RunFolder:
     """The run folder of a run that was begun. Raises ValueError if there is none."""
     run = RunFolder(location)
     if not isinstance(run.read_json(RUN_FILE), dict):
-        raise ValueError(f"no run folder in {location}: it has no {RUN_FILE}; `toolformer annotate --run` makes one")
+        raise ValueError(
+            f"no run folder in {without_keys(location)}: it has no {RUN_FILE}; `toolformer annotate --run` makes one"
+        )
     return run
 
 

@@ -32,6 +32,11 @@ def tool_yields(counts: Mapping[str, Counter[str]], tools: Sequence[str]) -> lis
     return [_tool_yield(tool, total, num_texts=counts["ingest"]["rows"]) for tool in tools]
 
 
+def tools_counted(counts: Mapping[str, Counter[str]]) -> list[str]:
+    """The names of the tools that proposing has counted anything of, in alphabetical order."""
+    return sorted({name.rpartition(".")[2] for name in counts["propose"] if "." in name})
+
+
 def _tool_yield(tool: str, total: Counter[str], *, num_texts: int) -> ToolYield:
     refused = total[f"dropped.not_offered.{tool}"] + total[f"dropped.too_long.{tool}"]
     return ToolYield(

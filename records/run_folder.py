@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.fs
 import pyarrow.parquet as pq
 
+from records.locations import without_keys
 from records.schema import RecordT, from_table, to_table
 
 TEMPORARY_SUFFIX = ".tmp"
@@ -60,6 +61,8 @@ class RunFolder:
         self.filesystem, self.root = _open_filesystem(location)
         # A worker's working directory is not ours: what is sent to it must not be relative.
         self.location = location if "://" in location else self.root
+        self.shown = without_keys(self.location)
+        """The location as it may be printed."""
 
     def __reduce__(self) -> tuple[type["RunFolder"], tuple[str]]:
         return RunFolder, (self.location,)
@@ -194,7 +197,7 @@ def _open_filesystem(location: str) -> tuple[pa.fs.FileSystem, str]:
         try:
             return pa.fs.FileSystem.from_uri(location)
         except (pa.ArrowInvalid, OSError) as error:
-            raise ValueError(f"run folder {location} cannot be opened: {error}") from error
+            raise ValueError(without_keys(f"run folder {location} cannot be opened: {error}")) from error
     return pa.fs.LocalFileSystem(), os.path.abspath(os.path.expanduser(location))  # noqa: PTH100, PTH111
 
 

@@ -40,9 +40,9 @@ def write_small_run(location: str) -> RunFolder:
     return run
 
 
-def write(run: RunFolder, table: str, record: type[Record], rows: list) -> None:
-    """Write the only shard of a table."""
-    run.write_shard(table, SHARD, record, rows, fingerprint="0", counts={"rows": len(rows)})
+def write(run: RunFolder, table: str, record: type[Record], rows: list, shard: str = SHARD) -> None:
+    """Write a shard of a table, else the only one."""
+    run.write_shard(table, shard, record, rows, fingerprint="0", counts={"rows": len(rows)})
 
 
 def _document(text_id: str, text: str) -> Document:

@@ -60,6 +60,8 @@ class SmallRecipe:
     gate_at: tuple[str, str] = ("score", "part-00002")
     fault: Exception | None = None
     """Raised at every shard that holds text 4, while executing."""
+    first_to_open: str | None = None
+    """A file that does not exist yet: the first worker with the model makes it, all others fail to start."""
 
     def ingest(self) -> Iterator[tuple[Sequence[Document], Sequence[Dropped]]]:
         for shard in range(self.num_shards):
@@ -68,6 +70,11 @@ class SmallRecipe:
             yield [make_document(number) for number in range(3 * shard, 3 * shard + 3)], []
 
     def open(self, needs: Needs) -> Compute:
+        if self.first_to_open and needs == "model":
+            try:
+                Path(self.first_to_open).touch(exist_ok=False)
+            except FileExistsError as error:
+                raise RuntimeError("no room on this node") from error
         return self.compute
 
     def compute(self, stage: str, inputs: Sequence[list[Any]]) -> StageOutput:

@@ -74,3 +74,22 @@ def test_a_shard_without_an_output_has_to_be_among_the_failed_ones(
 def test_a_folder_that_is_no_run_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path)]) == 2
     assert "no run folder in" in capsys.readouterr().err
+
+
+def test_a_run_whose_tools_nobody_knows_is_one_line(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    run.write_json("run.json", {"settings": {"tools": ["calculator", "abacus"]}})
+    assert main([run.location]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"check_run: {run.location} was made with tools that are not here: abacus"
+
+
+def test_the_failed_shards_are_listed_once_in_all(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(1, 4):
+        write(run, "documents", Document, [], shard=f"part-0000{number}")
+    listed = []
+    list_shards = RunFolder.shards
+    monkeypatch.setattr(
+        RunFolder, "shards", lambda self, table, *more: listed.append(table) or list_shards(self, table, *more)
+    )
+    check_run(run.location)
+    assert sorted(listed) == sorted(set(listed))

@@ -168,3 +168,9 @@ def test_an_index_is_built_from_a_file_of_passages(tmp_path: Path, capsys: pytes
 def test_nothing_heavy_is_imported_to_refuse_an_option() -> None:
     check = "import sys, jobs.command_line as c; assert c.main(['annot']) == 2; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", check], check=True, cwd=REPOSITORY, capture_output=True)
+
+
+@pytest.mark.parametrize("command", [("status",), ("query",)])
+def test_no_key_of_a_location_is_printed(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    line = refuse(capsys, *command, "ftp://KEY:SECRET@x/y?sas=SECRET")
+    assert "ftp://x/y cannot be opened" in line and "SECRET" not in line

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs.driver import Driver
 from jobs.failures import UnusableError
 from jobs.measure_orchestration import measure
 from tests.jobs.small_jobs import Gate, SmallRecipe, read_rows, run_small_job
@@ -92,6 +93,54 @@ def test_a_shard_that_fails_every_time_is_put_aside_and_the_others_are_done(undi
     assert (healed.last.state, healed.ledger.num_new_texts) == ("finished", 3)
     assert not (tmp_path / "failed/execute/part-00001.json").exists()
     assert read_rows(tmp_path) == read_rows(undisturbed)
+
+
+def test_a_worker_that_never_starts_leaves_its_work_to_the_others(
+    undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gates").mkdir()
+    gate = Gate(str(tmp_path / "gates")).build()
+    go_on_without = Driver._go_on_without
+
+    def go_on_and_open_gate(*arguments: object) -> None:
+        go_on_without(*arguments)
+        (tmp_path / "gates/go").write_text("")
+
+    monkeypatch.setattr(Driver, "_go_on_without", go_on_and_open_gate)
+    monkeypatch.setattr("jobs.driver.MAX_FAILED_STARTS", 2)
+    recipe = SmallRecipe(gate=gate, gate_at=("propose", "part-00000"), first_to_open=str(tmp_path / "opened"))
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(gate.wait_for_worker)
+        outcome = run_small_job(tmp_path / "run", recipe, model_workers=2)
+    assert outcome.last.state == "finished"
+    assert "a model worker cannot be started (RuntimeError: no room on this node); the others go on" in (
+        capsys.readouterr().err
+    )
+    assert read_rows(tmp_path / "run") == read_rows(undisturbed)
+
+
+def test_the_run_ends_if_no_worker_of_a_kind_can_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.driver.MAX_FAILED_STARTS", 1)
+    (tmp_path / "opened").touch()
+    with pytest.raises(UnusableError, match="no model worker can be started: RuntimeError: no room on this node"):
+        run_small_job(tmp_path / "run", SmallRecipe(first_to_open=str(tmp_path / "opened")), model_workers=2)
+
+
+def test_a_lost_connection_is_not_taken_for_a_fault_of_the_run_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lose_connection(*_: object, **__: object) -> None:
+        raise ConnectionError("Client is shutting down")
+
+    monkeypatch.setattr(Driver, "drive", lose_connection)
+    with pytest.raises(UnusableError, match=r"the connection to the Ray cluster at --address ray://head:1 was lost"):
+        run_small_job(tmp_path, SmallRecipe(), address="ray://head:1")
+
+
+def test_keys_are_left_out_of_what_is_written_about_a_failure(tmp_path: Path) -> None:
+    run_small_job(tmp_path, SmallRecipe(fault=RuntimeError("s3://KEY:SECRET@b/x?sas=SECRET broke")), max_attempts=1)
+    written = (tmp_path / "failed/execute/part-00001.json").read_text()
+    assert "s3://b/x broke" in written and "SECRET" not in written
 
 
 def test_a_full_disk_ends_the_run_with_one_line_and_keeps_what_is_finished(tmp_path: Path) -> None:

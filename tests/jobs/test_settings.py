@@ -1,19 +1,31 @@
-"""What is written down about a run holds no key."""
+"""What is written down about a run holds no key, and tells with which tools it was made."""
+
+import json
+from pathlib import Path
 
 import pytest
 
-from jobs.settings import without_secrets
+from annotate.ingest import IngestOptions
+from jobs.options import AnnotateOptions, ModelOptions
+from jobs.settings import read_tool_names, resolve_settings
+from records.run_folder import RunFolder
 
 
-@pytest.mark.parametrize(
-    ("given", "written"),
-    [
-        ("s3://KEY:SECRET@bucket/corpus", "s3://bucket/corpus"),
-        ("https://host/v1?api_key=SECRET", "https://host/v1"),
-        (("s3://KEY:SECRET@a?client_secret=SECRET", "b"), ["s3://a", "b"]),
-        ("what? a plain value", "what? a plain value"),
-        (5, 5),
-    ],
-)
-def test_keys_in_locations_are_left_out(given: object, written: object) -> None:
-    assert without_secrets(given) == written
+def test_keys_in_locations_are_not_written_down(tmp_path: Path) -> None:
+    options = AnnotateOptions(
+        run=str(tmp_path),
+        tools=("calculator",),
+        ingest=IngestOptions(corpus=("s3://KEY:SECRET@a?client_secret=SECRET", "b")),
+        model=ModelOptions(model="m"),
+    )
+    run = RunFolder(str(tmp_path))
+    resolve_settings(options, options.make_tools(), "f").write(run)
+    assert "SECRET" not in (tmp_path / "run.json").read_text()
+    assert run.read_json("run.json")["settings"]["corpus"] == ["s3://a", "b"]
+
+
+@pytest.mark.parametrize("told", [[], {}, {"settings": {}}, {"settings": {"tools": None}}])
+def test_a_folder_that_does_not_tell_its_tools_is_refused_in_one_line(told: object, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps(told))
+    with pytest.raises(ValueError, match=r"run.json does not say with which tools the run was made"):
+        read_tool_names(RunFolder(str(tmp_path)))
