@@ -45,7 +45,7 @@ def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
     run = RunFolder(options.run)
     job = Job(
         run=run,
-        recipe=AnnotateRecipe(options=options, max_text_tokens=most),
+        recipe=AnnotateRecipe(options=options, max_text_tokens=most, model_revision=model.revision),
         stage_fingerprints=settings.stage_fingerprints,
         corpus=look_at_corpus(options.ingest.corpus, settings.stage_fingerprints["ingest"]),
         workers=options.workers,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from records.fingerprint import fingerprint
+from records.fingerprint import MODEL_FILES, fingerprint
 
 if TYPE_CHECKING:
     from lm.tokenizer import TextTokenizer
@@ -18,8 +18,10 @@ class ModelFiles:
     tokenizer: "TextTokenizer"
     window: int
     """The longest sequence that it reads, in tokens."""
+    revision: str | None
+    """The commit of a model on the Hugging Face Hub, which every worker is to load; None for a folder."""
     fingerprint: str
-    """Of the content of a folder's files; of name and commit for a model on the Hugging Face Hub."""
+    """Of the content of a folder's files; of name and commit for a model on the Hub."""
 
 
 def look_at_model(name_or_path: str) -> ModelFiles:
@@ -39,12 +41,33 @@ def look_at_model(name_or_path: str) -> ModelFiles:
         window = read_window(AutoConfig.from_pretrained(name_or_path, trust_remote_code=False), name_or_path)
     except (ValueError, OSError) as error:
         raise ValueError(f"--model {name_or_path}: {' '.join(str(error).split())}") from error
-    # The weights of a model on the Hub may not be here, but workers will load them as of the same commit.
-    folder = find_folder(name_or_path)
-    identity = (
-        fingerprint_folder(Path(name_or_path)) if is_folder else fingerprint(name_or_path, folder and folder.name)
-    )
-    return ModelFiles(tokenizer=tokenizer, window=window, fingerprint=identity)
+    if is_folder:
+        identity, revision = fingerprint_folder(Path(name_or_path)), None
+    else:
+        revision = hub_revision(name_or_path)
+        identity = fingerprint(name_or_path, revision)
+    return ModelFiles(tokenizer=tokenizer, window=window, revision=revision, fingerprint=identity)
+
+
+def hub_revision(name: str) -> str | None:
+    """The commit of a model of the Hub that this machine's cache has, where a snapshot's folder is named by it."""
+    from lm.loading import find_folder
+
+    folder = find_folder(name)
+    return folder.name if folder else None
+
+
+def model_folder(name_or_path: str, revision: str | None) -> str:
+    """A worker's copy of the model that the driver has seen: a folder as it is, of the Hub the same commit."""
+    if revision is None:
+        return name_or_path
+    from huggingface_hub import snapshot_download
+
+    try:
+        return str(snapshot_download(name_or_path, revision=revision, allow_patterns=[*MODEL_FILES, "*.json"]))
+    except Exception as error:  # the HTTP library's errors share no base class
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"--model {name_or_path} cannot be loaded as of commit {revision} ({reason})") from error
 
 
 def _check_hub(name: str) -> None:

@@ -10,6 +10,7 @@ from annotate.ingest import Shard, ingest
 from annotate.propose import propose
 from filter.interleave import interleave
 from filter.score import score
+from jobs.model_files import model_folder
 from jobs.options import AnnotateOptions
 from jobs.pipeline import Needs
 from jobs.stage_work import Compute, StageOutput
@@ -23,32 +24,34 @@ class AnnotateRecipe:
     options: AnnotateOptions
     max_text_tokens: int
     """Longer texts are cut."""
+    model_revision: str | None = None
+    """The commit of a model on the Hugging Face Hub."""
 
     def ingest(self) -> Iterator[Shard]:
         """The shards of the corpus, cut to the model's window."""
         from lm.tokenizer import TextTokenizer
 
-        tokenizer = TextTokenizer.load(self.options.model.model)
+        tokenizer = TextTokenizer.load(model_folder(self.options.model.model, self.model_revision))
         return ingest(self.options.ingest, tokenizer, self.max_text_tokens)
 
     def open(self, needs: Needs) -> Compute:
         """Load the model or the tools, once."""
         tools = self.options.make_tools()
         if needs == "model":
-            return _model_stages(self.options, tools)
+            return _model_stages(self.options, self.model_revision, tools)
         if needs == "tools":
             return _tool_stages(tools)
         return _plain_stages
 
 
-def _model_stages(options: AnnotateOptions, tools: dict[str, Tool]) -> Compute:
+def _model_stages(options: AnnotateOptions, revision: str | None, tools: dict[str, Tool]) -> Compute:
     import torch
 
     from lm.model import LanguageModel
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     model = LanguageModel.load(
-        options.model.model,
+        model_folder(options.model.model, revision),
         device=options.model.device,
         dtype=options.model.dtype,
         token_budget=options.model.token_budget,

@@ -10,11 +10,12 @@ import platform
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from jobs.options import AnnotateOptions
 from jobs.pipeline import PIPELINE
-from records.fingerprint import fingerprint
+from records.fingerprint import MODEL_FILES, fingerprint, fingerprint_files
 from records.locations import without_keys
 from records.run_folder import RunFolder
 from tools.catalog import find_tools
@@ -60,7 +61,7 @@ def resolve_settings(options: AnnotateOptions, tools: Mapping[str, Tool], model_
         **_plain_options(options.propose),
         **{f"{key}.{name}": value for key, named in per_tool.items() for name, value in named.items()},
     }
-    tool_data = {key: tool.data_version() for key, tool in tools.items()}
+    tool_data = {key: _data_version(tool) for key, tool in tools.items()}
     return RunSettings(
         settings=settings,
         model_fingerprint=model_fingerprint,
@@ -124,6 +125,14 @@ def _stage_fingerprints(
         "interleave": (),
     }
     return {stage.name: fingerprint(stage.name, stage.version, *made_from[stage.name]) for stage in PIPELINE}
+
+
+def _data_version(tool: Tool) -> str:
+    """The tool's own data, such as an index, and the files of the model behind it if that is a folder."""
+    model = getattr(tool.options, "model", None)
+    if isinstance(model, str) and Path(model).is_dir():
+        return f"{tool.data_version()}+{fingerprint_files(Path(model), MODEL_FILES)}"
+    return tool.data_version()
 
 
 def _plain_options(options: Any) -> dict[str, Any]:

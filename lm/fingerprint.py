@@ -6,17 +6,11 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-_DECIDING_FILES = ("config.json", "*.safetensors", "tokenizer.json", "tokenizer_config.json")
-
+from records.fingerprint import MODEL_FILES, fingerprint_files
 
 def fingerprint_folder(folder: Path) -> str:
     """A hash of a model folder's configuration, weights and tokenizer; other files do not count."""
-    paths = sorted(path for pattern in _DECIDING_FILES for path in folder.glob(pattern))
-    total = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            total.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
-    return total.hexdigest()
+    return fingerprint_files(folder, MODEL_FILES)
 
 
 def fingerprint_weights(model: PreTrainedModel) -> str:

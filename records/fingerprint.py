@@ -5,8 +5,15 @@ import datetime
 import hashlib
 import json
 import pathlib
+from collections.abc import Iterable
 
 FINGERPRINT_DIGITS = 32
+MODEL_FILES = (
+    *("config.json", "generation_config.json", "*.safetensors"),
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("tokenizer.model", "*.spm", "vocab.json", "vocab.txt", "merges.txt"),
+)
+"""The files of a Hugging Face model's folder that decide its answers: configuration, weights, tokenizer."""
 
 
 def fingerprint(*values: object) -> str:
@@ -20,6 +27,15 @@ def fingerprint(*values: object) -> str:
     """
     canonical = json.dumps(values, sort_keys=True, separators=(",", ":"), default=_plain)
     return hashlib.sha256(canonical.encode()).hexdigest()[:FINGERPRINT_DIGITS]
+
+
+def fingerprint_files(folder: pathlib.Path, patterns: Iterable[str]) -> str:
+    """The SHA-256, in hex, of the names and the content of a folder's files that match; others do not count."""
+    total = hashlib.sha256()
+    for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):
+        with path.open("rb") as file:
+            total.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
 
 
 def _plain(value: object) -> object:

@@ -2,10 +2,11 @@
 
 import datetime
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from records.fingerprint import fingerprint
+from records.fingerprint import MODEL_FILES, fingerprint, fingerprint_files
 
 
 @dataclass(frozen=True)
@@ -29,3 +30,15 @@ def test_values_do_not_run_into_each_other() -> None:
 def test_what_could_differ_from_run_to_run_is_refused() -> None:
     with pytest.raises(TypeError, match="has no fingerprint: it is a object"):
         fingerprint(object())
+
+
+@pytest.mark.parametrize("name", ["vocab.json", "merges.txt", "special_tokens_map.json", "tokenizer.model", "a.spm"])
+def test_every_file_that_decides_a_model_s_answers_counts_and_others_do_not(name: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    before = fingerprint_files(tmp_path, MODEL_FILES)
+    (tmp_path / "README.md").write_text("a model")
+    assert fingerprint_files(tmp_path, MODEL_FILES) == before
+    (tmp_path / name).write_text("x")
+    with_file = fingerprint_files(tmp_path, MODEL_FILES)
+    (tmp_path / name).write_text("y")
+    assert len({before, with_file, fingerprint_files(tmp_path, MODEL_FILES)}) == 3
