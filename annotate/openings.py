@@ -37,7 +37,7 @@ class EncodedText:
 
 @dataclass
 class Opening:
-    """A chosen place. Filled step by step while the text is proposed for."""
+    """A chosen place."""
 
     text: EncodedText
     tool: Tool
@@ -46,7 +46,6 @@ class Opening:
     """p_i, above tau_s."""
     loss_without: float = nan
     """L_i(epsilon), weighted nats."""
-    samples: Sequence[Sample] = ()
 
     @property
     def char_offset(self) -> int:
@@ -54,11 +53,11 @@ class Opening:
         return self.text.places.char_offsets[self.token_index]
 
 
-def distinct_calls(opening: Opening) -> tuple[list[Candidate], list[Dropped]]:
+def distinct_calls(opening: Opening, samples: Sequence[Sample]) -> tuple[list[Candidate], list[Dropped]]:
     """Each distinct call among the samples with its count, in the order of sampling, and the samples that are none."""
     inputs: Counter[str] = Counter()
     malformed: list[str] = []
-    for sample in opening.samples:
+    for sample in samples:
         if sample.text is None:
             continue
         call = parse_sample(sample.text)
@@ -67,7 +66,7 @@ def distinct_calls(opening: Opening) -> tuple[list[Candidate], list[Dropped]]:
         else:
             malformed.append(sample.text)
     dropped = []
-    if num_unfinished := sum(not sample.is_finished for sample in opening.samples):
+    if num_unfinished := sum(not sample.is_finished for sample in samples):
         dropped.append(drop_opening("sample_unfinished", opening, count=num_unfinished))
     if malformed:
         dropped.append(drop_opening("sample_malformed", opening, detail=malformed[0], count=len(malformed)))

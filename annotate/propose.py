@@ -16,16 +16,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from annotate.openings import EncodedText, Opening, distinct_calls, drop_opening, drop_text
 from annotate.places import choose_places, is_close_choice
 from annotate.prompt import render_demonstrations, render_text_slot
-from lm.requests import Place, SampleRequest, ScoreRequest, StartRequest
+from lm.requests import Place, Prompt
 from lm.weighted_loss import CLOSE_NATS, loss_alone, weighted_loss, weighted_token_indices
 from records.stages import Candidate, Document, Dropped
 from tools.tool import Tool
 
 if TYPE_CHECKING:
     from lm.model import LanguageModel
+
+TEXTS_AT_ONCE = 64
+"""Of so many texts the model's hidden states are in memory together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,27 +60,114 @@ def propose(
 ) -> tuple[list[Candidate], list[Dropped]]:
     """The distinct calls of every text, tool by tool and in the order of the text, and what was dropped."""
     texts = [_encode(document, model) for document in documents]
-    openings: list[Opening] = []
+    candidates: list[Candidate] = []
+    dropped: list[Dropped] = []
+    for first in range(0, len(texts), TEXTS_AT_ONCE):
+        found, lost = _propose_some(texts[first : first + TEXTS_AT_ONCE], model, tools, options)
+        candidates += found
+        dropped += lost
+    return candidates, dropped
+
+
+def _propose_some(
+    texts: Sequence[EncodedText], model: "LanguageModel", tools: Mapping[str, Tool], options: ProposeOptions
+) -> tuple[list[Candidate], list[Dropped]]:
+    """All tools' prompts of some texts, as one stream through the model; L_i(epsilon) from one pass over each text."""
+    chooser = _Chooser(texts, model, options)
     dropped: list[Dropped] = []
     for tool in tools.values():
-        offered, not_offered = _offer(texts, model, tool, options)
-        chosen, no_position = _choose(offered, model, tool)
-        openings += chosen
-        dropped += not_offered + no_position
-    _fill_loss_without(openings, model)
-    hopeful, already_low = _split_by_loss(openings, model, options)
-    dropped += already_low
-    for tool in tools.values():
-        _fill_samples([opening for opening in hopeful if opening.tool is tool], model, tool, options)
+        dropped += chooser.offer(tool)
+    answers = model.sample_calls(
+        chooser.prompts, chooser.choose, max_new_tokens=options.max_call_tokens, temperature=options.temperature
+    )
+    dropped += chooser.dropped
     candidates: list[Candidate] = []
-    for opening in hopeful:
-        calls, useless = distinct_calls(opening)
-        candidates += calls
-        dropped += useless
+    for openings, places in zip(chooser.openings, answers, strict=True):
+        for opening, samples in zip(openings, places, strict=True):
+            calls, useless = distinct_calls(opening, samples)
+            candidates += calls
+            dropped += useless
     rank = {text.text_id: number for number, text in enumerate(texts)}
     candidates.sort(key=lambda candidate: rank[candidate.text_id])
     dropped.sort(key=lambda drop: rank[drop.text_id])
     return candidates, dropped
+
+
+class _Chooser:
+    """The prompts of some texts, and, as the model reads them, the places where calls are worth sampling."""
+
+    def __init__(self, texts: Sequence[EncodedText], model: "LanguageModel", options: ProposeOptions) -> None:
+        self._texts = texts
+        self._model = model
+        self._options = options
+        self._reading = model.read_texts([text.places.ids for text in texts])
+        self._asked: list[tuple[int, Tool]] = []
+        self.prompts: list[Prompt] = []
+        self.openings: list[list[Opening]] = []
+        """Per prompt, the places where calls are sampled."""
+        self.dropped: list[Dropped] = []
+
+    def offer(self, tool: Tool) -> list[Dropped]:
+        """Adds the prompts of the texts that the tool wants and the model can take in; the others are dropped."""
+        shared_ids = prompt_ids(self._model, tool)
+        num_fixed = len(shared_ids) + len(self._model.tokenizer.open_ids) + self._options.max_call_tokens
+        dropped = []
+        for number, text in enumerate(self._texts):
+            num_tokens = len(text.places.ids)
+            if not tool.wants(text.document):
+                dropped.append(drop_text("not_offered", text, tool))
+            elif num_fixed + len(text.own_ids) + num_tokens > self._model.window:
+                dropped.append(drop_text("too_long", text, tool, detail=f"{num_tokens} tokens"))
+            else:
+                self._asked.append((number, tool))
+                self.prompts.append(Prompt(shared_ids=shared_ids, own_ids=text.own_ids, text_ids=text.places.ids))
+                self.openings.append([])
+        return dropped
+
+    def choose(self, batch: Sequence[int], log_starts: Sequence[np.ndarray]) -> list[list[Place]]:
+        """The k most probable places above tau_s of each prompt, without those where no result could help."""
+        openings = [self._choose_openings(index, starts) for index, starts in zip(batch, log_starts, strict=True)]
+        self._fill_loss_without(batch, openings)
+        for index, its_openings in zip(batch, openings, strict=True):
+            self.openings[index] = [opening for opening in its_openings if self._is_hopeful(opening)]
+        return [[_place(opening, self._options.seed) for opening in self.openings[index]] for index in batch]
+
+    def _choose_openings(self, index: int, log_starts: np.ndarray) -> list[Opening]:
+        number, tool = self._asked[index]
+        text = self._texts[number]
+        if is_close_choice(log_starts, text.places.is_place, tool.options):
+            log_starts = self._model.start_log_probs_alone(self.prompts[index])
+        chosen = choose_places(log_starts, text.places.is_place, tool.options)
+        if not chosen:
+            self.dropped.append(drop_text("no_position", text, tool))
+        return [Opening(text, tool, place, math.exp(log_starts[place])) for place in chosen]
+
+    def _fill_loss_without(self, batch: Sequence[int], openings: Sequence[Sequence[Opening]]) -> None:
+        """L_i(epsilon) at every chosen place."""
+        wanted: dict[int, set[int]] = {}
+        for index, its_openings in zip(batch, openings, strict=True):
+            tokens = wanted.setdefault(self._asked[index][0], set())
+            tokens.update(j for opening in its_openings for j in _weighted(opening))
+        answers = self._reading.log_probs({number: sorted(tokens) for number, tokens in wanted.items()})
+        known = {number: dict(zip(sorted(wanted[number]), answer, strict=True)) for number, answer in answers.items()}
+        for index, its_openings in zip(batch, openings, strict=True):
+            log_probs = known[self._asked[index][0]]
+            for opening in its_openings:
+                opening.loss_without = weighted_loss(log_probs[j] for j in _weighted(opening))
+
+    def _is_hopeful(self, opening: Opening) -> bool:
+        """Whether a result could still lower the loss by tau_f; if none could, the place is dropped."""
+        bound = opening.tool.options.min_loss_reduction
+        if self._options.prune_below is not None:
+            bound = min(bound, self._options.prune_below)
+        if abs(opening.loss_without - bound) <= CLOSE_NATS:
+            ids = opening.text.places.ids
+            opening.loss_without = loss_alone(self._model, self._model.tokenizer.bos_ids, ids, opening.token_index)
+        if opening.loss_without < bound:
+            detail = f"{opening.loss_without:.4f} nats"
+            self.dropped.append(drop_opening("loss_already_low", opening, detail=detail))
+            return False
+        return True
 
 
 def sample_keys(seed: int, text_id: str, tool: str, token_index: int, num_samples: int) -> list[int]:
@@ -94,93 +186,6 @@ def _encode(document: Document, model: "LanguageModel") -> EncodedText:
     return EncodedText(document, model.tokenizer.places(document.text), own_ids)
 
 
-def _offer(
-    texts: Iterable[EncodedText], model: "LanguageModel", tool: Tool, options: ProposeOptions
-) -> tuple[list[EncodedText], list[Dropped]]:
-    """The texts that the tool wants and the model can take in."""
-    num_fixed = len(prompt_ids(model, tool)) + len(model.tokenizer.open_ids) + options.max_call_tokens
-    offered, dropped = [], []
-    for text in texts:
-        num_tokens = len(text.places.ids)
-        if not tool.wants(text.document):
-            dropped.append(drop_text("not_offered", text, tool))
-        elif num_fixed + len(text.own_ids) + num_tokens > model.window:
-            dropped.append(drop_text("too_long", text, tool, detail=f"{num_tokens} tokens"))
-        else:
-            offered.append(text)
-    return offered, dropped
-
-
-def _choose(texts: Sequence[EncodedText], model: "LanguageModel", tool: Tool) -> tuple[list[Opening], list[Dropped]]:
-    """The k most probable places above tau_s of each text, and the texts that have none."""
-    shared_ids = prompt_ids(model, tool)
-    requests = [StartRequest(own_ids=text.own_ids, text_ids=text.places.ids) for text in texts]
-    openings: list[Opening] = []
-    dropped = []
-    for text, request, log_starts in zip(texts, requests, model.start_log_probs(shared_ids, requests), strict=True):
-        if is_close_choice(log_starts, text.places.is_place, tool.options):
-            log_starts = model.start_log_probs_alone(shared_ids, request)
-        chosen = choose_places(log_starts, text.places.is_place, tool.options)
-        openings += [Opening(text, tool, index, math.exp(log_starts[index])) for index in chosen]
-        if not chosen:
-            dropped.append(drop_text("no_position", text, tool))
-    return openings, dropped
-
-
-def _fill_loss_without(openings: Iterable[Opening], model: "LanguageModel") -> None:
-    """L_i(epsilon) at every chosen place, from one pass over each text for all places and tools together."""
-    groups = _by_text(openings)
-    weighted = [sorted({j for opening in group for j in _weighted(opening)}) for group in groups]
-    bos_ids = model.tokenizer.bos_ids
-    requests = [
-        ScoreRequest(
-            ids=[*bos_ids, *group[0].text.places.ids[: indices[-1] + 1]], targets=[len(bos_ids) + j for j in indices]
-        )
-        for group, indices in zip(groups, weighted, strict=True)
-    ]
-    for group, indices, answer in zip(groups, weighted, model.log_probs(requests), strict=True):
-        log_probs = dict(zip(indices, answer, strict=True))
-        for opening in group:
-            opening.loss_without = weighted_loss(log_probs[j] for j in _weighted(opening))
-
-
-def _split_by_loss(
-    openings: Iterable[Opening], model: "LanguageModel", options: ProposeOptions
-) -> tuple[list[Opening], list[Dropped]]:
-    """The places where a result could still lower the loss by tau_f, and those where none could."""
-    hopeful, dropped = [], []
-    for opening in openings:
-        bound = opening.tool.options.min_loss_reduction
-        bound = bound if options.prune_below is None else min(bound, options.prune_below)
-        if abs(opening.loss_without - bound) <= CLOSE_NATS:
-            ids = opening.text.places.ids
-            opening.loss_without = loss_alone(model, model.tokenizer.bos_ids, ids, opening.token_index)
-        if opening.loss_without < bound:
-            dropped.append(drop_opening("loss_already_low", opening, detail=f"{opening.loss_without:.4f} nats"))
-        else:
-            hopeful.append(opening)
-    return hopeful, dropped
-
-
-def _fill_samples(openings: Iterable[Opening], model: "LanguageModel", tool: Tool, options: ProposeOptions) -> None:
-    """m samples at every place of one tool; one request a text, so that all its places continue from one pass."""
-    groups = _by_text(openings)
-    requests = [
-        SampleRequest(
-            own_ids=group[0].text.own_ids,
-            text_ids=group[0].text.places.ids,
-            places=[_place(opening, options.seed) for opening in group],
-        )
-        for group in groups
-    ]
-    answers = model.sample(
-        prompt_ids(model, tool), requests, max_new_tokens=options.max_call_tokens, temperature=options.temperature
-    )
-    for group, answer in zip(groups, answers, strict=True):
-        for opening, samples in zip(group, answer, strict=True):
-            opening.samples = samples
-
-
 def _place(opening: Opening, seed: int) -> Place:
     num_samples = opening.tool.options.num_samples
     keys = sample_keys(seed, opening.text.text_id, opening.tool.name, opening.token_index, num_samples)
@@ -189,10 +194,3 @@ def _place(opening: Opening, seed: int) -> Place:
 
 def _weighted(opening: Opening) -> range:
     return weighted_token_indices(opening.token_index, len(opening.text.places.ids))
-
-
-def _by_text(openings: Iterable[Opening]) -> list[list[Opening]]:
-    groups: dict[str, list[Opening]] = {}
-    for opening in openings:
-        groups.setdefault(opening.text.text_id, []).append(opening)
-    return list(groups.values())

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from filter.losses import is_hopeless, loss_reduction
-from lm.weighted_loss import CLOSE_NATS, loss_alone, loss_request, weighted_loss
+from lm.requests import ScoreRequest
+from lm.weighted_loss import CLOSE_NATS, loss_alone, weighted_loss, weighted_token_indices
 from records.calls import render_call, unquote
 from records.stages import Document, Executed, Scored
 from tools.tool import Tool
@@ -107,16 +108,32 @@ def _prefix_ids(trial: _Trial, model: "LanguageModel", *, with_result: bool) -> 
 
 
 def _fits(trial: _Trial, model: "LanguageModel") -> bool:
-    prefix_ids = _prefix_ids(trial, model, with_result=True)
-    return len(loss_request(prefix_ids, trial.text_ids, trial.executed.token_index).ids) <= model.window
+    return len(_prefix_ids(trial, model, with_result=True)) + _weighted(trial).stop <= model.window
 
 
-def _losses(trials: Iterable[_Trial], model: "LanguageModel", *, with_result: bool) -> list[float]:
-    requests = [
-        loss_request(_prefix_ids(trial, model, with_result=with_result), trial.text_ids, trial.executed.token_index)
-        for trial in trials
-    ]
-    return [weighted_loss(log_probs) for log_probs in model.log_probs(requests)]
+def _losses(trials: Sequence[_Trial], model: "LanguageModel", *, with_result: bool) -> list[float]:
+    """L_i(z) of each trial. Trials of one text with the same z, at whatever places, are read together, once."""
+    places: dict[tuple[str, tuple[int, ...]], list[_Trial]] = {}
+    for trial in trials:
+        prefix_ids = tuple(_prefix_ids(trial, model, with_result=with_result))
+        places.setdefault((trial.executed.text_id, prefix_ids), []).append(trial)
+    requests = []
+    for (_, prefix_ids), group in places.items():
+        weighted = sorted({j for trial in group for j in _weighted(trial)})
+        ids = [*prefix_ids, *group[0].text_ids[: weighted[-1] + 1]]
+        requests.append(ScoreRequest(ids=ids, targets=[len(prefix_ids) + j for j in weighted]))
+    losses: dict[int, float] = {}
+    for ((_, prefix_ids), group), request, answer in zip(
+        places.items(), requests, model.log_probs(requests), strict=True
+    ):
+        log_probs = dict(zip(request.targets, answer, strict=True))
+        for trial in group:
+            losses[id(trial)] = weighted_loss(log_probs[len(prefix_ids) + j] for j in _weighted(trial))
+    return [losses[id(trial)] for trial in trials]
+
+
+def _weighted(trial: _Trial) -> range:
+    return weighted_token_indices(trial.executed.token_index, len(trial.text_ids))
 
 
 def _loss_alone(trial: _Trial, model: "LanguageModel", prefix_ids: Sequence[int]) -> float:

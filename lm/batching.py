@@ -2,7 +2,7 @@
 
 import gc
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
@@ -11,44 +11,65 @@ AnswerT = TypeVar("AnswerT")
 
 logger = logging.getLogger(__name__)
 
+# Batches that have to fit before a budget that was halved grows again, each time by a quarter.
+BATCHES_UNTIL_GROWTH = 32
+
 
 class TokenBudget:
-    """How many tokens go through the model at once; halved, and kept so, whenever the device's memory runs out."""
+    """How many tokens go through the model at once; halved when the device's memory runs out, regained slowly."""
 
     def __init__(self, tokens: int) -> None:
         if tokens < 1:
             raise ValueError(f"token_budget is {tokens}; it must be at least 1 token")
         self.tokens = tokens
+        self._most = tokens
+        self._num_fitting = 0
 
     def run(self, lengths: Sequence[int], answer: Callable[[list[int]], Sequence[AnswerT]]) -> list[AnswerT]:
-        """Answers for all sequences, in their order; `answer` takes the indices of one batch.
+        """Answers for all sequences, in their order; `answer` takes the indices of one batch. Raises as `batches`."""
+        answers: dict[int, AnswerT] = {}
+        for batch, found in self.batches(lengths, answer):
+            answers |= dict(zip(batch, found, strict=True))
+        return [answers[index] for index in range(len(lengths))]
+
+    def batches(
+        self, lengths: Sequence[int], answer: Callable[[list[int]], Sequence[AnswerT]]
+    ) -> Iterator[tuple[list[int], Sequence[AnswerT]]]:
+        """One batch after the other, computed when it is asked for: its indices and its answers.
 
         A batch of n sequences costs n times its longest, padding included; that is at most the budget, or n is 1.
         The longest go first: if memory does not suffice, that shows at once.
         Raises torch.OutOfMemoryError if one sequence alone, with a budget of one token, does not fit.
         """
-        answers: dict[int, AnswerT] = {}
         waiting = sorted(range(len(lengths)), key=lambda index: -lengths[index])
         while waiting:
             batch = waiting[: max(1, self.tokens // max(1, lengths[waiting[0]]))]
-            found = self._answer_or_halve(batch, answer)
+            found = self.attempt(lambda batch=batch: answer(batch))  # type: ignore[misc]
             if found is not None:
-                answers |= dict(zip(batch, found, strict=True))
                 waiting = waiting[len(batch) :]
-        return [answers[index] for index in range(len(lengths))]
+                yield batch, found
 
-    def _answer_or_halve(
-        self, batch: list[int], answer: Callable[[list[int]], Sequence[AnswerT]]
-    ) -> Sequence[AnswerT] | None:
+    def attempt(self, compute: Callable[[], AnswerT]) -> AnswerT | None:
+        """What `compute` returns; None, with half the budget, if memory did not suffice. Raises at one token."""
         try:
-            return answer(batch)
+            answer = compute()
         except torch.OutOfMemoryError:
             if self.tokens == 1:
                 raise
             self.tokens //= 2
+            self._num_fitting = 0
+        else:
+            self._grow()
+            return answer
         # Outside the handler, whose traceback keeps the failed batch's tensors alive.
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         logger.warning("out of memory on the device; going on with batches of %d tokens", self.tokens)
         return None
+
+    def _grow(self) -> None:
+        self._num_fitting += 1
+        if self.tokens < self._most and self._num_fitting >= BATCHES_UNTIL_GROWTH:
+            self.tokens = min(self._most, self.tokens + max(1, self.tokens // 4))
+            self._num_fitting = 0

@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 
 from records.fingerprint import MODEL_FILES, fingerprint_files
 
+
 def fingerprint_folder(folder: Path) -> str:
     """A hash of a model folder's configuration, weights and tokenizer; other files do not count."""
     return fingerprint_files(folder, MODEL_FILES)

@@ -8,16 +8,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.utils import cached_file
 
-from lm.forest import plant
-from lm.network import Network
-from lm.tokenizer import TextTokenizer
-
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-# Share of the largest logit by which two ways of computing a row may differ.
-AGREEMENT = {torch.float32: 1e-3, torch.bfloat16: 0.1}
-
-_KNOWN_FAMILIES = "use a family of plain attention, such as Llama, GPT-2, GPT-NeoX, Qwen2"
 
 
 def load_network(name_or_path: str, *, device: str, dtype: str) -> PreTrainedModel:
@@ -72,40 +63,6 @@ def find_folder(name_or_path: str) -> Path | None:
     except OSError:
         return None
     return Path(config).parent if config else None
-
-
-@torch.inference_mode()
-def check_agreement(network: Network, tokenizer: TextTokenizer) -> None:
-    """Raises ValueError unless the engine's ways to a row of logits agree with the model's own forward pass.
-
-    Catches families whose positions, masks, caches or heads are not as the engine takes them to be, here and not in
-    the data: [bos] shared, then two branches of which the second must not see the first.
-    """
-    family = network.model.config.model_type
-    if getattr(network.model, "_is_stateful", False):
-        raise ValueError(
-            f"model {tokenizer.name!r} ({family}) keeps a running state, which cannot be shared between samples; "
-            f"{_KNOWN_FAMILIES}"
-        )
-    if tokenizer.largest_id >= network.vocabulary_size:
-        raise ValueError(
-            f"model {tokenizer.name!r} has {network.vocabulary_size} tokens, its tokenizer ids up to "
-            f"{tokenizer.largest_id}; give the tokenizer that the model was trained with"
-        )
-    bos, marker = tokenizer.bos_ids[0], tokenizer.open_ids[-1]
-    ids = [bos, marker, marker, bos]
-    own = network.model(network.pad([ids])).logits[0, -1].float()
-    _, past = network.read(network.pad([ids[:2]]))
-    forest = plant(network, None, [past], [(0, 2), (0, 1)])
-    branches = forest.write(network.pad([ids[2:], ids[2:]]))
-    alone = network.read_alone(network.pad([ids]))[0, -1:]
-    for hidden in (branches[:1], alone):
-        gap = (network.logits(hidden)[0] - own).abs().max().item()
-        if not gap <= AGREEMENT[network.model.dtype] * max(1.0, own.abs().max().item()):
-            raise ValueError(
-                f"model {tokenizer.name!r} ({family}) answers differently with a shared cache "
-                f"(its logits differ by {gap:.2g}); {_KNOWN_FAMILIES}"
-            )
 
 
 def _check_device(device: str) -> torch.device:

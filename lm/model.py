@@ -4,7 +4,9 @@ Three questions: how probable a call's start is before every token of a text, sa
 and the log-probability of chosen tokens. Batches, caches, devices stay behind them; answers come in request order.
 """
 
-from collections.abc import Iterable, Sequence
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -13,14 +15,19 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from lm.agreement import prepare
 from lm.batching import TokenBudget
 from lm.fingerprint import fingerprint_folder, fingerprint_weights
-from lm.loading import check_agreement, find_folder, load_network, read_window
-from lm.network import Network, expand
-from lm.prefix_cache import PrefixCache
-from lm.requests import Sample, SampleRequest, ScoreRequest, StartRequest
-from lm.sampling import SampleBatch, SamplingOptions
+from lm.loading import find_folder, load_network, read_window
+from lm.network import Network
+from lm.prompt_reading import PromptReader, ReadPrompt
+from lm.requests import Place, Prompt, Sample, ScoreRequest
+from lm.sampling import Draft, Sampler, SamplingOptions
+from lm.text_reading import TextReading
 from lm.tokenizer import TextTokenizer
+
+ChoosePlaces = Callable[[Sequence[int], Sequence[np.ndarray]], Sequence[Sequence[Place]]]
+"""From the numbers of some prompts, and log p(start marker) before each token of theirs, to each one's places."""
 
 DEFAULT_TOKEN_BUDGET = 4096
 
@@ -51,8 +58,8 @@ class LanguageModel:
         """The longest sequence, in tokens."""
         self._network = Network(model)
         self._budget = TokenBudget(token_budget)
-        self._prefixes = PrefixCache(self._network)
-        check_agreement(self._network, tokenizer)
+        self._reader = PromptReader(self._network, tokenizer)
+        prepare(self._network, tokenizer)
 
     @classmethod
     def load(
@@ -78,44 +85,57 @@ class LanguageModel:
         return fingerprint_folder(self._folder) if self._folder else fingerprint_weights(self._network.model)
 
     @torch.inference_mode()
-    def start_log_probs(self, shared_ids: Sequence[int], requests: Sequence[StartRequest]) -> list[np.ndarray]:
-        """Per request float32 (tokens of its text,): log p(start marker | shared, own, text before the token).
+    def sample_calls(
+        self, prompts: Sequence[Prompt], choose: ChoosePlaces, *, max_new_tokens: int, temperature: float = 1.0
+    ) -> list[list[list[Sample]]]:
+        """Per prompt, per chosen place, per key one sample: what the model writes after the start marker there.
 
-        The probabilities of all spellings of the marker are added. `shared_ids` is read once and remembered.
+        `choose` is asked once for every prompt, for some of them at a time: from log p(start marker) before each token
+        of their texts, all spellings of the marker added, to the places where calls are to be sampled. Each prompt is
+        read once: all its samples go on from there. Prompts with equal shared ids should stand together.
+
+        A sample depends on its sequence and its key alone, not on the batch, in float32 on one kind of device.
         """
-        _check_shared(shared_ids)
-        self._check_lengths(len(shared_ids) + len(r.own_ids) + len(r.text_ids) for r in requests)
-        # The last shared token is read again with each request: even the first row is then among those read.
-        shared = self._prefixes.key_values(shared_ids[:-1])
-        sequences = [[*shared_ids[-1:], *r.own_ids, *r.text_ids[:-1]] for r in requests]
-        counts = [len(r.text_ids) for r in requests]
+        options = SamplingOptions(max_new_tokens=max_new_tokens, temperature=temperature)
+        new = len(self.tokenizer.open_ids) + max_new_tokens
+        for prompt in prompts:
+            _check_prompt(prompt)
+            self._check_length(len(prompt.shared_ids) + len(prompt.own_ids) + len(prompt.text_ids) + new)
+        sampler = Sampler(self._network, self.tokenizer, self._budget, options)
+        drafts: dict[int, list[list[Draft]]] = {}
 
-        def answer(batch: list[int]) -> list[np.ndarray]:
-            past = None if shared is None else expand(shared, len(batch))
-            hidden_BTH, _ = self._network.read(self._network.pad([sequences[index] for index in batch]), past)
-            rows = [
-                hidden_TH[len(sequences[index]) - counts[index] : len(sequences[index])]
-                for index, hidden_TH in zip(batch, hidden_BTH, strict=True)
-            ]
-            return self._split(self._marker_log_probs(torch.cat(rows)), [counts[index] for index in batch])
+        def begin() -> Iterator[Draft]:
+            for batch, reads in self._read(prompts):
+                log_starts = [read.log_starts.numpy() for read in reads]
+                for index, begun in zip(batch, self._begin(sampler, reads, choose(batch, log_starts)), strict=True):
+                    drafts[index] = begun
+                    yield from itertools.chain.from_iterable(begun)
 
-        return self._budget.run([len(sequence) for sequence in sequences], answer)
+        sampler.finish(begin())
+        return [[[sampler.sample(draft) for draft in place] for place in drafts[n]] for n in range(len(prompts))]
 
     @torch.inference_mode()
-    def start_log_probs_alone(self, shared_ids: Sequence[int], request: StartRequest) -> np.ndarray:
-        """The same for one request, from its whole sequence: batch of one, no cache. Settles what is close."""
-        _check_shared(shared_ids)
-        ids = [*shared_ids, *request.own_ids, *request.text_ids[:-1]]
-        self._check_lengths([len(ids) + 1])
-        hidden_TH = self._network.read_alone(self._network.pad([ids]))[0]
-        return self._marker_log_probs(hidden_TH[len(ids) - len(request.text_ids) :]).cpu().numpy()
+    def start_log_probs_alone(self, prompt: Prompt) -> np.ndarray:
+        """Float32 (tokens of the text,): log p(start marker) before each, from a batch of one, nothing shared.
+
+        Settles what is close.
+        """
+        _check_prompt(prompt)
+        self._check_length(len(prompt.shared_ids) + len(prompt.own_ids) + len(prompt.text_ids))
+        return self._reader.log_starts_alone(prompt).numpy()
+
+    def read_texts(self, texts: Sequence[Sequence[int]]) -> TextReading:
+        """Texts, given by their token ids, whose tokens' log-probabilities may be asked for bit by bit."""
+        for text_ids in texts:
+            self._check_length(len(self.tokenizer.bos_ids) + len(text_ids))
+        return TextReading(self._network, self._budget, self.tokenizer.bos_ids, texts)
 
     @torch.inference_mode()
     def log_probs(self, requests: Sequence[ScoreRequest]) -> list[np.ndarray]:
         """Per request float32 (targets,): log p(ids[j] | ids[:j]) for each target j. Nothing after the last is read."""
         for request in requests:
             _check_targets(request)
-        self._check_lengths(len(r.ids) for r in requests)
+            self._check_length(len(request.ids))
         ends = [max(r.targets, default=0) for r in requests]
 
         def answer(batch: list[int]) -> list[np.ndarray]:
@@ -129,39 +149,43 @@ class LanguageModel:
     def log_probs_alone(self, request: ScoreRequest) -> np.ndarray:
         """The same for one request, batch of one. Settles what is close."""
         _check_targets(request)
-        self._check_lengths([len(request.ids)])
+        self._check_length(len(request.ids))
         ids_BT = self._network.pad([request.ids[: max(request.targets, default=0)]])
         return self._target_log_probs(self._network.read_alone(ids_BT), [request])[0]
 
-    @torch.inference_mode()
-    def sample(
-        self,
-        shared_ids: Sequence[int],
-        requests: Sequence[SampleRequest],
-        *,
-        max_new_tokens: int,
-        temperature: float = 1.0,
-    ) -> list[list[list[Sample]]]:
-        """Per request, per place, per key one sample: what the model writes after the start marker at that place.
+    def _read(self, prompts: Sequence[Prompt]) -> Iterator[tuple[list[int], Sequence[ReadPrompt]]]:
+        """Prompts in batches of equal shared ids; one is read when it is asked for."""
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for index, prompt in enumerate(prompts):
+            groups.setdefault(tuple(prompt.shared_ids), []).append(index)
+        for group in groups.values():
+            lengths = [len(prompts[index].own_ids) + len(prompts[index].text_ids) for index in group]
+            read = functools.partial(self._read_some, [prompts[index] for index in group])
+            for batch, reads in self._budget.batches(lengths, read):
+                yield [group[n] for n in batch], reads
 
-        A sample depends on its sequence and its key alone, not on the batch, in float32 on one kind of device.
-        """
-        _check_shared(shared_ids)
-        options = SamplingOptions(max_new_tokens=max_new_tokens, temperature=temperature)
-        ends = [max((place.token_index for place in r.places), default=0) for r in requests]
-        new = len(self.tokenizer.open_ids) + max_new_tokens
-        self._check_lengths(len(shared_ids) + len(r.own_ids) + e + new for r, e in zip(requests, ends, strict=True))
-        shared = self._prefixes.key_values(shared_ids[:-1])
+    def _read_some(self, prompts: Sequence[Prompt], batch: Sequence[int]) -> list[ReadPrompt]:
+        return self._reader.read([prompts[index] for index in batch])
 
-        def answer(batch: list[int]) -> list[list[list[Sample]]]:
-            chosen = [requests[index] for index in batch]
-            samples = SampleBatch(self._network, self.tokenizer, shared_ids, shared, chosen)
-            return samples.draw(options, max_drafts=max(1, self._budget.tokens // max_new_tokens))
+    def _begin(
+        self, sampler: Sampler, reads: Sequence[ReadPrompt], chosen: Sequence[Sequence[Place]]
+    ) -> list[list[list[Draft]]]:
+        """The drafts of a batch of prompts: per prompt, per place."""
+        places = [(read, place) for read, its_places in zip(reads, chosen, strict=True) for place in its_places]
+        for read, place in places:
+            if not 0 <= place.token_index < len(read.prompt.text_ids):
+                raise ValueError(
+                    f"place {place.token_index} is outside a text of {len(read.prompt.text_ids)} tokens; "
+                    "a call goes before one of them"
+                )
+        sizes = [self._reader.num_tokens_to_open(read) for read, _ in places]
 
-        return self._budget.run([1 + len(r.own_ids) + e for r, e in zip(requests, ends, strict=True)], answer)
+        def answer(batch: list[int]) -> list[list[Draft]]:
+            branches = self._reader.open([places[index] for index in batch])
+            return sampler.begin(branches, [places[index][1].keys for index in batch])
 
-    def _marker_log_probs(self, hidden_RH: Tensor) -> Tensor:
-        return self._network.any_token_log_probs(hidden_RH, self.tokenizer.start_marker_ids)
+        begun = iter(self._budget.run(sizes, answer))
+        return [[next(begun) for _ in its_places] for its_places in chosen]
 
     def _target_log_probs(self, hidden_BTH: Tensor, requests: Sequence[ScoreRequest]) -> list[np.ndarray]:
         # The hidden state after token j - 1 foretells token j.
@@ -173,17 +197,16 @@ class LanguageModel:
     def _split(values: Tensor, counts: Sequence[int]) -> list[np.ndarray]:
         return [part.numpy() for part in values.cpu().split(list(counts))]
 
-    def _check_lengths(self, lengths: Iterable[int]) -> None:
-        longest = max(lengths, default=0)
-        if longest > self.window:
+    def _check_length(self, length: int) -> None:
+        if length > self.window:
             raise ValueError(
-                f"a sequence of {longest} tokens exceeds the window of {self.window} tokens of "
+                f"a sequence of {length} tokens exceeds the window of {self.window} tokens of "
                 f"{self.tokenizer.name!r}; cut the texts shorter or use a model with a longer window"
             )
 
 
-def _check_shared(shared_ids: Sequence[int]) -> None:
-    if not shared_ids:
+def _check_prompt(prompt: Prompt) -> None:
+    if not prompt.shared_ids:
         raise ValueError("shared_ids is empty; every sequence begins with the tokenizer's bos_ids")
 
 

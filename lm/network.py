@@ -1,17 +1,15 @@
-"""A Hugging Face causal LM, seen as three things: hidden states, a key-value cache, and the vocabulary head.
+"""A Hugging Face causal LM, seen as three things: hidden states, keys and values to go on from, the vocabulary head.
 
-Shapes: B sequences, T tokens, R rows that go through the head, V vocabulary entries, P tokens in the cache before.
+Shapes: B sequences, T tokens, R rows that go through the head, V vocabulary entries.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
-# Keys and values of a layer, each (B, heads, P, head width).
-LayerCache = tuple[Tensor, Tensor]
-KeyValues = list[LayerCache]
+from lm.shared_attention import CausalTokens, Layout, serve, using
 
 # 512 rows of a vocabulary of 50,000 are 100 MB of float32.
 HEAD_ROWS = 512
@@ -27,6 +25,23 @@ class Network:
         config = model.config.get_text_config()
         self._scale = _logit_scale(config)
         self._cap: float | None = getattr(config, "final_logit_softcapping", None)
+        self._take_back: Callable[[], None] | None = None
+
+    @property
+    def is_served(self) -> bool:
+        """Whether sequences may share keys and values; if not, each is read whole, every time."""
+        return self._take_back is not None
+
+    def serve(self) -> bool:
+        """Have sequences share keys and values from now on; False if the model's family cannot."""
+        self._take_back = serve(self.model)
+        return self.is_served
+
+    def unserve(self) -> None:
+        """Leave attention to the model again."""
+        if self._take_back is not None:
+            self._take_back()
+        self._take_back = None
 
     @property
     def vocabulary_size(self) -> int:
@@ -38,37 +53,17 @@ class Network:
         """Where the model's weights are."""
         return self.model.device
 
-    def read(
-        self,
-        ids_BT: Tensor,
-        past: KeyValues | None = None,
-        *,
-        position_ids: Tensor | None = None,
-        visible_TK: Tensor | None = None,
-    ) -> tuple[Tensor, KeyValues]:
-        """Hidden states (B, T, width) of the tokens, and the cache of everything up to them.
-
-        Without `visible_TK` the tokens follow the cache and each sees all before it; sequences padded on the right
-        need no mask then, because nothing real comes after the padding. With it, token t sees exactly the entries k
-        of the cache and of the tokens themselves where it is True.
-        """
-        cache = DynamicCache() if past is None else DynamicCache(past)
-        num_past = 0 if past is None else past[0][0].shape[2]
-        if position_ids is None:
-            position_ids = torch.arange(num_past, num_past + ids_BT.shape[1], device=self.device)[None]
-        output = self._base(
-            input_ids=ids_BT,
-            attention_mask=None if visible_TK is None else self._additive(visible_TK),
-            position_ids=position_ids.expand(ids_BT.shape),
-            past_key_values=cache,
-            use_cache=True,
-        )
-        return output.last_hidden_state, [(keys, values) for keys, values, *_ in cache]
+    def read(self, ids_BT: Tensor, position_BT: Tensor, layout: Layout) -> Tensor:
+        """Hidden states (B, T, width) of tokens at their positions; what they see and leave behind is the layout's."""
+        with using(layout):
+            return self._run(ids_BT, position_BT)
 
     def read_alone(self, ids_BT: Tensor) -> Tensor:
-        """Hidden states (B, T, width) of whole sequences, padded on the right; no cache before, none after."""
-        position_ids = torch.arange(ids_BT.shape[1], device=self.device).expand(ids_BT.shape)
-        return self._base(input_ids=ids_BT, position_ids=position_ids, use_cache=False).last_hidden_state
+        """Hidden states (B, T, width) of whole sequences, padded on the right; nothing before, nothing kept."""
+        position_BT = torch.arange(ids_BT.shape[1], device=self.device).expand(ids_BT.shape)
+        if self.is_served:
+            return self.read(ids_BT, position_BT, Layout([], CausalTokens()))
+        return self._run(ids_BT, position_BT)
 
     def logits(self, hidden_RH: Tensor) -> Tensor:
         """The head's float32 logits, (R, V), scaled or capped as the model's family does."""
@@ -86,23 +81,17 @@ class Network:
         chunks = hidden_RH.split(HEAD_ROWS)
         return torch.cat([self._log_softmax(rows)[:, columns].logsumexp(1) for rows in chunks])
 
-    def _log_softmax(self, hidden_RH: Tensor) -> Tensor:
-        return torch.log_softmax(self.logits(hidden_RH), dim=-1)
-
     def pad(self, sequences: Sequence[Sequence[int]]) -> Tensor:
         """Sequences as one tensor (B, longest), padded on the right with an arbitrary token that nothing reads."""
         longest = max(1, *map(len, sequences))
         rows = [[*sequence, *[0] * (longest - len(sequence))] for sequence in sequences]
         return torch.tensor(rows, dtype=torch.long, device=self.device)
 
-    def _additive(self, visible_TK: Tensor) -> Tensor:
-        mask = torch.zeros(visible_TK.shape, dtype=self.model.dtype, device=self.device)
-        return mask.masked_fill_(~visible_TK, torch.finfo(mask.dtype).min)[None, None]
+    def _run(self, ids_BT: Tensor, position_BT: Tensor) -> Tensor:
+        return self._base(input_ids=ids_BT, position_ids=position_BT, use_cache=False).last_hidden_state
 
-
-def expand(past: KeyValues, num_sequences: int) -> KeyValues:
-    """The cache of one sequence as that of a batch; a view, nothing is copied."""
-    return [(keys.expand(num_sequences, -1, -1, -1), values.expand(num_sequences, -1, -1, -1)) for keys, values in past]
+    def _log_softmax(self, hidden_RH: Tensor) -> Tensor:
+        return torch.log_softmax(self.logits(hidden_RH), dim=-1)
 
 
 def _logit_scale(config: object) -> float:

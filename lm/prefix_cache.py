@@ -1,31 +1,37 @@
-"""The key-value caches of prefixes that many sequences share, such as a tool's demonstrations."""
+"""The keys and values of prefixes that many sequences share, such as a tool's demonstrations."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
 
-from lm.network import KeyValues, Network
+from lm.network import Network
+from lm.shared_attention import CausalTokens, Layout, Segment
 
 MAX_PREFIXES = 8
 
 
 class PrefixCache:
-    """Caches of the MAX_PREFIXES prefixes used last; one is computed at its first use."""
+    """Segments of the MAX_PREFIXES prefixes used last; one is computed at its first use."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self._caches: OrderedDict[tuple[int, ...], KeyValues] = OrderedDict()
+        self._segments: OrderedDict[tuple[int, ...], Segment] = OrderedDict()
 
-    def key_values(self, ids: Sequence[int]) -> KeyValues | None:
-        """The cache after `ids`, for one sequence; None if there are no ids."""
+    def segment(self, ids: Sequence[int]) -> Segment | None:
+        """What was kept of `ids`; None if there are none."""
         key = tuple(ids)
         if not key:
             return None
-        if key not in self._caches:
-            with torch.inference_mode():
-                _, self._caches[key] = self._network.read(self._network.pad([key]))
-        self._caches.move_to_end(key)
-        if len(self._caches) > MAX_PREFIXES:
-            self._caches.popitem(last=False)
-        return self._caches[key]
+        if key not in self._segments:
+            self._segments[key] = self._read(key)
+        self._segments.move_to_end(key)
+        if len(self._segments) > MAX_PREFIXES:
+            self._segments.popitem(last=False)
+        return self._segments[key]
+
+    def _read(self, ids: Sequence[int]) -> Segment:
+        own = CausalTokens(keep=True)
+        ids_1T = self._network.pad([ids])
+        self._network.read(ids_1T, torch.arange(len(ids), device=ids_1T.device)[None], Layout([], own))
+        return Segment([(keys[0], values[0]) for keys, values in own.layers])

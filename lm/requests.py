@@ -1,17 +1,19 @@
-"""What the engine is asked and what it answers. Ids are token ids; the engine knows no tool and no prompt."""
+"""What the engine is asked and what it answers. Ids are token ids; the engine knows no tool and no demonstrations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class StartRequest:
-    """Asks, for every token of a text, how probable the call-start marker is in its place."""
+class Prompt:
+    """A text behind what has to be read before it: the sequence shared + own + text."""
 
+    shared_ids: Sequence[int]
+    """What many prompts begin with, the beginning-of-sequence token and the demonstrations; read once, and kept."""
     own_ids: Sequence[int]
     """What stands between the shared ids and the text; in an annotation's prompt, x and the opening of its copy."""
     text_ids: Sequence[int]
-    """The text's tokens. The marker is asked for before each of them, so the last one is never read."""
+    """The text's tokens. What comes before each of them is asked for, so the last one is never read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,18 +21,9 @@ class Place:
     """A place of a text where calls are sampled."""
 
     token_index: int
-    """The call goes before this token of the text; equal to the text's length it goes after the last."""
+    """The call goes before this token of the text."""
     keys: Sequence[int]
     """One sample per key. A key, 0 <= key < 2**128, is all the randomness of its sample."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SampleRequest:
-    """Asks for samples that continue shared ids, own ids, the text up to a place, and the start marker."""
-
-    own_ids: Sequence[int]
-    text_ids: Sequence[int]
-    places: Sequence[Place]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,15 +1,22 @@
-"""Samples that continue texts from chosen places (paper, section 2): after the start marker, up to the end marker."""
+"""Samples that continue texts from chosen places (paper, section 2): after the start marker, up to the end marker.
 
-from collections.abc import Sequence
+Continuous batching: a finished sample's slot is taken at once by the next one waiting, of whatever place, text or
+prompt. Prompts are read when slots run empty, so only those being sampled from are in memory.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from lm.forest import Forest, plant
-from lm.network import KeyValues, Network, expand
+from lm.batching import TokenBudget
+from lm.network import Network
 from lm.noise import Noise, choose
-from lm.requests import Sample, SampleRequest
+from lm.prompt_reading import Branch
+from lm.requests import Sample
+from lm.slots import SharedSlots, Slots, WholeSlots
 from lm.tokenizer import END_MARKER, TextTokenizer
 
 
@@ -30,115 +37,126 @@ class SamplingOptions:
 
 
 @dataclass(eq=False)
-class _Draft:
-    """A sample in the making: which request and place it belongs to, its randomness, what is drawn so far."""
+class Draft:
+    """A sample in the making: the branch it goes on from, its randomness, what is drawn so far."""
 
-    request: int
-    token_index: int
+    branch: Branch | None
+    """None once the sample is finished: with its last sample a prompt leaves the memory."""
+    key: int
     noise: Noise
     ids: list[int] = field(default_factory=list)
 
 
-class SampleBatch:
-    """The requests of one batch, their prefixes read once."""
+class Sampler:
+    """Draws samples to their ends, as many at a time as the budget allows."""
 
     def __init__(
-        self,
-        network: Network,
-        tokenizer: TextTokenizer,
-        shared_ids: Sequence[int],
-        shared: KeyValues | None,
-        requests: Sequence[SampleRequest],
+        self, network: Network, tokenizer: TextTokenizer, budget: TokenBudget, options: SamplingOptions
     ) -> None:
-        """`shared` is the cache of `shared_ids` without the last one, which heads each request's own segment instead:
-        so no segment is empty.
-        """
         self._network = network
         self._tokenizer = tokenizer
-        self._shared_ids = shared_ids
-        self._shared = shared
-        self._requests = requests
-        self._segments = self._read_segments()
+        self._budget = budget
+        self._options = options
 
-    def draw(self, options: SamplingOptions, max_drafts: int) -> list[list[list[Sample]]]:
-        """Per request, per place, per key one sample; at most `max_drafts` are written at the same time."""
-        vocabulary_size = self._network.vocabulary_size
+    def begin(self, branches: Sequence[Branch], keys: Sequence[Sequence[int]]) -> list[list[Draft]]:
+        """Per branch one draft per key, its first token drawn: from one row of logits for the whole place."""
+        size = self._network.vocabulary_size
         drafts = [
-            [[_Draft(index, place.token_index, Noise(key, vocabulary_size)) for key in place.keys] for place in places]
-            for index, places in enumerate(request.places for request in self._requests)
+            [Draft(branch, key, Noise(key, size)) for key in branch_keys]
+            for branch, branch_keys in zip(branches, keys, strict=True)
         ]
-        flat = [draft for places in drafts for place in places for draft in place]
-        for start in range(0, len(flat), max_drafts):
-            self._write(flat[start : start + max_drafts], options)
-        return [[[self._finish(draft) for draft in place] for place in places] for places in drafts]
+        rows = [row for row, place in enumerate(drafts) for _ in place]
+        if rows:
+            logits_BV = self._network.logits(torch.stack([branch.hidden for branch in branches]))
+            self._draw([draft for place in drafts for draft in place], logits_BV[rows])
+        return drafts
 
-    def _read_segments(self) -> list[KeyValues]:
-        """The cache of each request: the last shared id, its own ids, its text up to its last place."""
-        ends = [max((place.token_index for place in request.places), default=0) for request in self._requests]
-        sequences = [
-            [*self._shared_ids[-1:], *request.own_ids, *request.text_ids[:end]]
-            for request, end in zip(self._requests, ends, strict=True)
-        ]
-        past = None if self._shared is None else expand(self._shared, len(sequences))
-        _, batch = self._network.read(self._network.pad(sequences), past)
-        skip = 0 if past is None else past[0][0].shape[2]
-        return [
-            [(keys[b : b + 1, :, skip : skip + len(ids)], values[b : b + 1, :, skip : skip + len(ids)])
-             for keys, values in batch]
-            for b, ids in enumerate(sequences)
-        ]  # fmt: skip
-
-    def _write(self, drafts: list[_Draft], options: SamplingOptions) -> None:
-        """Write the drafts to their ends, one token each per step; a draft at its end leaves."""
-        branches = sorted({(draft.request, draft.token_index) for draft in drafts})
-        forest = self._plant(branches)
-        hidden_NH = forest.write(self._rows([self._tokenizer.open_ids] * len(branches)))
-        leaves = [branches.index((draft.request, draft.token_index)) for draft in drafts]
-        forest.branch(leaves)
-        hidden_NH = hidden_NH[leaves]
-        for step in range(options.max_new_tokens):
-            self._draw_step(drafts, hidden_NH, options.temperature)
-            going = [n for n, draft in enumerate(drafts) if not self._is_end(draft.ids[-1])]
-            if not going or step == options.max_new_tokens - 1:
+    def finish(self, drafts: Iterable[Draft]) -> None:
+        """Write all drafts to their ends. `drafts` is asked for more only when a slot is free."""
+        source = (draft for draft in drafts if not self._retire(draft))
+        again: deque[Draft] = deque()
+        active: list[Draft] = []
+        num_slots = self._num_slots()
+        slots = self._slots(num_slots)
+        while True:
+            if self._num_slots() < num_slots:
+                # Memory ran out. What was being written starts again in fewer slots.
+                num_slots = self._num_slots()
+                again.extendleft(reversed(active))
+                slots, active = self._slots(num_slots), []
+            self._fill(slots, active, num_slots, again, source)
+            if not active:
                 return
-            drafts = [drafts[n] for n in going]
-            forest.branch(going)
-            hidden_NH = forest.write(self._rows([draft.ids[-1:] for draft in drafts]))
+            self._step(slots, active)
 
-    def _plant(self, branches: Sequence[tuple[int, int]]) -> Forest:
-        """One sequence per (request, token index), at the end of the text before that token."""
-        used = sorted({request for request, _ in branches})
-        num_before_text = [len(self._shared_ids[-1:]) + len(request.own_ids) for request in self._requests]
-        return plant(
-            self._network,
-            self._shared,
-            [self._segments[request] for request in used],
-            [(used.index(request), num_before_text[request] + token_index) for request, token_index in branches],
-        )
-
-    def _draw_step(self, drafts: Sequence[_Draft], hidden_NH: Tensor, temperature: float) -> None:
-        """One more token for each draft. A choice too close to call is made on the draft's sequence alone."""
-        noise = [draft.noise.step() for draft in drafts]
-        tokens, is_close = choose(self._network.logits(hidden_NH), noise, temperature)
-        for n, draft in enumerate(drafts):
-            if is_close[n]:
-                [tokens[n]], _ = choose(self._logits_alone(draft), [noise[n]], temperature)
-            draft.ids.append(tokens[n])
-
-    def _logits_alone(self, draft: _Draft) -> Tensor:
-        """The logits (1, V) after a draft, from its whole sequence: batch of one, no cache, no mask."""
-        request = self._requests[draft.request]
-        text_ids = request.text_ids[: draft.token_index]
-        ids = [*self._shared_ids, *request.own_ids, *text_ids, *self._tokenizer.open_ids, *draft.ids]
-        return self._network.logits(self._network.read_alone(self._rows([ids]))[0, -1:])
-
-    def _finish(self, draft: _Draft) -> Sample:
+    def sample(self, draft: Draft) -> Sample:
+        """A finished draft's sample."""
         is_finished = draft.ids[-1] in self._tokenizer.end_marker_ids
         text = self._tokenizer.decode(draft.ids).partition(END_MARKER)[0] if is_finished else None
         return Sample(ids=tuple(draft.ids), text=text)
 
-    def _is_end(self, token: int) -> bool:
-        return token in self._tokenizer.end_marker_ids or token in self._tokenizer.special_ids
+    def _num_slots(self) -> int:
+        return max(1, self._budget.tokens // self._options.max_new_tokens)
 
-    def _rows(self, rows: Sequence[Sequence[int]]) -> Tensor:
-        return torch.tensor(rows, device=self._network.device)
+    def _slots(self, num_slots: int) -> Slots:
+        if not self._network.is_served:
+            return WholeSlots(self._network)
+        num_tokens = len(self._tokenizer.open_ids) + self._options.max_new_tokens
+        return SharedSlots(self._network, num_slots, num_tokens)
+
+    def _fill(
+        self, slots: Slots, active: list[Draft], num_slots: int, again: deque[Draft], source: Iterator[Draft]
+    ) -> None:
+        while len(active) < num_slots:
+            draft = self._restart(again.popleft()) if again else next(source, None)
+            if draft is None:
+                return
+            slots.enter(_branch(draft))
+            active.append(draft)
+
+    def _restart(self, draft: Draft) -> Draft:
+        """Back to the first token, which needs no pass; the same tokens will be drawn again."""
+        draft.noise = Noise(draft.key, self._network.vocabulary_size)
+        draft.noise.step()
+        del draft.ids[1:]
+        return draft
+
+    def _step(self, slots: Slots, active: list[Draft]) -> None:
+        """One token more for every draft; those at their end leave."""
+        hidden_NW = self._budget.attempt(lambda: slots.write([draft.ids[-1] for draft in active]))
+        if hidden_NW is None:
+            return
+        self._draw(active, self._network.logits(hidden_NW))
+        for number in reversed(range(len(active))):
+            if self._retire(active[number]):
+                slots.leave(number)
+                active[number] = active[-1]
+                del active[-1]
+
+    def _draw(self, drafts: Sequence[Draft], logits_NV: Tensor) -> None:
+        """One more token for each draft. A choice too close to call is made on the draft's sequence alone."""
+        noise = [draft.noise.step() for draft in drafts]
+        tokens, is_close = choose(logits_NV, noise, self._options.temperature)
+        for n, draft in enumerate(drafts):
+            if is_close[n]:
+                [tokens[n]], _ = choose(self._logits_alone(draft), [noise[n]], self._options.temperature)
+            draft.ids.append(tokens[n])
+
+    def _logits_alone(self, draft: Draft) -> Tensor:
+        """The logits (1, V) after a draft, from its whole sequence: batch of one, nothing shared."""
+        ids_1T = self._network.pad([[*_branch(draft).ids, *draft.ids]])
+        return self._network.logits(self._network.read_alone(ids_1T)[0, -1:])
+
+    def _retire(self, draft: Draft) -> bool:
+        """Whether the draft is at its end; it then lets go of what it went on from."""
+        is_end = draft.ids[-1] in self._tokenizer.end_marker_ids or draft.ids[-1] in self._tokenizer.special_ids
+        if not is_end and len(draft.ids) < self._options.max_new_tokens:
+            return False
+        draft.branch = None
+        return True
+
+
+def _branch(draft: Draft) -> Branch:
+    if draft.branch is None:
+        raise RuntimeError("a finished sample cannot go on")
+    return draft.branch

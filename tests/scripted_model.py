@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from lm.requests import Sample, SampleRequest, ScoreRequest, StartRequest
+from lm.requests import Place, Prompt, Sample, ScoreRequest
 from lm.tokenizer import Places
 
 _TOKEN = re.compile(r" ?\w+| ?[^\w\s]|\s")
@@ -18,6 +18,8 @@ BOS = "<s>"
 
 NextToken = Callable[[str], Mapping[str, float]]
 """From all that was written so far to the probabilities of what may come next; what it leaves out has `otherwise`."""
+
+Choose = Callable[[Sequence[int], Sequence[np.ndarray]], Sequence[Sequence[Place]]]
 
 
 def suffixes(table: Mapping[str, Mapping[str, float]]) -> NextToken:
@@ -60,13 +62,29 @@ class ScriptedModel:
         self._next_token = next_token
         self._otherwise = otherwise
 
-    def start_log_probs(self, shared_ids: Sequence[int], requests: Sequence[StartRequest]) -> list[np.ndarray]:
-        self.asked["starts"] += len(requests)
-        return [self._start_log_probs(shared_ids, request) for request in requests]
+    def sample_calls(
+        self, prompts: Sequence[Prompt], choose: Choose, *, max_new_tokens: int, temperature: float = 1.0
+    ) -> list[list[list[Sample]]]:
+        self.asked["starts"] += len(prompts)
+        chosen = choose(range(len(prompts)), [self._start_log_probs(prompt) for prompt in prompts])
+        answers = []
+        for prompt, places in zip(prompts, chosen, strict=True):
+            before = [[*prompt.shared_ids, *prompt.own_ids, *prompt.text_ids[: p.token_index]] for p in places]
+            answers.append(
+                [
+                    [self._sample(ids, key, max_new_tokens) for key in place.keys]
+                    for ids, place in zip(before, places, strict=True)
+                ]
+            )
+            self.asked["samples"] += sum(len(place.keys) for place in places)
+        return answers
 
-    def start_log_probs_alone(self, shared_ids: Sequence[int], request: StartRequest) -> np.ndarray:
+    def start_log_probs_alone(self, prompt: Prompt) -> np.ndarray:
         self.asked["alone"] += 1
-        return self._start_log_probs(shared_ids, request)
+        return self._start_log_probs(prompt)
+
+    def read_texts(self, texts: Sequence[Sequence[int]]) -> "ScriptedReading":
+        return ScriptedReading(self, texts)
 
     def log_probs(self, requests: Sequence[ScoreRequest]) -> list[np.ndarray]:
         self.asked["scores"] += len(requests)
@@ -76,30 +94,10 @@ class ScriptedModel:
         self.asked["alone"] += 1
         return self._log_probs(request)
 
-    def sample(
-        self,
-        shared_ids: Sequence[int],
-        requests: Sequence[SampleRequest],
-        *,
-        max_new_tokens: int,
-        temperature: float = 1.0,
-    ) -> list[list[list[Sample]]]:
-        answers = []
-        for request in requests:
-            before = [[*shared_ids, *request.own_ids, *request.text_ids[: p.token_index]] for p in request.places]
-            answers.append(
-                [
-                    [self._sample(ids, key, max_new_tokens) for key in place.keys]
-                    for ids, place in zip(before, request.places, strict=True)
-                ]
-            )
-            self.asked["samples"] += sum(len(place.keys) for place in request.places)
-        return answers
-
-    def _start_log_probs(self, shared_ids: Sequence[int], request: StartRequest) -> np.ndarray:
-        before = [*shared_ids, *request.own_ids]
-        starts = [self._log_prob([*before, *request.text_ids[:i]], 1) for i in range(len(request.text_ids))]
-        self.sequences.append(self.tokenizer.decode([*before, *request.text_ids]))
+    def _start_log_probs(self, prompt: Prompt) -> np.ndarray:
+        before = [*prompt.shared_ids, *prompt.own_ids]
+        starts = [self._log_prob([*before, *prompt.text_ids[:i]], 1) for i in range(len(prompt.text_ids))]
+        self.sequences.append(self.tokenizer.decode([*before, *prompt.text_ids]))
         return np.array(starts, np.float32)
 
     def _log_probs(self, request: ScoreRequest) -> np.ndarray:
@@ -119,3 +117,21 @@ class ScriptedModel:
             ids += self.tokenizer.encode(token)
             written += token
         return Sample(ids=tuple(ids), text=written.split("]")[0] if "]" in written else None)
+
+
+class ScriptedReading:
+    """Each text counts as one score, when it is first asked about."""
+
+    def __init__(self, model: ScriptedModel, texts: Sequence[Sequence[int]]) -> None:
+        self._model = model
+        self._texts = texts
+        self._read: set[int] = set()
+
+    def log_probs(self, wanted: Mapping[int, Sequence[int]]) -> dict[int, np.ndarray]:
+        answers = {}
+        for number, tokens in wanted.items():
+            ids = [*self._model.tokenizer.bos_ids, *self._texts[number]]
+            answers[number] = self._model._log_probs(ScoreRequest(ids=ids, targets=[1 + j for j in tokens]))
+            self._model.asked["scores"] += bool(tokens) and number not in self._read
+            self._read |= {number} if tokens else set()
+        return answers

@@ -5,6 +5,7 @@ import pytest
 
 from annotate.prompt import render_demonstrations, render_text_slot
 from annotate.propose import ProposeOptions, propose, sample_keys
+from lm.requests import Prompt
 from records.stages import DROP_REASONS, Candidate, Document, Dropped
 from tests.scripted_model import BOS, NextToken, ScriptedModel, suffixes
 from tests.small_world import Adder, SmallOptions, Translator, make_document
@@ -195,12 +196,12 @@ class NoisyModel(ScriptedModel):
         super().__init__(next_token)
         self.noise = noise
 
-    def _start_log_probs(self, shared_ids: object, request: object) -> np.ndarray:
-        exact = super()._start_log_probs(shared_ids, request)
+    def _start_log_probs(self, prompt: Prompt) -> np.ndarray:
+        exact = super()._start_log_probs(prompt)
         return exact + np.float32(self.noise) * (-1) ** np.arange(len(exact), dtype=np.float32)
 
-    def start_log_probs_alone(self, shared_ids: object, request: object) -> np.ndarray:
-        return super()._start_log_probs(shared_ids, request)
+    def start_log_probs_alone(self, prompt: Prompt) -> np.ndarray:
+        return super()._start_log_probs(prompt)
 
 
 @pytest.mark.parametrize("noise", [-3e-5, 0.0, 3e-5])

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from annotate.prompt import render_demonstrations, render_text_slot
 from annotate.propose import ProposeOptions, propose, sample_keys
@@ -45,9 +45,15 @@ def engine(family: str) -> LanguageModel:
     return LanguageModel(build_model(family), TextTokenizer(build_tokenizer(), name=family), token_budget=600)
 
 
+@cache
+def reference_model(family: str) -> PreTrainedModel:
+    """The same weights, untouched by the engine."""
+    return build_model(family)
+
+
 def reference_places(family: str, tool: Tool, document: Document) -> dict[int, float]:
     """log p_i of the k most probable places above tau_s, by token index."""
-    model, tokenizer = engine(family)._network.model, engine(family).tokenizer
+    model, tokenizer = reference_model(family), engine(family).tokenizer
     places = tokenizer.places(document.text)
     before = before_text(tokenizer, tool, document)
     log_starts = reference_start_log_probs(model, tokenizer, before, places.ids)
@@ -68,7 +74,7 @@ def reference_outcomes(
     family: str, tool: Tool, document: Document, indices: Iterable[int], max_call_tokens: int
 ) -> Counter[tuple]:
     """How often each call, and each way of failing to be one, is sampled at each place."""
-    model, tokenizer = engine(family)._network.model, engine(family).tokenizer
+    model, tokenizer = reference_model(family), engine(family).tokenizer
     places = tokenizer.places(document.text)
     outcomes: Counter[tuple] = Counter()
     for index in indices:
@@ -101,7 +107,7 @@ def test_places_probabilities_samples_and_losses_without_a_call_are_the_formulas
             assert found == reference_outcomes(family, tool, document, expected, 6)
             for row in own:
                 assert math.log(row.open_probability) == pytest.approx(expected[row.token_index], abs=1e-4)
-                model, tokenizer = engine(family)._network.model, engine(family).tokenizer
+                model, tokenizer = reference_model(family), engine(family).tokenizer
                 loss = reference_loss(model, tokenizer, "", document.text, row.token_index)
                 assert row.loss_without == pytest.approx(loss, abs=1e-4)
 

@@ -96,7 +96,19 @@ def test_the_call_without_an_answer_is_asked_for_only_where_it_matters() -> None
     assert (lost.loss_with_call, lost.loss_reduction, lost.is_kept) == (None, None, False)
     assert lost.loss_with_result == pytest.approx(TENTH)
     assert hopeful.loss_with_call is not None and hopeful.loss_reduction is not None
-    assert model.asked["scores"] == 3
+    # Both are the same call before the same text: L+ is read once for the two, then L(e(c, epsilon)) for one.
+    assert model.asked["scores"] == 2
+
+
+def test_one_pass_gives_the_losses_of_a_call_at_all_its_places_in_a_text() -> None:
+    document = make_document("2 and 3 is 5 apples and 6 pears")
+    model = ScriptedModel(suffixes({" 6": {" pears": 0.5}}))
+    calls = [replace(executed(loss_without=1.0), text_id=document.text_id, token_index=index) for index in (3, 4)]
+    early, late = scores(model, *calls, documents=[document])
+    assert model.sequences == [f"{BOS} [Add(2+3) -> 5]2 and 3 is 5 apples and 6 pears"]
+    # Each unlikely token costs ln 1000; " pears", the last of the second place's five, ln 2.
+    assert early.loss_with_result == pytest.approx(math.log(1_000))
+    assert late.loss_with_result == pytest.approx(14 / 15 * math.log(1_000) + 1 / 15 * math.log(2))
 
 
 def test_a_lower_bound_for_later_sweeps_scores_more_and_keeps_the_same() -> None:

@@ -1,13 +1,16 @@
 """The engine's three answers against brute force: every family, every batch shape."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
-from transformers import Gemma2Config, GraniteConfig, MistralConfig
+from transformers import BloomConfig, Gemma2Config, GPTJConfig, GraniteConfig, MistralConfig
 
 from lm.model import LanguageModel
-from lm.requests import Place, SampleRequest, ScoreRequest, StartRequest
+from lm.requests import Place, ScoreRequest
 from lm.tokenizer import TextTokenizer
+from tests.asking import Asked, draw_samples, start_log_probs
 from tests.models import FAMILIES, build_config_model, build_model, build_tokenizer, gpt2_tokenizer
 from tests.reference import reference_log_probs, reference_sample, reference_start_log_probs
 
@@ -26,16 +29,14 @@ def shared_ids(tokenizer: TextTokenizer) -> list[int]:
     return [*tokenizer.bos_ids, *tokenizer.encode(DEMONSTRATIONS)]
 
 
-def start_requests(tokenizer: TextTokenizer) -> list[StartRequest]:
-    return [
-        StartRequest(own_ids=tokenizer.encode(text + "\nOutput: "), text_ids=tokenizer.encode(text)) for text in TEXTS
-    ]
+def start_requests(tokenizer: TextTokenizer) -> list[Asked]:
+    return [Asked(own_ids=tokenizer.encode(text + "\nOutput: "), text_ids=tokenizer.encode(text)) for text in TEXTS]
 
 
-def sample_requests(tokenizer: TextTokenizer) -> list[SampleRequest]:
+def sample_requests(tokenizer: TextTokenizer) -> list[Asked]:
     """Places at the start, in the middle and at the end of each text, three samples each."""
     return [
-        SampleRequest(
+        Asked(
             own_ids=request.own_ids,
             text_ids=request.text_ids,
             places=[
@@ -62,12 +63,12 @@ def test_start_log_probs_are_those_of_brute_force(family):
     model = language_model(family)
     shared = shared_ids(model.tokenizer)
     requests = start_requests(model.tokenizer)
-    for request, answer in zip(requests, model.start_log_probs(shared, requests), strict=True):
+    for request, answer in zip(requests, start_log_probs(model, shared, requests), strict=True):
         before = [*shared, *request.own_ids]
         expected = reference_start_log_probs(build_model(family), model.tokenizer, before, request.text_ids)
         assert answer == pytest.approx(expected, abs=1e-4)
         assert answer.dtype == np.float32
-        assert model.start_log_probs_alone(shared, request) == pytest.approx(expected, abs=1e-4)
+        assert model.start_log_probs_alone(request.prompt(shared)) == pytest.approx(expected, abs=1e-4)
 
 
 @each_family
@@ -86,7 +87,7 @@ def test_samples_are_those_of_brute_force(family):
     model = language_model(family)
     shared = shared_ids(model.tokenizer)
     requests = sample_requests(model.tokenizer)[:2]
-    for request, places in zip(requests, model.sample(shared, requests, max_new_tokens=8), strict=True):
+    for request, places in zip(requests, draw_samples(model, shared, requests, max_new_tokens=8), strict=True):
         for place, samples in zip(request.places, places, strict=True):
             before = [*shared, *request.own_ids, *request.text_ids[: place.token_index]]
             for key, sample in zip(place.keys, samples, strict=True):
@@ -103,7 +104,7 @@ def test_samples_that_end_at_different_steps_are_those_of_brute_force(family):
     network, shared = build_model(family), shared_ids(tokenizer)
     text_ids = tokenizer.encode(TEXTS[0])
     places = [Place(token_index=i, keys=range(10 * i, 10 * i + 10)) for i in (1, 4)]
-    [answer] = model.sample(shared, [SampleRequest(own_ids=[], text_ids=text_ids, places=places)], max_new_tokens=12)
+    [answer] = draw_samples(model, shared, [Asked(own_ids=[], text_ids=text_ids, places=places)], max_new_tokens=12)
     assert len({len(sample.ids) for samples in answer for sample in samples}) > 4
     for place, samples in zip(places, answer, strict=True):
         for key, sample in zip(place.keys, samples, strict=True):
@@ -117,8 +118,8 @@ def test_answers_do_not_depend_on_the_batch(family):
     tokenizer = together.tokenizer
     shared = shared_ids(tokenizer)
     for alone, batched in zip(
-        one_by_one.start_log_probs(shared, start_requests(tokenizer)),
-        together.start_log_probs(shared, start_requests(tokenizer)),
+        start_log_probs(one_by_one, shared, start_requests(tokenizer)),
+        start_log_probs(together, shared, start_requests(tokenizer)),
         strict=True,
     ):
         assert alone == pytest.approx(batched, abs=1e-5)
@@ -127,9 +128,9 @@ def test_answers_do_not_depend_on_the_batch(family):
     ):
         assert alone == pytest.approx(batched, abs=1e-5)
     requests = sample_requests(tokenizer)
-    samples = together.sample(shared, requests, max_new_tokens=12)
-    assert one_by_one.sample(shared, requests, max_new_tokens=12) == samples
-    assert together.sample(shared, requests[::-1], max_new_tokens=12) == samples[::-1]
+    samples = draw_samples(together, shared, requests, max_new_tokens=12)
+    assert draw_samples(one_by_one, shared, requests, max_new_tokens=12) == samples
+    assert draw_samples(together, shared, requests[::-1], max_new_tokens=12) == samples[::-1]
 
 
 def test_answers_are_those_of_brute_force_with_the_tokenizer_of_gpt2():
@@ -138,9 +139,9 @@ def test_answers_are_those_of_brute_force_with_the_tokenizer_of_gpt2():
     shared = shared_ids(tokenizer)
     [request] = start_requests(tokenizer)[1:2]
     expected = reference_start_log_probs(network, tokenizer, [*shared, *request.own_ids], request.text_ids)
-    assert model.start_log_probs(shared, [request])[0] == pytest.approx(expected, abs=1e-4)
-    asked = SampleRequest(own_ids=[], text_ids=request.text_ids, places=[Place(token_index=1, keys=[5])])
-    [[[sample]]] = model.sample(shared, [asked], max_new_tokens=3)
+    assert start_log_probs(model, shared, [request])[0] == pytest.approx(expected, abs=1e-4)
+    asked = Asked(own_ids=[], text_ids=request.text_ids, places=[Place(token_index=1, keys=[5])])
+    [[[sample]]] = draw_samples(model, shared, [asked], max_new_tokens=3)
     before = [*shared, request.text_ids[0]]
     assert (sample.ids, sample.text) == reference_sample(network, tokenizer, before, 5, max_new_tokens=3)
 
@@ -160,14 +161,43 @@ def test_families_that_change_their_logits_or_attention_answer_as_they_do_themse
     shared = shared_ids(model.tokenizer)
     [request] = start_requests(model.tokenizer)[1:2]
     expected = reference_start_log_probs(network, model.tokenizer, [*shared, *request.own_ids], request.text_ids)
-    assert model.start_log_probs(shared, [request])[0] == pytest.approx(expected, abs=1e-4)
+    assert start_log_probs(model, shared, [request])[0] == pytest.approx(expected, abs=1e-4)
     assert model.window <= 512
+
+
+def test_gpt_j_the_papers_model_shares_what_its_samples_begin_with(caplog):
+    network = build_config_model(GPTJConfig(n_embd=32, n_layer=2, n_head=4, rotary_dim=4, n_positions=512))
+    assert_answers_are_those_of_brute_force(network)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("config", [BloomConfig(n_head=4), Gemma2Config(attn_logit_softcapping=2.0, head_dim=8)])
+def test_a_family_whose_attention_cannot_be_shared_is_read_whole_and_that_is_said_once(config, caplog):
+    assert_answers_are_those_of_brute_force(build_config_model(config))
+    [said] = caplog.messages
+    assert f"({config.model_type}) cannot share what they begin with" in said
+
+
+def assert_answers_are_those_of_brute_force(network):
+    untouched = copy.deepcopy(network)
+    model = LanguageModel(network, TextTokenizer(build_tokenizer(), name="other"))
+    shared = shared_ids(model.tokenizer)
+    [request] = sample_requests(model.tokenizer)[:1]
+    before = [*shared, *request.own_ids]
+    expected = reference_start_log_probs(untouched, model.tokenizer, before, request.text_ids)
+    assert start_log_probs(model, shared, [request])[0] == pytest.approx(expected, abs=1e-4)
+    [answer] = draw_samples(model, shared, [request], max_new_tokens=6)
+    for place, samples in zip(request.places, answer, strict=True):
+        ids = [*before, *request.text_ids[: place.token_index]]
+        for key, sample in zip(place.keys, samples, strict=True):
+            drawn = reference_sample(untouched, model.tokenizer, ids, key, max_new_tokens=6)
+            assert (sample.ids, sample.text) == drawn
 
 
 def test_shared_ids_alone_are_enough_before_a_text():
     model = language_model("llama")
     text_ids = model.tokenizer.encode(TEXTS[0])
-    [answer] = model.start_log_probs(model.tokenizer.bos_ids, [StartRequest(own_ids=[], text_ids=text_ids)])
+    [answer] = start_log_probs(model, model.tokenizer.bos_ids, [Asked(own_ids=[], text_ids=text_ids)])
     expected = reference_start_log_probs(build_model("llama"), model.tokenizer, model.tokenizer.bos_ids, text_ids)
     assert answer == pytest.approx(expected, abs=1e-4)
 
@@ -175,11 +205,13 @@ def test_shared_ids_alone_are_enough_before_a_text():
 def test_nothing_asked_is_nothing_answered():
     model = language_model("llama")
     bos = model.tokenizer.bos_ids
-    assert model.start_log_probs(bos, []) == model.log_probs([]) == model.sample(bos, [], max_new_tokens=5) == []
-    assert model.start_log_probs(bos, [StartRequest(own_ids=[], text_ids=[])])[0].size == 0
+    assert (
+        start_log_probs(model, bos, []) == model.log_probs([]) == draw_samples(model, bos, [], max_new_tokens=5) == []
+    )
+    assert start_log_probs(model, bos, [Asked(own_ids=[], text_ids=[])])[0].size == 0
     assert model.log_probs([ScoreRequest(ids=[0, 5], targets=[])])[0].size == 0
-    asked = SampleRequest(own_ids=[], text_ids=[5], places=[])
-    assert model.sample(bos, [asked], max_new_tokens=5) == [[]]
+    asked = Asked(own_ids=[], text_ids=[5], places=[])
+    assert draw_samples(model, bos, [asked], max_new_tokens=5) == [[]]
 
 
 @each_family
@@ -192,5 +224,5 @@ def test_bfloat16_answers_lie_close_to_float32(family):
     assert rounded.dtype == np.float32
     assert np.abs(exact - rounded).max() < 0.5
     assert np.abs(exact - rounded).mean() < 0.1
-    samples = coarse.sample(model.tokenizer.bos_ids, sample_requests(model.tokenizer)[:1], max_new_tokens=4)
+    samples = draw_samples(coarse, model.tokenizer.bos_ids, sample_requests(model.tokenizer)[:1], max_new_tokens=4)
     assert [len(place) for place in samples[0]] == [3, 3, 3]

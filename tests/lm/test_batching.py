@@ -2,11 +2,12 @@ import pytest
 import torch
 
 import lm.network
-from lm.batching import TokenBudget
+from lm.batching import BATCHES_UNTIL_GROWTH, TokenBudget
 from lm.model import LanguageModel
 from lm.prefix_cache import MAX_PREFIXES, PrefixCache
-from lm.requests import Place, SampleRequest, ScoreRequest, StartRequest
+from lm.requests import Place, ScoreRequest
 from lm.tokenizer import TextTokenizer
+from tests.asking import Asked, draw_samples, start_log_probs
 from tests.models import build_language_model, build_model, build_tokenizer, save_model
 
 
@@ -36,6 +37,28 @@ def test_out_of_memory_halves_the_budget_and_the_answers_still_come():
     assert budget.tokens == 8
 
 
+def test_a_halved_budget_grows_back_slowly_and_never_beyond_what_was_asked():
+    budget = TokenBudget(16)
+    fits = [True]
+
+    def answer(batch):
+        if not fits[0]:
+            fits[0] = True
+            raise torch.OutOfMemoryError("once")
+        return batch
+
+    fits[0] = False
+    budget.run([4] * 4, answer)
+    assert budget.tokens == 8
+    seen = []
+    for _ in range(6 * BATCHES_UNTIL_GROWTH):
+        budget.run([4], answer)
+        seen.append(budget.tokens)
+    # A quarter more each time, rounded down: 8, 10, 12, 15, 16.
+    assert sorted(set(seen)) == [8, 10, 12, 15, 16]
+    assert seen.count(10) == seen.count(12) == seen.count(15) == BATCHES_UNTIL_GROWTH
+
+
 def test_out_of_memory_with_nothing_left_to_halve_is_not_hidden():
     def answer(batch):
         raise torch.OutOfMemoryError("nothing fits")
@@ -48,13 +71,13 @@ def test_a_model_that_runs_out_of_memory_goes_on_in_smaller_batches_with_equal_a
     tokenizer = TextTokenizer(build_tokenizer(), name="small device")
     network = build_model("llama")
     model = LanguageModel(network, tokenizer)
-    starts = [StartRequest(own_ids=[5] * n, text_ids=[6, 7, 8]) for n in (1, 4, 9)]
+    starts = [Asked(own_ids=[5] * n, text_ids=[6, 7, 8]) for n in (1, 4, 9)]
     scores = [ScoreRequest(ids=[0, *[5] * n], targets=[n]) for n in (3, 6, 9)]
-    samples = [SampleRequest(own_ids=[5], text_ids=[6, 7], places=[Place(token_index=1, keys=range(9))])] * 3
+    samples = [Asked(own_ids=[5], text_ids=[6, 7], places=[Place(token_index=1, keys=range(9))])] * 3
     expected = [
-        model.start_log_probs([0], starts),
+        start_log_probs(model, [0], starts),
         model.log_probs(scores),
-        model.sample([0], samples, max_new_tokens=5),
+        draw_samples(model, [0], samples, max_new_tokens=5),
     ]
 
     def refuse_many_tokens(module, args, kwargs):
@@ -63,21 +86,21 @@ def test_a_model_that_runs_out_of_memory_goes_on_in_smaller_batches_with_equal_a
 
     network.base_model.register_forward_pre_hook(refuse_many_tokens, with_kwargs=True)
     small = LanguageModel(network, tokenizer)
-    for found, value in zip(small.start_log_probs([0], starts), expected[0], strict=True):
+    for found, value in zip(start_log_probs(small, [0], starts), expected[0], strict=True):
         assert found == pytest.approx(value, abs=1e-5)
     for found, value in zip(small.log_probs(scores), expected[1], strict=True):
         assert found == pytest.approx(value, abs=1e-5)
-    assert small.sample([0], samples, max_new_tokens=5) == expected[2]
+    assert draw_samples(small, [0], samples, max_new_tokens=5) == expected[2]
 
 
 def test_rows_go_through_the_head_in_chunks(monkeypatch):
     request = ScoreRequest(ids=list(range(20)), targets=range(1, 20))
-    start = StartRequest(own_ids=[], text_ids=list(range(20)))
+    start = Asked(own_ids=[], text_ids=list(range(20)))
     model = build_language_model()
-    whole = [model.log_probs([request])[0], model.start_log_probs([0], [start])[0]]
+    whole = [model.log_probs([request])[0], start_log_probs(model, [0], [start])[0]]
     monkeypatch.setattr(lm.network, "HEAD_ROWS", 3)
     assert model.log_probs([request])[0] == pytest.approx(whole[0], abs=1e-6)
-    assert model.start_log_probs([0], [start])[0] == pytest.approx(whole[1], abs=1e-6)
+    assert start_log_probs(model, [0], [start])[0] == pytest.approx(whole[1], abs=1e-6)
 
 
 def test_shared_ids_are_read_once_for_many_batches():
@@ -89,23 +112,24 @@ def test_shared_ids_are_read_once_for_many_batches():
     )
     shared = [0, *range(1, 100)]
     for _ in range(2):
-        model.start_log_probs(shared, [StartRequest(own_ids=[5], text_ids=[6, 7])] * 3)
+        start_log_probs(model, shared, [Asked(own_ids=[5], text_ids=[6, 7])] * 3)
     # The 99 first ids of 100 once; then 1 shared + 1 own + 2 of the text - 1, in 2 x 3 batches of one.
     assert lengths == [99, *[3] * 6]
 
 
 def test_the_prefix_used_longest_ago_is_forgotten_first():
     network = lm.network.Network(build_model("llama"))
+    network.serve()
     cache = PrefixCache(network)
-    first = cache.key_values([1, 2])
+    first = cache.segment([1, 2])
     for token in range(3, 2 + MAX_PREFIXES):
-        cache.key_values([token])
-    assert cache.key_values([1, 2]) is first
-    second = cache.key_values([3])
-    cache.key_values([99])
-    cache.key_values([98])
-    assert cache.key_values([1, 2]) is first
-    assert cache.key_values([3]) is second
+        cache.segment([token])
+    assert cache.segment([1, 2]) is first
+    second = cache.segment([3])
+    cache.segment([99])
+    cache.segment([98])
+    assert cache.segment([1, 2]) is first
+    assert cache.segment([3]) is second
 
 
 def test_the_fingerprint_is_of_the_content_not_the_path(tmp_path):

@@ -8,8 +8,9 @@ import torch
 import lm.noise
 from lm.model import LanguageModel
 from lm.noise import Noise, block_shape, choose
-from lm.requests import Place, SampleRequest
+from lm.requests import Place
 from lm.tokenizer import TextTokenizer
+from tests.asking import Asked, draw_samples
 from tests.models import FAMILIES, build_model, build_tokenizer
 
 
@@ -64,14 +65,14 @@ def test_a_close_choice_is_made_on_the_whole_sequence_and_falls_the_same(family,
     model = LanguageModel(build_model(family), tokenizer)
     text_ids = tokenizer.encode("The mill ground 400 sacks.")
     places = [Place(token_index=2, keys=[1, 2]), Place(token_index=5, keys=[3])]
-    request = SampleRequest(own_ids=[9, 10], text_ids=text_ids, places=places)
-    usual = model.sample([0, 5, 6], [request], max_new_tokens=6)
+    request = Asked(own_ids=[9, 10], text_ids=text_ids, places=places)
+    usual = draw_samples(model, [0, 5, 6], [request], max_new_tokens=6)
     monkeypatch.setattr(lm.noise, "TIE_MARGIN", math.inf)
-    assert model.sample([0, 5, 6], [request], max_new_tokens=6) == usual
+    assert draw_samples(model, [0, 5, 6], [request], max_new_tokens=6) == usual
 
 
 def test_different_keys_at_a_place_give_different_samples():
     model = LanguageModel(build_model("llama"), TextTokenizer(build_tokenizer(), name="llama"))
-    request = SampleRequest(own_ids=[], text_ids=[7, 8], places=[Place(token_index=1, keys=range(20))])
-    [[samples]] = model.sample([0], [request], max_new_tokens=4)
+    request = Asked(own_ids=[], text_ids=[7, 8], places=[Place(token_index=1, keys=range(20))])
+    [[samples]] = draw_samples(model, [0], [request], max_new_tokens=4)
     assert len({sample.ids for sample in samples}) > 10

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from lm.model import LanguageModel
-from lm.requests import Place, SampleRequest, ScoreRequest, StartRequest
+from lm.requests import Place, ScoreRequest
 from lm.tokenizer import TextTokenizer
+from tests.asking import Asked, draw_samples, start_log_probs
 from tests.models import build_counting_model, build_table_model, build_tokenizer
 
 # Byte-level and without merges: Z [ \ ] are neighbours, and so are their ids.
@@ -42,8 +43,8 @@ def test_a_table_of_probabilities_is_answered_to_the_letter():
 def test_the_start_marker_is_likely_right_after_the_letter_before_it(own):
     # [ follows Z in the byte alphabet, so a counting model opens a call after every Z and nowhere else.
     model = counting_model()
-    request = StartRequest(own_ids=model.tokenizer.encode(own), text_ids=model.tokenizer.encode("aZbZc"))
-    [log_probs] = model.start_log_probs([0, *model.tokenizer.encode("Output: ")], [request])
+    request = Asked(own_ids=model.tokenizer.encode(own), text_ids=model.tokenizer.encode("aZbZc"))
+    [log_probs] = start_log_probs(model, [0, *model.tokenizer.encode("Output: ")], [request])
     first = 1.0 if own.endswith("Z") else 0.0
     assert [round(math.exp(value), 6) for value in log_probs] == [first, 0, 1, 0, 1]
 
@@ -57,21 +58,21 @@ def test_all_spellings_of_the_start_marker_are_added():
     row = torch.full((400,), -40.0)
     row[[spaced, bare, 1]] = torch.tensor([0.5, 0.25, 0.25]).log()
     model = LanguageModel(build_table_model(row.expand(400, -1)), tokenizer)
-    [log_probs] = model.start_log_probs([0], [StartRequest(own_ids=[], text_ids=[7, 8])])
+    [log_probs] = start_log_probs(model, [0], [Asked(own_ids=[], text_ids=[7, 8])])
     assert log_probs == pytest.approx([math.log(3 / 4)] * 2, abs=1e-5)
 
 
 def test_a_sample_goes_on_after_the_start_marker_and_ends_at_the_end_marker():
     model = counting_model()
-    request = SampleRequest(own_ids=[], text_ids=[7, 8], places=[Place(token_index=1, keys=[1])])
-    [[[sample]]] = model.sample([0], [request], max_new_tokens=5)
+    request = Asked(own_ids=[], text_ids=[7, 8], places=[Place(token_index=1, keys=[1])])
+    [[[sample]]] = draw_samples(model, [0], [request], max_new_tokens=5)
     assert sample.text == "\\"
     assert [model.tokenizer.decode([token]) for token in sample.ids] == ["\\", "]"]
 
 
 def test_a_sample_without_an_end_marker_is_unfinished():
-    request = SampleRequest(own_ids=[], text_ids=[7, 8], places=[Place(token_index=1, keys=[1])])
-    [[[sample]]] = counting_model().sample([0], [request], max_new_tokens=1)
+    request = Asked(own_ids=[], text_ids=[7, 8], places=[Place(token_index=1, keys=[1])])
+    [[[sample]]] = draw_samples(counting_model(), [0], [request], max_new_tokens=1)
     assert not sample.is_finished
     assert sample.text is None
     assert len(sample.ids) == 1
@@ -85,8 +86,8 @@ def test_an_end_marker_inside_an_entry_keeps_what_stands_before_it():
     logits_VV[tokenizer.open_ids[-1], tokenizer.encode("Q")[0]] = 50
     logits_VV[tokenizer.encode("Q")[0], end] = 50
     model = LanguageModel(build_table_model(logits_VV), tokenizer)
-    request = SampleRequest(own_ids=[], text_ids=[7], places=[Place(token_index=0, keys=[1])])
-    [[[sample]]] = model.sample([0], [request], max_new_tokens=5)
+    request = Asked(own_ids=[], text_ids=[7], places=[Place(token_index=0, keys=[1])])
+    [[[sample]]] = draw_samples(model, [0], [request], max_new_tokens=5)
     assert sample.text == 'Q")'
     assert sample.ids[-1] == end
 
@@ -96,13 +97,13 @@ def test_a_sample_that_ends_its_sequence_is_unfinished():
     logits_VV = torch.zeros(400, 400)
     logits_VV[:, tokenizer.bos_ids[0]] = 50
     model = LanguageModel(build_table_model(logits_VV), tokenizer)
-    request = SampleRequest(own_ids=[], text_ids=[7], places=[Place(token_index=0, keys=[1])])
-    [[[sample]]] = model.sample([0], [request], max_new_tokens=5)
+    request = Asked(own_ids=[], text_ids=[7], places=[Place(token_index=0, keys=[1])])
+    [[[sample]]] = draw_samples(model, [0], [request], max_new_tokens=5)
     assert sample.ids == tokenizer.bos_ids
     assert not sample.is_finished
 
 
-def test_a_call_may_go_after_the_last_token():
-    model = counting_model()
-    request = SampleRequest(own_ids=[], text_ids=[7, 8], places=[Place(token_index=2, keys=[1])])
-    assert model.sample([0], [request], max_new_tokens=5)[0][0][0].text == "\\"
+def test_a_place_outside_its_text_is_refused():
+    request = Asked(own_ids=[], text_ids=[7, 8], places=[Place(token_index=2, keys=[1])])
+    with pytest.raises(ValueError, match="place 2 is outside a text of 2 tokens"):
+        draw_samples(counting_model(), [0], [request], max_new_tokens=5)

@@ -7,8 +7,9 @@ import torch
 from transformers import LlamaForCausalLM, MambaConfig, PreTrainedTokenizerFast
 
 from lm.model import LanguageModel
-from lm.requests import Place, SampleRequest, ScoreRequest, StartRequest
+from lm.requests import Place, ScoreRequest
 from lm.tokenizer import TextTokenizer
+from tests.asking import Asked, draw_samples, start_log_probs
 from tests.models import WINDOW, build_config_model, build_language_model, build_model, build_tokenizer, save_model
 
 
@@ -128,15 +129,16 @@ def test_a_family_whose_logits_the_engine_would_get_wrong_is_refused(monkeypatch
     [
         lambda m, n: m.log_probs([ScoreRequest(ids=[0] * n, targets=[1])]),
         lambda m, n: m.log_probs_alone(ScoreRequest(ids=[0] * n, targets=[1])),
-        lambda m, n: m.start_log_probs([0] * 100, [StartRequest(own_ids=[5], text_ids=[6] * (n - 101))]),
-        lambda m, n: m.start_log_probs_alone([0] * 100, StartRequest(own_ids=[5], text_ids=[6] * (n - 101))),
-        lambda m, n: m.sample(
+        lambda m, n: m.start_log_probs_alone(Asked(own_ids=[5], text_ids=[6] * (n - 101)).prompt([0] * 100)),
+        lambda m, n: draw_samples(
+            m,
             [0] * 100,
-            [SampleRequest(own_ids=[5], text_ids=[6] * 500, places=[Place(token_index=n - 110, keys=[1])])],
+            [Asked(own_ids=[5], text_ids=[6] * (n - 110), places=[Place(token_index=n - 111, keys=[1])])],
             max_new_tokens=9 - len(m.tokenizer.open_ids),
         ),
+        lambda m, n: m.read_texts([[6] * (n - 1)]),
     ],
-    ids=["score", "score alone", "start", "start alone", "sample"],
+    ids=["score", "score alone", "start alone", "sample", "text"],
 )
 def test_a_sequence_may_fill_the_window_and_not_exceed_it(ask):
     model = build_language_model()
@@ -152,5 +154,5 @@ def test_a_target_outside_its_sequence_is_refused(target):
 
 
 def test_sequences_without_a_beginning_are_refused():
-    request = StartRequest(own_ids=[], text_ids=[5])
-    assert "shared_ids is empty" in refusal(lambda: build_language_model().start_log_probs([], [request]))
+    request = Asked(own_ids=[], text_ids=[5])
+    assert "shared_ids is empty" in refusal(lambda: start_log_probs(build_language_model(), [], [request]))

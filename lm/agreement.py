@@ -1,0 +1,96 @@
+"""Before anything is annotated, the engine's ways to a row of logits are compared with the model's own forward pass.
+
+Families whose positions, masks or heads are not as the engine takes them to be are found out here, not in the data.
+"""
+
+import logging
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lm.network import Network
+from lm.prompt_reading import PromptReader
+from lm.requests import Place, Prompt
+from lm.shared_attention import UnservedAttention
+from lm.slots import SharedSlots
+from lm.tokenizer import TextTokenizer
+
+# Share of the largest logit by which two ways of computing a row may differ.
+AGREEMENT = {torch.float32: 1e-3, torch.bfloat16: 0.1}
+
+_KNOWN_FAMILIES = "use a family of plain attention, such as Llama, GPT-2, GPT-NeoX, GPT-J, Qwen2"
+
+logger = logging.getLogger(__name__)
+
+
+@torch.inference_mode()
+def prepare(network: Network, tokenizer: TextTokenizer) -> None:
+    """Serve the model if the engine's answers are then its own; else have sequences read whole, and say so.
+
+    Raises ValueError if not even those agree.
+    """
+    family = network.model.config.model_type
+    _refuse_unusable(network, tokenizer)
+    bos, marker = tokenizer.bos_ids[0], tokenizer.open_ids[-1]
+    prompt = Prompt(shared_ids=[bos, marker], own_ids=[marker], text_ids=[bos, bos, marker])
+    sequences = [
+        [*prompt.shared_ids, *prompt.own_ids, *prompt.text_ids[:index], *tokenizer.open_ids, *new]
+        for new in ([], [bos])
+        for index in (0, 2)
+    ]
+    own = [network.model(network.pad([ids])).logits[0, -1].float() for ids in sequences]
+    if network.serve():
+        if _agree(network, _shared_rows(network, tokenizer, prompt), own):
+            return
+        network.unserve()
+    if not _agree(network, _whole_rows(network, sequences), own):
+        raise ValueError(f"model {tokenizer.name!r} ({family}) answers differently in a batch; {_KNOWN_FAMILIES}")
+    logger.warning(
+        "samples of %s (%s) cannot share what they begin with: each is read whole for every token, which is slow",
+        tokenizer.name,
+        family,
+    )
+
+
+def _refuse_unusable(network: Network, tokenizer: TextTokenizer) -> None:
+    if getattr(network.model, "_is_stateful", False):
+        raise ValueError(
+            f"model {tokenizer.name!r} ({network.model.config.model_type}) keeps a running state, which cannot be "
+            f"shared between samples; {_KNOWN_FAMILIES}"
+        )
+    if tokenizer.largest_id >= network.vocabulary_size:
+        raise ValueError(
+            f"model {tokenizer.name!r} has {network.vocabulary_size} tokens, its tokenizer ids up to "
+            f"{tokenizer.largest_id}; give the tokenizer that the model was trained with"
+        )
+
+
+def _agree(network: Network, rows: Sequence[Tensor], own: Sequence[Tensor]) -> bool:
+    """Whether hidden states (W,) give the model's own logits."""
+    if not rows:
+        return False
+    gaps = [
+        (network.logits(hidden_W[None])[0] - logits_V).abs().max() / max(1.0, logits_V.abs().max().item())
+        for hidden_W, logits_V in zip(rows, own, strict=True)
+    ]
+    return all(gap.item() <= AGREEMENT[network.model.dtype] for gap in gaps)
+
+
+def _whole_rows(network: Network, sequences: Sequence[Sequence[int]]) -> list[Tensor]:
+    hidden_NTW = network.read_alone(network.pad(sequences))
+    return [hidden_TW[len(ids) - 1] for hidden_TW, ids in zip(hidden_NTW, sequences, strict=True)]
+
+
+def _shared_rows(network: Network, tokenizer: TextTokenizer, prompt: Prompt) -> list[Tensor]:
+    """Two branches of one prompt, of which neither may see the other, and a token more for each; none if unserved."""
+    reader = PromptReader(network, tokenizer)
+    try:
+        [read] = reader.read([prompt])
+    except UnservedAttention:
+        return []
+    branches = reader.open([(read, Place(token_index=index, keys=[])) for index in (0, 2)])
+    slots = SharedSlots(network, len(branches), len(tokenizer.open_ids) + 1)
+    for branch in branches:
+        slots.enter(branch)
+    return [*(branch.hidden for branch in branches), *slots.write(tokenizer.bos_ids * len(branches))]

@@ -1,0 +1,227 @@
+"""Attention in parts: what sequences share is attended to once for all of them, and merged with what each has alone.
+
+Softmax over keys that are cut into parts is the parts' softmaxes weighted by their sums, so each part may be computed
+by itself as long as it also says log sum exp of its scores (Hydragen, arXiv 2402.05099; exact). Keys and values of a
+prompt or a text are therefore kept once, never copied per sample, and many queries meet them in one matrix product.
+
+A model comes here through transformers' attention interface; which parts its tokens see is the current `Layout`.
+
+Shapes: N sequences, H query heads, K key heads (H a multiple of K), L new tokens, S shared entries, D head width.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+LayerCache = tuple[Tensor, Tensor]
+Attended = tuple[Tensor, Tensor]
+"""What a part answers: the values (N, H, L, D), and log sum exp of its scores (N, H, L), float32."""
+
+_NAME = "shared_parts"
+# Arguments by which a family asks for more than softmax(q k / scale) v.
+_UNSERVED_ARGUMENTS = ("softcap", "s_aux", "position_bias")
+
+
+class OwnTokens(Protocol):
+    """The part that no other sequence sees: takes the new keys and values in and attends to them."""
+
+    def attend(self, layer: int, query: Tensor, keys: Tensor, values: Tensor, scale: float) -> Attended:
+        """`query` (N, H, L, D); `keys`, `values` (N, K, L, D) of the new tokens."""
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """Keys and values of a run of tokens that many sequences see."""
+
+    layers: Sequence[LayerCache]
+    """Per layer, keys and values, each (K, S, D)."""
+
+    def __len__(self) -> int:
+        return self.layers[0][0].shape[1]
+
+
+class Group:
+    """Sequences that see the same segment, each from its beginning up to a length of its own."""
+
+    def __init__(self, segment: Segment, rows: Sequence[int], lengths: Sequence[int], num_sequences: int) -> None:
+        """`rows`: which of all sequences; `lengths`: how many of the segment's entries each sees, at least 1."""
+        device = segment.layers[0][0].device
+        self._segment = segment
+        self._end = max(lengths)
+        self.rows_N = None if list(rows) == list(range(num_sequences)) else torch.tensor(rows, device=device)
+        self._visible_NS: Tensor | None = None
+        if min(lengths) < self._end:
+            lengths_N1 = torch.tensor(lengths, device=device)[:, None]
+            self._visible_NS = torch.arange(self._end, device=device) < lengths_N1
+
+    def attend(self, layer: int, query: Tensor, scale: float) -> Attended:
+        """The group's queries (N, H, L, D) over the segment, in one product per key head."""
+        num_rows, num_heads, num_new, width = query.shape
+        keys, values = (part[None, :, : self._end] for part in self._segment.layers[layer])
+        num_key_heads = keys.shape[1]
+        folded = query.reshape(num_rows, num_key_heads, -1, width).transpose(0, 1).reshape(1, num_key_heads, -1, width)
+        visible = self._visible_NS
+        if visible is not None:
+            visible = visible.repeat_interleave(folded.shape[2] // num_rows, dim=0)[None, None]
+        out, lse = attend(folded, keys, values, scale=scale, visible=visible)
+        out = out.view(num_key_heads, num_rows, -1, width).transpose(0, 1).reshape(query.shape)
+        return out, lse.view(num_key_heads, num_rows, -1).transpose(0, 1).reshape(num_rows, num_heads, num_new)
+
+
+class Layout:
+    """Which parts the new tokens of N sequences see: per level one segment each, then what each has alone."""
+
+    def __init__(self, levels: Sequence[Sequence[Group]], own: OwnTokens) -> None:
+        """`levels`: no sequence is in two groups of a level."""
+        self._levels = levels
+        self._own = own
+
+    def attend(self, layer: int, query: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
+        """The new tokens' attention over everything that they see, (N, H, L, D)."""
+        own = self._own.attend(layer, query, keys, values, scale)
+        return _merge([*(_attend_level(groups, layer, query, scale) for groups in self._levels), own])
+
+
+@dataclass(eq=False)
+class CausalTokens:
+    """New tokens of which each sees those before it; their keys and values are kept if someone goes on from them."""
+
+    keep: bool = False
+    layers: list[LayerCache] = field(default_factory=list)
+    """Per layer, keys and values, each (N, K, L, D)."""
+
+    def attend(self, layer: int, query: Tensor, keys: Tensor, values: Tensor, scale: float) -> Attended:  # noqa: ARG002
+        """Causal attention inside each sequence. Layers come in order."""
+        if self.keep:
+            self.layers.append((keys, values))
+        groups = query.shape[1] // keys.shape[1]
+        if groups > 1:
+            keys, values = (part.repeat_interleave(groups, dim=1) for part in (keys, values))
+        return attend(query, keys, values, scale=scale, is_causal=True)
+
+
+def attend(
+    query: Tensor, keys: Tensor, values: Tensor, *, scale: float, is_causal: bool = False, visible: Tensor | None = None
+) -> Attended:
+    """Attention with log sum exp. `visible` broadcasts to (N, H, L, S); with `is_causal`, L = S."""
+    if query.device.type == "cpu":
+        mask = None if visible is None else _additive(visible, query.dtype)
+        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+            query, keys, values, 0.0, is_causal, attn_mask=mask, scale=scale
+        )
+    scores = (query @ keys.transpose(-1, -2)).float() * scale
+    if is_causal:
+        visible = torch.ones(scores.shape[-2:], dtype=torch.bool, device=query.device).tril()
+    if visible is not None:
+        scores = scores.masked_fill(~visible, -torch.inf)
+    lse = scores.logsumexp(-1)
+    return (scores - lse[..., None]).exp().to(values.dtype) @ values, lse
+
+
+def _additive(visible: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill_(~visible, -torch.inf)
+
+
+def _attend_level(groups: Sequence[Group], layer: int, query: Tensor, scale: float) -> Attended:
+    if len(groups) == 1 and groups[0].rows_N is None:
+        return groups[0].attend(layer, query, scale)
+    # A sequence that no group of the level holds sees nothing there.
+    out, lse = torch.zeros_like(query), query.new_full(query.shape[:3], -torch.inf, dtype=torch.float32)
+    for group in groups:
+        rows = slice(None) if group.rows_N is None else group.rows_N
+        out[rows], lse[rows] = group.attend(layer, query[rows], scale)
+    return out, lse
+
+
+def _merge(parts: Sequence[Attended]) -> Tensor:
+    if len(parts) == 1:
+        return parts[0][0]
+    weights = torch.stack([lse for _, lse in parts]).softmax(0)[..., None]
+    merged = parts[0][0] * weights[0]
+    for (out, _), weight in zip(parts[1:], weights[1:], strict=True):
+        merged = torch.addcmul(merged, out.to(merged.dtype), weight)
+    return merged.to(parts[0][0].dtype)
+
+
+class UnservedAttention(ValueError):  # noqa: N818  what it says of a model
+    """A family whose attention is more than the parts can say."""
+
+
+_layout: ContextVar[Layout | None] = ContextVar("layout", default=None)
+
+
+@contextlib.contextmanager
+def using(layout: Layout) -> Iterator[None]:
+    """Within, a model that is served attends as the layout says."""
+    token = _layout.set(layout)
+    try:
+        yield
+    finally:
+        _layout.reset(token)
+
+
+def serve(model: PreTrainedModel) -> Callable[[], None] | None:
+    """Have the model's attention done here; None if its family goes neither through transformers' interface nor ours.
+
+    Outside `using` it attends as it always did. Calling what is returned takes it back.
+    """
+    if model.config.model_type == "gptj":
+        return _serve_gptj(model)
+    if not getattr(model, "_supports_attention_backend", False):
+        return None
+    ALL_ATTENTION_FUNCTIONS.register(_NAME, _attention)
+    before = model.config.get_text_config()._attn_implementation
+    model.set_attn_implementation(_NAME)
+    return lambda: model.set_attn_implementation(before)
+
+
+def _attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """What transformers calls in each layer; query (N, H, L, D), answer (N, L, H, D)."""
+    layout = _layout.get()
+    if layout is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
+    if unserved := [name for name in _UNSERVED_ARGUMENTS if kwargs.get(name) is not None]:
+        raise UnservedAttention(f"attention with {unserved[0]}")
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    return layout.attend(module.layer_idx, query, key, value, scale).transpose(1, 2), None
+
+
+def _serve_gptj(model: PreTrainedModel) -> Callable[[], None]:
+    """GPT-J, the paper's model, has attention of its own making, with one method to put ours in place of."""
+    modules = [layer.attn for layer in cast(Any, model.base_model).h]
+    for module in modules:
+        module._attn = _gptj_attention(module)
+
+    def take_back() -> None:
+        for module in modules:
+            del module._attn
+
+    return take_back
+
+
+def _gptj_attention(module: Any) -> Callable[..., Any]:
+    its_own = module._attn
+
+    def attention(query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None = None) -> Any:
+        layout = _layout.get()
+        if layout is None:
+            return its_own(query, key, value, attention_mask)
+        return layout.attend(module.layer_idx, query, key, value, 1 / float(module.scale_attn)), None
+
+    return attention
