@@ -20,6 +20,8 @@ DEMO := runs/demo
 # Where `make train` puts its model, and `make real-text` finds its corpora.
 TRAINED ?= runs/model
 DATA ?= ../shared/data
+# Options of `make bench`, such as BENCH="--model miniature --texts 2"; it takes all cores unless told --threads.
+BENCH ?=
 
 # Oversubscribed, OpenMP is up to 40 times slower; the workers of a run are given their own number of threads.
 export OMP_NUM_THREADS ?= 1
@@ -30,7 +32,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 # Nothing made here may depend on a download.
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help demo test lint format train real-text same-rows measure clean
+.PHONY: help demo test lint format train real-text same-rows measure bench clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -70,6 +72,9 @@ same-rows: demo  ## the demo again, with other workers, shards and batches: the 
 
 measure: $(INSTALLED)  ## what the driver costs: milliseconds a shard with stages that do nothing
 	$(BIN)/python -m jobs.measure_orchestration
+
+bench: $(INSTALLED)  ## what the engine costs, against a plain pipeline and the least possible: tables in docs/results.md
+	$(BIN)/python -m bench $(BENCH)
 
 clean:  ## remove .venv, the demo's run and all caches
 	rm -rf $(VENV) $(WORLD) $(DEMO) runs/same-rows build *.egg-info .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,206 @@
+"""One model, one length of text: the engine and the baseline in turns on the same texts, and the floor.
+
+The first pair of runs counts tokens; on CUDA, where first calls set up more than they compute, its time does not count.
+Pairs are repeated while patience lasts, and the fastest run of each pipeline counts.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import torch
+
+from bench.engine_run import Annotation, annotate
+from bench.floor import Cost, ModelCost, count_floor, layer_shapes
+from bench.meter import SCORE_STAGES, STAGES, Meter
+from bench.models import load_model, load_tokenizer, twin
+from bench.peak import Peak, measure_peak
+from bench.plain_run import PlainPipeline
+from bench.tuning import Tuned, prompts_in_memory, tune
+from bench.workload import Workload, make_workload
+from lm.model import LanguageModel
+from lm.tokenizer import TextTokenizer
+
+LONGEST_SAMPLE = 64
+RANDOM_SAMPLE = 20
+"""Random weights hardly ever write an end marker; a call has about this many tokens."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What is compared."""
+
+    model: str
+    device: str
+    dtype: str
+    num_texts: int
+    num_tokens: int
+    """Of each text."""
+    token_budget: int
+    """The engine's."""
+    max_repeats: int = 3
+    """Pairs of timed runs."""
+    patience: float = 60.0
+    """Seconds of timed runs after which no further pair is begun."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A pipeline's tokens, from the counted run, and its seconds, from the fastest timed one."""
+
+    tokens: Mapping[str, int]
+    """By stage, padding included; all texts together."""
+    padding: Mapping[str, int]
+    seconds: Mapping[str, float]
+    num_samples: int
+    peak_bytes: int
+    """Device memory during the samples; 0 on CPU."""
+
+    @property
+    def total_seconds(self) -> float:
+        """Of all stages."""
+        return sum(self.seconds.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """How far the two pipelines' answers lie apart."""
+
+    places_differ: int
+    """Texts with other places."""
+    log_probability: float
+    """The largest difference of log p(start marker)."""
+    loss: float
+    """The largest difference of a loss that both computed, nats."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """All that was measured of one setting."""
+
+    setting: Setting
+    title: str
+    threads: int
+    device_name: str
+    max_new_tokens: int
+    num_calls: int
+    """Distinct calls that the engine scored."""
+    num_survivors: int
+    """How many of them needed L(e(c, epsilon))."""
+    num_timed: int
+    peak: Peak
+    tuned: Tuned
+    same_memory_prompts: int
+    """Prompts that `generate` holds in the engine's batch memory."""
+    repeated_empty_tokens: int
+    """What the baseline would read besides if it read L(epsilon) again for each call."""
+    agreement: Agreement
+    floor: Mapping[str, Cost] = field(default_factory=dict)
+    engine: Run
+    plain: Run
+
+    def floor_seconds(self, stage: str) -> float:
+        """A stage's operations at the machine's peak."""
+        return self.floor[stage].operations / self.peak.best
+
+    def share_of_peak(self, *stages: str) -> float:
+        """What the engine's stages need, over what the machine could have done in their time."""
+        seconds = sum(self.engine.seconds.get(stage, 0.0) for stage in stages)
+        return sum(map(self.floor_seconds, stages)) / seconds if seconds else math.nan
+
+    def raw(self) -> dict[str, object]:
+        """Everything, and the shares that the table shows, for JSON."""
+        shares = {"score": self.share_of_peak(*SCORE_STAGES), "positions": self.share_of_peak("positions")}
+        return asdict(self) | {"share_of_peak": shares}
+
+
+def compare(setting: Setting) -> Outcome:
+    """Measure one setting. Raises ValueError for a value that cannot be, torch.OutOfMemoryError for a model too big."""
+    tokenizer = load_tokenizer(setting.model)
+    draft = _workload(setting, tokenizer, writes_calls=True)
+    loaded = load_model(setting.model, tokenizer, window=draft.longest, device=setting.device, dtype=setting.dtype)
+    work = draft if loaded.writes_calls else _workload(setting, tokenizer, writes_calls=False)
+    plain_model = twin(loaded.model)
+    device = loaded.model.device
+    cost, shapes = ModelCost.of(plain_model), layer_shapes(plain_model)
+    peak = measure_peak(device, plain_model.dtype, shapes)
+    engine_model = LanguageModel(loaded.model, tokenizer, token_budget=setting.token_budget)
+
+    engine_count, plain_count = Meter(device), Meter(device)
+    with engine_count.count(loaded.model, finds_padding=True):
+        found = annotate(engine_model, work, engine_count)
+    tuned = tune(plain_model, tokenizer, work, found, token_budget=setting.token_budget)
+    pipeline = PlainPipeline(plain_model, tokenizer, tuned.sizes, plain_count)
+    torch.manual_seed(work.seed)
+    with plain_count.count(plain_model, finds_padding=False):
+        plain_found = pipeline.annotate(work, found)
+
+    engine_timed, plain_timed = ([], []) if device.type == "cuda" else ([engine_count], [plain_count])
+    while len(engine_timed) < setting.max_repeats and (
+        not engine_timed or sum(m.total_seconds for m in (*engine_timed, *plain_timed)) < setting.patience
+    ):
+        engine_timed.append(Meter(device))
+        annotate(engine_model, work, engine_timed[-1])
+        plain_timed.append(Meter(device))
+        PlainPipeline(plain_model, tokenizer, tuned.sizes, plain_timed[-1]).annotate(work, found)
+    return Outcome(
+        setting=setting,
+        title=loaded.title,
+        threads=torch.get_num_threads(),
+        device_name=torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+        max_new_tokens=work.max_new_tokens,
+        num_calls=len(found.calls),
+        num_survivors=len(found.loss_with_call),
+        num_timed=len(engine_timed),
+        peak=peak,
+        tuned=tuned,
+        same_memory_prompts=prompts_in_memory(work, setting.token_budget),
+        repeated_empty_tokens=_repeated_empty_tokens(work, tokenizer, plain_found),
+        agreement=_agreement(found, plain_found),
+        floor=count_floor(cost, work, tokenizer, found),
+        engine=_run(engine_count, engine_timed, found),
+        plain=_run(plain_count, plain_timed, plain_found),
+    )
+
+
+def _workload(setting: Setting, tokenizer: TextTokenizer, *, writes_calls: bool) -> Workload:
+    return make_workload(
+        tokenizer,
+        num_texts=setting.num_texts,
+        num_tokens=setting.num_tokens,
+        max_new_tokens=LONGEST_SAMPLE if writes_calls else RANDOM_SAMPLE,
+        writes_calls=writes_calls,
+    )
+
+
+def _run(counted: Meter, timed: list[Meter], found: Annotation) -> Run:
+    fastest = min(timed, key=lambda meter: meter.total_seconds)
+    return Run(
+        tokens={stage: counted.tokens[stage] for stage in STAGES},
+        padding={stage: counted.padding[stage] for stage in STAGES},
+        seconds={stage: fastest.seconds[stage] for stage in STAGES},
+        num_samples=found.num_samples,
+        peak_bytes=fastest.peak_bytes,
+    )
+
+
+def _agreement(engine: Annotation, plain: Annotation) -> Agreement:
+    """The baseline's list of calls begins with the engine's."""
+    gaps = [abs(ours - plain.loss_without[at]) for at, ours in engine.loss_without.items() if at in plain.loss_without]
+    gaps += [abs(a - b) for a, b in zip(engine.loss_with_result, plain.loss_with_result, strict=False)]
+    gaps += [abs(ours - plain.loss_with_call[index]) for index, ours in engine.loss_with_call.items()]
+    starts = [
+        float(np.abs(ours - theirs).max()) for ours, theirs in zip(engine.log_starts, plain.log_starts, strict=True)
+    ]
+    return Agreement(
+        places_differ=sum(a != b for a, b in zip(engine.places, plain.places, strict=True)),
+        log_probability=max(starts),
+        loss=max(gaps, default=0.0),
+    )
+
+
+def _repeated_empty_tokens(work: Workload, tokenizer: TextTokenizer, found: Annotation) -> int:
+    """One whole text for each call, less the one a text that is read anyway."""
+    lengths = [len(tokenizer.bos_ids) + len(text.text_ids) for text in work.texts]
+    return sum(lengths[call.text] for call in found.calls) - sum(lengths[n] for n in {c.text for c in found.calls})

@@ -1,0 +1,75 @@
+"""`python -m bench.memory`: does the memory of a process grow with the texts that it annotates?
+
+Two processes annotate 1,000 and 10,000 short texts of the miniature's world, a shard at a time as a worker does,
+through propose, execute and score, with the calculator and k = m = 1; each tells the most memory that it ever held.
+Needs the whole installation.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from annotate.execute import execute
+from annotate.propose import ProposeOptions, propose
+from bench.documents import short_documents
+from bench.models import MINIATURE
+from filter.score import ScoreOptions, score
+from lm.model import LanguageModel
+from tools.calculator import Calculator, CalculatorOptions
+
+SHARD_TEXTS = 200
+MIB = 2**20
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compare the two, or with `--annotate N` be one of them; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m bench.memory", description=main.__doc__)
+    parser.add_argument("--texts", type=int, nargs=2, default=(1_000, 10_000), help="the two numbers of texts")
+    parser.add_argument("--model", default=str(MINIATURE), help="model folder")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--annotate", type=int, help="annotate that many texts in this process and print its memory")
+    options = parser.parse_args(arguments)
+    if options.annotate:
+        num_calls = annotate(options.annotate, options.model, options.device)
+        print(json.dumps({"calls": num_calls, "peak_mib": peak_memory() / MIB}))
+        return 0
+    peaks = []
+    for number in options.texts:
+        answer = _in_new_process(number, options)
+        peaks.append(answer["peak_mib"])
+        print(f"{number:,} texts, {answer['calls']:,.0f} calls: {answer['peak_mib']:,.0f} MiB at most", flush=True)
+    print(f"{peaks[1] / peaks[0] - 1:+.1%}")
+    return 0
+
+
+def annotate(num_texts: int, model_folder: str, device: str) -> int:
+    """Annotate the texts shard by shard, keeping nothing; how many calls were scored."""
+    tools = {"calculator": Calculator(CalculatorOptions(max_places=1, num_samples=1))}
+    model = LanguageModel.load(model_folder, device=device)
+    num_calls = 0
+    for start in range(0, num_texts, SHARD_TEXTS):
+        documents = short_documents(start, min(SHARD_TEXTS, num_texts - start))
+        candidates, _ = propose(documents, model, tools, ProposeOptions(max_call_tokens=24))
+        num_calls += len(score(execute(candidates, documents, tools), documents, model, tools, ScoreOptions()))
+    return num_calls
+
+
+def peak_memory() -> int:
+    """The largest resident memory of this process so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _in_new_process(num_texts: int, options: argparse.Namespace) -> dict[str, float]:
+    command = [sys.executable, "-m", "bench.memory", "--annotate", str(num_texts)]
+    command += ["--model", options.model, "--device", options.device]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603  our own command
+    answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""Seconds and tokens by stage. A token is counted where it enters the first decoder layer, padding included."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+STAGES = ("demonstrations", "positions", "loss without", "samples", "loss with result", "loss with call")
+"""The stages in order. The demonstrations are read once a run, all others for every text."""
+SCORE_STAGES = ("loss with result", "loss with call")
+
+
+class Meter:
+    """Seconds and, after `count`, tokens of each stage, of one run of one pipeline.
+
+    A replayed CUDA graph calls no hook: what it reads is not counted, only what was read when it was captured.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.tokens: dict[str, int] = defaultdict(int)
+        """Tokens that went through the model, padding included."""
+        self.padding: dict[str, int] = defaultdict(int)
+        """How many of them were padding, or followed the end of a sample."""
+        self.peak_bytes = 0
+        """The most device memory allocated during the samples; 0 on CPU."""
+        self._device = device
+        self._stage = STAGES[0]
+
+    @property
+    def total_seconds(self) -> float:
+        """Seconds of all stages together."""
+        return sum(self.seconds.values())
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """What runs inside is put down to this stage."""
+        self._stage = name
+        on_cuda = self._device.type == "cuda"
+        if on_cuda:
+            torch.cuda.synchronize(self._device)
+            torch.cuda.reset_peak_memory_stats(self._device)
+        start = time.perf_counter()
+        yield
+        if on_cuda:
+            torch.cuda.synchronize(self._device)
+            if name == "samples":
+                self.peak_bytes = torch.cuda.max_memory_allocated(self._device)
+        self.seconds[name] += time.perf_counter() - start
+
+    @contextmanager
+    def count(self, model: PreTrainedModel, *, finds_padding: bool) -> Iterator[None]:
+        """Count the tokens that this model reads. With `finds_padding` a row's last ids 0 are taken for padding,
+        else the pipeline reports its padding itself.
+        """
+        base: Any = model.base_model
+        handles = [first_layer(model).register_forward_pre_hook(self._count_layer, with_kwargs=True)]
+        if finds_padding:
+            handles.append(base.register_forward_pre_hook(self._count_padding, with_kwargs=True))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def add_padding(self, num_tokens: int) -> None:
+        """Tokens of the stage at hand that nothing needed."""
+        self.padding[self._stage] += num_tokens
+
+    def _count_layer(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        hidden: Tensor = args[0] if args else kwargs["hidden_states"]
+        self.tokens[self._stage] += hidden.shape[:-1].numel()
+
+    def _count_padding(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        ids = args[0] if args else kwargs.get("input_ids")
+        if ids is not None:
+            self.padding[self._stage] += int((ids.flip(-1) != 0).cumsum(-1).eq(0).sum())
+
+
+def first_layer(model: PreTrainedModel) -> nn.Module:
+    """The decoder layer that every token enters first."""
+    stacks = (module for module in model.base_model.modules() if isinstance(module, nn.ModuleList))
+    return next(stacks)[0]

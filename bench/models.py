@@ -1,0 +1,94 @@
+"""The models of the comparison: the miniature, and random weights in the shapes of known families.
+
+A longer window than the original's is made where the texts need it: GPT-2's shape gets more position embeddings, the
+others' rotary positions reach further. Speed and token counts are those of the shape; what a random model writes, or
+the miniature beyond its own window, is noise.
+"""
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedConfig, PreTrainedModel
+
+from lm.loading import DTYPES, load_network
+from lm.tokenizer import TextTokenizer
+
+ROOT = Path(__file__).parents[1]
+MINIATURE = ROOT / "miniature/model"
+GPT2_TOKENIZER = ROOT.parent / "shared/data/tokenizers/gpt2"
+
+_LLAMA: dict[str, Any] = {"vocab_size": 128256, "rms_norm_eps": 1e-5, "num_key_value_heads": 8, "rope_theta": 500000.0}
+SHAPES: dict[str, tuple[str, PreTrainedConfig]] = {
+    "gpt2-124m": ("GPT-2 124M shape", GPT2Config()),
+    "llama-1b": (
+        "Llama-3.2-1B shape",
+        LlamaConfig(
+            **_LLAMA,
+            hidden_size=2048,
+            intermediate_size=8192,
+            num_hidden_layers=16,
+            num_attention_heads=32,
+            head_dim=64,
+            tie_word_embeddings=True,
+        ),
+    ),
+    "llama-8b": (
+        "Llama-3.1-8B shape",
+        LlamaConfig(
+            **_LLAMA,
+            hidden_size=4096,
+            intermediate_size=14336,
+            num_hidden_layers=32,
+            num_attention_heads=32,
+            head_dim=128,
+            tie_word_embeddings=False,
+        ),
+    ),
+}
+NAMES = ("miniature", *SHAPES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchModel:
+    """A model with its tokenizer, and what it is good for."""
+
+    title: str
+    model: PreTrainedModel
+    tokenizer: TextTokenizer
+    writes_calls: bool
+    """Whether it was trained to write calls and is inside the window it was trained in."""
+
+
+def load_tokenizer(name: str) -> TextTokenizer:
+    """The miniature's own; for the other shapes GPT-2's where it is at hand, else the miniature's."""
+    has_gpt2 = name != "miniature" and GPT2_TOKENIZER.is_dir()
+    return TextTokenizer.load(str(GPT2_TOKENIZER if has_gpt2 else MINIATURE))
+
+
+def load_model(name: str, tokenizer: TextTokenizer, *, window: int, device: str, dtype: str) -> BenchModel:
+    """The model on its device, its window at least `window` tokens. Raises ValueError for a name that is none."""
+    if name == "miniature":
+        model = load_network(str(MINIATURE), device=device, dtype=dtype)
+        is_stretched = window > model.config.max_position_embeddings
+        if is_stretched:
+            model.config.max_position_embeddings = window
+        title = "Miniature" + (", beyond its own window" if is_stretched else "")
+        return BenchModel(title=title, model=model, tokenizer=tokenizer, writes_calls=not is_stretched)
+    if name not in SHAPES:
+        raise ValueError(f"model is {name!r}; it must be one of {', '.join(NAMES)}")
+    title, shape = SHAPES[name]
+    config = copy.deepcopy(shape)
+    config.max_position_embeddings = max(window, config.max_position_embeddings)
+    torch.manual_seed(0)
+    with torch.device(device):
+        model = AutoModelForCausalLM.from_config(config, dtype=DTYPES[dtype])
+    return BenchModel(title=title, model=model.eval(), tokenizer=tokenizer, writes_calls=False)
+
+
+def twin(model: PreTrainedModel) -> PreTrainedModel:
+    """The same model again on the same weights: what the engine does to its own leaves the baseline's as it is."""
+    weights: dict[int, Any] = {id(parameter): parameter for parameter in model.parameters()}
+    return copy.deepcopy(model, weights)
