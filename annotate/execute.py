@@ -4,22 +4,18 @@ Reads candidates and the documents they belong to; writes the candidates with wh
 call that failed stays, with its status.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from records.stages import Candidate, Document, Executed
 from tools.pool import ToolPool
-from tools.tool import Tool
 
 
-def execute(
-    candidates: Sequence[Candidate], documents: Sequence[Document], tools: Mapping[str, Tool]
-) -> list[Executed]:
-    """Each candidate with its answer, in order. `tools` (opened) are found by their names, whatever their keys.
+def execute(candidates: Sequence[Candidate], documents: Sequence[Document], pool: ToolPool) -> list[Executed]:
+    """Each candidate with its answer, in order.
 
     "Today" is the document's own date. Raises KeyError for a candidate whose tool or document is not given.
     """
     dates = {document.text_id: document.date for document in documents}
-    pool = ToolPool({tool.name: tool for tool in tools.values()})
     outcomes = pool.run((candidate.tool, candidate.call_input, dates[candidate.text_id]) for candidate in candidates)
     return [
         Executed(**vars(candidate), **vars(outcome)) for candidate, outcome in zip(candidates, outcomes, strict=True)

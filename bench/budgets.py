@@ -18,6 +18,7 @@ from filter.score import ScoreOptions, score
 from lm.model import LanguageModel
 from records.stages import Document, Scored
 from tools.calculator import Calculator, CalculatorOptions
+from tools.pool import ToolPool
 
 BUDGETS = (1, 512, 2048, 8192, 32768, 131072)
 TOLERANCE = 1e-4
@@ -55,8 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def annotate(documents: Sequence[Document], model: LanguageModel, options: CalculatorOptions) -> list[Scored]:
     """The scored calls of all documents, in one go."""
     tools = {"calculator": Calculator(options)}
+    pool = ToolPool({"Calculator": tools["calculator"]})
     candidates, _ = propose(documents, model, tools, ProposeOptions())
-    return score(execute(candidates, documents, tools), documents, model, tools, ScoreOptions())
+    return score(execute(candidates, documents, pool), documents, model, tools, ScoreOptions())
 
 
 def compare_rows(ours: Sequence[Scored], theirs: Sequence[Scored]) -> tuple[int, float]:

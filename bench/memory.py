@@ -19,6 +19,7 @@ from bench.models import MINIATURE
 from filter.score import ScoreOptions, score
 from lm.model import LanguageModel
 from tools.calculator import Calculator, CalculatorOptions
+from tools.pool import ToolPool
 
 SHARD_TEXTS = 200
 MIB = 2**20
@@ -48,12 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def annotate(num_texts: int, model_folder: str, device: str) -> int:
     """Annotate the texts shard by shard, keeping nothing; how many calls were scored."""
     tools = {"calculator": Calculator(CalculatorOptions(max_places=1, num_samples=1))}
+    pool = ToolPool({"Calculator": tools["calculator"]})
     model = LanguageModel.load(model_folder, device=device)
     num_calls = 0
     for start in range(0, num_texts, SHARD_TEXTS):
         documents = short_documents(start, min(SHARD_TEXTS, num_texts - start))
         candidates, _ = propose(documents, model, tools, ProposeOptions(max_call_tokens=24))
-        num_calls += len(score(execute(candidates, documents, tools), documents, model, tools, ScoreOptions()))
+        num_calls += len(score(execute(candidates, documents, pool), documents, model, tools, ScoreOptions()))
     return num_calls
 
 

@@ -18,6 +18,7 @@ from annotate.propose import ProposeOptions
 from jobs.actors import WorkerOptions
 from jobs.options import DEFAULT_TOOLS, AnnotateOptions, ModelOptions, parse_tools
 from jobs.progress import ProgressOptions
+from tools.answer_store import AnswerOptions
 from tools.catalog import find_tools
 
 app = App(
@@ -34,6 +35,7 @@ def annotate(
     model: ModelOptions,
     tools: str = DEFAULT_TOOLS,
     propose: ProposeOptions = ProposeOptions(),  # noqa: B008 - frozen
+    answers: AnswerOptions = AnswerOptions(),  # noqa: B008
     workers: WorkerOptions = WorkerOptions(),  # noqa: B008
     progress: ProgressOptions = ProgressOptions(),  # noqa: B008
     **tool_options: Any,
@@ -57,6 +59,7 @@ def annotate(
             model=model,
             propose=propose,
             tool_options=tool_options,
+            answers=answers,
             workers=workers,
             progress=progress,
         )

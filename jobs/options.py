@@ -8,6 +8,7 @@ from annotate.propose import ProposeOptions
 from filter.score import ScoreOptions
 from jobs.actors import WorkerOptions
 from jobs.progress import ProgressOptions
+from tools.answer_store import AnswerOptions
 from tools.catalog import find_tools
 from tools.tool import Tool, ToolOptions
 
@@ -52,6 +53,7 @@ class AnnotateOptions:
     propose: ProposeOptions = field(default_factory=ProposeOptions)
     tool_options: Mapping[str, ToolOptions] = field(default_factory=dict)
     """Options of tools by key; a tool that is not there has its defaults."""
+    answers: AnswerOptions = field(default_factory=AnswerOptions)
     workers: WorkerOptions = field(default_factory=WorkerOptions)
     progress: ProgressOptions = field(default_factory=ProgressOptions)
 

@@ -14,6 +14,8 @@ from jobs.model_files import model_folder
 from jobs.options import AnnotateOptions
 from jobs.pipeline import Needs
 from jobs.stage_work import Compute, StageOutput
+from tools.answer_store import AnswerStore, open_store
+from tools.pool import ToolPool
 from tools.tool import Tool
 
 
@@ -40,7 +42,7 @@ class AnnotateRecipe:
         if needs == "model":
             return _model_stages(self.options, self.model_revision, tools)
         if needs == "tools":
-            return _tool_stages(tools)
+            return _tool_stages(tools, open_store(self.options.answers))
         return _plain_stages
 
 
@@ -67,13 +69,16 @@ def _model_stages(options: AnnotateOptions, revision: str | None, tools: dict[st
     return compute
 
 
-def _tool_stages(tools: dict[str, Tool]) -> Compute:
-    for tool in tools.values():
-        tool.open()
+def _tool_stages(tools: dict[str, Tool], store: AnswerStore | None) -> Compute:
+    if store is None or not store.is_replayed:
+        for tool in tools.values():
+            tool.open()
+    # One pool for the worker's whole life: it remembers which tools are down, and how many of their calls hang.
+    pool = ToolPool({tool.name: tool for tool in tools.values()}, store)
 
     def compute(_: str, inputs: Sequence[list[Any]]) -> StageOutput:
         candidates, documents = inputs
-        return execute(candidates, documents, tools), []
+        return execute(candidates, documents, pool), []
 
     return compute
 

@@ -10,21 +10,18 @@ import platform
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from jobs.options import AnnotateOptions
 from jobs.pipeline import PIPELINE
-from records.fingerprint import MODEL_FILES, fingerprint, fingerprint_files
+from records.fingerprint import fingerprint
 from records.locations import without_keys
 from records.run_folder import RunFolder
 from tools.catalog import find_tools
-from tools.tool import Tool
+from tools.tool import CHANGE_NO_ANSWER, Tool, full_data_version
 
 RUN_FILE = "run.json"
 PACKAGES = ("toolformer-ray", "ray", "torch", "transformers", "pyarrow")
-NO_SETTINGS = {"device", "max_in_flight"}
-"""Options of tools that change no row."""
 _SECRET = re.compile(r"(^|_)(key|token|secret|password)$")
 
 
@@ -61,7 +58,7 @@ def resolve_settings(options: AnnotateOptions, tools: Mapping[str, Tool], model_
         **_plain_options(options.propose),
         **{f"{key}.{name}": value for key, named in per_tool.items() for name, value in named.items()},
     }
-    tool_data = {key: _data_version(tool) for key, tool in tools.items()}
+    tool_data = {key: full_data_version(tool) for key, tool in tools.items()}
     return RunSettings(
         settings=settings,
         model_fingerprint=model_fingerprint,
@@ -127,20 +124,12 @@ def _stage_fingerprints(
     return {stage.name: fingerprint(stage.name, stage.version, *made_from[stage.name]) for stage in PIPELINE}
 
 
-def _data_version(tool: Tool) -> str:
-    """The tool's own data, such as an index, and the files of the model behind it if that is a folder."""
-    model = getattr(tool.options, "model", None)
-    if isinstance(model, str) and Path(model).is_dir():
-        return f"{tool.data_version()}+{fingerprint_files(Path(model), MODEL_FILES)}"
-    return tool.data_version()
-
-
 def _plain_options(options: Any) -> dict[str, Any]:
     """An options record by the names of the command line, without secrets and without what changes no row."""
     return {
         name.replace("_", "-"): _written(value)
         for name, value in vars(options).items()
-        if name not in NO_SETTINGS and not _SECRET.search(name)
+        if name not in CHANGE_NO_ANSWER and not _SECRET.search(name)
     }
 
 

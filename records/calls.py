@@ -93,10 +93,10 @@ def remove_calls(augmented_text: str, calls: Iterable[KeptCall]) -> str:
     return "".join([*pieces, augmented_text[done:]])
 
 
-def clean_result(result: str) -> str:
-    """A tool's answer as it may stand in a call: one line, no square brackets, at most MAX_RESULT_CHARS characters."""
+def clean_result(result: str, max_chars: int = MAX_RESULT_CHARS) -> str:
+    """A tool's answer as it may stand in a call: one line, no square brackets, at most `max_chars` characters."""
     one_line = _UNPRINTABLE.sub(" ", result).replace("[", "(").replace("]", ")").strip()
-    return one_line[:MAX_RESULT_CHARS].rstrip()
+    return one_line[:max_chars].rstrip()
 
 
 def unquote(call_input: str) -> str:

@@ -67,6 +67,8 @@ class Executed(Candidate):
     """How long the tool took; 0 for an answer that was already known."""
     from_cache: bool
     """Whether the answer to an equal call was used instead of calling the tool."""
+    note: str | None = None
+    """One of records.stages.NOTES: what the status does not say; None for most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +133,10 @@ class Dropped(Record):
 STATUSES = ("ok", "empty", "bad_input", "timeout", "crashed", "unavailable")
 """What can become of a call: an answer, an answer of nothing, an input the tool refuses, no answer in time,
 an error inside the tool, a tool that cannot be reached."""
+
+NOTES = ("cut", "cleaned", "not_asked", "not_recorded")
+"""What else there is to know of a call: its answer was longer than a result may be, or held control characters, which
+became spaces; the tool was not asked because it was down; or a replayed recording does not hold the call."""
 
 DROP_REASONS = {
     "ingest": ("duplicate", "empty_text", "invalid_utf8", "invalid_row", "missing_text"),

@@ -14,6 +14,7 @@ from records.calls import remove_calls
 from records.stages import Augmented, Document, Dropped, Scored
 from tests.scripted_model import BOS, ScriptedModel, suffixes
 from tests.small_world import Adder, SmallOptions, Translator
+from tools.pool import ToolPool
 from tools.tool import Tool
 
 SUM = "2 and 3 is 5 apples. La mer is the sea."
@@ -23,6 +24,7 @@ PLAIN = "Nothing to see here."
 # So many samples that each of the calls below is among them.
 OPTIONS = SmallOptions(num_samples=40)
 TOOLS: dict[str, Tool] = {"adder": Adder(OPTIONS), "translator": Translator(OPTIONS)}
+POOL = ToolPool({tool.name: tool for tool in TOOLS.values()})
 
 MODEL = ScriptedModel(
     suffixes(
@@ -49,7 +51,7 @@ MODEL = ScriptedModel(
 def annotate(corpus: Path) -> tuple[list[Document], list[Scored], list[Augmented], list[Dropped]]:
     (shard,) = ingest(IngestOptions(corpus=(str(corpus),)), MODEL.tokenizer, 1_000)
     candidates, proposal_drops = propose(shard.documents, MODEL, TOOLS, ProposeOptions())
-    scored = score(execute(candidates, shard.documents, TOOLS), shard.documents, MODEL, TOOLS, ScoreOptions())
+    scored = score(execute(candidates, shard.documents, POOL), shard.documents, MODEL, TOOLS, ScoreOptions())
     augmented, given_way = interleave(scored, shard.documents)
     return shard.documents, scored, augmented, [*shard.dropped, *proposal_drops, *given_way]
 

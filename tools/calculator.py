@@ -22,6 +22,7 @@ class Calculator(Tool):
     Options = CalculatorOptions
     name = "Calculator"
     one_at_a_time = True
+    answers_at_once = True
     instruction = (
         "Add calls to a calculator to the text. A call gives the value of an expression and helps to write the "
         'number that comes next. Write a call as "[Calculator(expression)]". Here are some examples:'

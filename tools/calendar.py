@@ -16,6 +16,7 @@ class Calendar(Tool):
     name = "Calendar"
     reads_today = True
     one_at_a_time = True
+    answers_at_once = True
     instruction = (
         "Add calls to a calendar to the text. A call gives today's date and helps to write a date or a day that "
         'depends on it. Write a call as "[Calendar()]". Here are some examples:'

@@ -1,5 +1,6 @@
 """Question answering: a question in, a short answer out (paper, section 3, where the backend is Atlas)."""
 
+import re
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from tools.qa_table import QuestionTable
 from tools.tool import BadInput, CallContext, Tool, ToolOptions
 
 MAX_QUESTION_CHARS = 1_000
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,9 @@ class QuestionAnsweringOptions(ToolOptions):
         super().__post_init__()
         if not 0 <= self.min_similarity <= 1:
             raise ValueError(f"min_similarity is {self.min_similarity}; it must be from 0 to 1")
+        if self.api_key_variable is not None and not _VARIABLE.fullmatch(self.api_key_variable):
+            # Its value is not repeated: it may be the key, given where only its name belongs.
+            raise ValueError("--qa.api-key-variable takes the name of a variable, such as OPENAI_API_KEY, not the key")
 
 
 class Answerer(Protocol):

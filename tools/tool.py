@@ -7,10 +7,13 @@ tool's key on the command line (`tools/calculator.py` -> `--tools calculator`, `
 import datetime
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import ClassVar
 
 from records.calls import remove_found_calls
+from records.fingerprint import MODEL_FILES, fingerprint, fingerprint_files
+from records.locations import without_keys
 from records.stages import Document
 
 
@@ -19,7 +22,12 @@ class BadInput(ValueError):  # noqa: N818  named for the status
 
 
 class Unavailable(RuntimeError):  # noqa: N818  named for the status
-    """Raised by a tool whose backend cannot be reached; the call's status becomes `unavailable`."""
+    """Raised by a tool whose backend cannot be reached; if no repetition helps, the status is `unavailable`."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        """For so many seconds the backend asks to be left alone; None if it said nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +46,14 @@ class ToolOptions:
     """Seconds until a call without an answer is given up."""
     max_in_flight: int = 8
     """How many calls one worker runs at a time."""
+    max_calls_per_second: float | None = None
+    """How often one worker asks the tool, at most; by default as often as it answers."""
+    max_retries: int = 3
+    """How often a call is repeated if the tool cannot be reached, after 1 second, then 2, 4 and so on."""
+    pause_after: int = 10
+    """After so many calls in a row without an answer (unavailable or timeout) the tool is left alone for a while."""
+    pause: float = 30.0
+    """Seconds for which it is left alone: calls are unavailable at once. Then one call tries if it is back."""
 
     def __post_init__(self) -> None:
         checks = {
@@ -46,10 +62,20 @@ class ToolOptions:
             "num_samples": (self.num_samples >= 1, "at least 1"),
             "timeout": (self.timeout > 0, "more than 0 seconds"),
             "max_in_flight": (self.max_in_flight >= 1, "at least 1"),
+            "max_calls_per_second": (self.max_calls_per_second is None or self.max_calls_per_second > 0, "more than 0"),
+            "max_retries": (self.max_retries >= 0, "at least 0"),
+            "pause_after": (self.pause_after >= 1, "at least 1"),
+            "pause": (self.pause >= 0, "at least 0 seconds"),
         }
         for option, (is_valid, remedy) in checks.items():
             if not is_valid:
                 raise ValueError(f"{option} is {getattr(self, option)}; it must be {remedy}")
+
+
+CHANGE_NO_ANSWER = frozenset(
+    {"device", "api_key_variable", "max_in_flight", "max_calls_per_second", "max_retries", "pause_after", "pause"}
+)
+"""Options of tools that decide where and how often a tool is asked, not what it answers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +103,8 @@ class Tool(ABC):
     one_at_a_time: bool = False
     """Whether the pool waits for an answer before it asks again: calls that share one model or one interpreter lock
     gain nothing from being in flight together, and their time limit would run while they queue."""
+    answers_at_once: ClassVar[bool] = False
+    """Whether an answer takes less time than looking one up, so that a cache leaves the tool out."""
     strikes_future_inputs: ClassVar[bool] = False
     """Whether a call is struck whose input occurs only after it (paper, appendix A: machine translation)."""
 
@@ -104,6 +132,28 @@ class Tool(ABC):
         `call_input` is what stands between the parentheses. Called from several threads at once.
         Raises BadInput for an input it refuses and Unavailable if a backend cannot be reached.
         """
+
+
+def full_data_version(tool: Tool) -> str:
+    """The tool's own data, such as an index, and the files of the model behind it if that is a folder."""
+    model = getattr(tool.options, "model", None)
+    if isinstance(model, str) and Path(model).is_dir():
+        return f"{tool.data_version()}+{fingerprint_files(Path(model), MODEL_FILES)}"
+    return tool.data_version()
+
+
+def answer_fingerprint(tool: Tool) -> str:
+    """Identifies what decides a tool's answers: its name and version, its data, and the options that it adds.
+
+    Thresholds and how the tool is asked are not among them, nor are keys in URLs.
+    """
+    common = {field.name for field in fields(ToolOptions)} | CHANGE_NO_ANSWER
+    deciding = {
+        name: without_keys(value) if isinstance(value, str) else value
+        for name, value in vars(tool.options).items()
+        if name not in common
+    }
+    return fingerprint(tool.name, tool.version, full_data_version(tool), deciding)
 
 
 def demonstration_input(demonstration: str) -> str:

@@ -8,14 +8,17 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from annotate.execute import execute
 from records.calls import MAX_RESULT_CHARS
-from records.stages import STATUSES, Candidate, Document
+from records.stages import NOTES, STATUSES, Candidate, Document
 from tools.calendar import Calendar
-from tools.pool import MAX_LEFT_BEHIND, Outcome, ToolPool
+from tools.outcome import Outcome
+from tools.pool import ToolPool
+from tools.standing import MAX_LEFT_BEHIND
 from tools.tool import BadInput, CallContext, Tool, ToolOptions, Unavailable
 
 REPOSITORY = Path(__file__).parents[2]
@@ -28,8 +31,8 @@ class Scripted(Tool):
     instruction = ""
     demonstrations = ()
 
-    def __init__(self, answer: Callable[[str], str], *, timeout: float = 20.0, max_in_flight: int = 4) -> None:
-        super().__init__(ToolOptions(timeout=timeout, max_in_flight=max_in_flight))
+    def __init__(self, answer: Callable[[str], str], **options: Any) -> None:
+        super().__init__(ToolOptions(**{"timeout": 20.0, "max_in_flight": 4} | options))
         self.answer = answer
         self.seen: list[str] = []
 
@@ -42,7 +45,7 @@ class Scripted(Tool):
 
 
 def run(tool: Tool, inputs: Sequence[str]) -> list[Outcome]:
-    return ToolPool({tool.name: tool}).run([(tool.name, call_input, None) for call_input in inputs])
+    return ToolPool({tool.name: tool}, first_delay=0.0).run([(tool.name, call_input, None) for call_input in inputs])
 
 
 def fail(call_input: str) -> str:
@@ -234,6 +237,141 @@ def test_thousands_of_calls_a_second_go_through() -> None:
     assert time.perf_counter() - started < 5
 
 
+class Flaky:
+    """Cannot be reached at the first `num_failures` attempts."""
+
+    def __init__(self, num_failures: int, retry_after: float | None = None) -> None:
+        self.left, self.retry_after = num_failures, retry_after
+
+    def __call__(self, call_input: str) -> str:
+        self.left -= 1
+        if self.left >= 0:
+            raise Unavailable("away", retry_after=self.retry_after)
+        return call_input
+
+
+def test_a_call_is_repeated_while_the_tool_cannot_be_reached_but_not_for_ever() -> None:
+    for num_failures, status in ((3, "ok"), (4, "unavailable")):
+        tool = Scripted(Flaky(num_failures), max_retries=3, max_in_flight=1)
+        (outcome,) = run(tool, ["a"])
+        assert outcome.status == status
+        assert tool.seen == ["a"] * 4
+
+
+def test_what_is_no_matter_of_reaching_the_tool_is_asked_once() -> None:
+    tool = Scripted(fail, max_retries=3)
+    run(tool, ["bad", "broken", "nothing"])
+    assert sorted(tool.seen) == ["bad", "broken", "nothing"]
+
+
+def test_others_go_on_while_a_call_waits_to_be_repeated() -> None:
+    done: list[str] = []
+    released = threading.Event()
+
+    def answer(call_input: str) -> str:
+        if call_input == "first" and not released.is_set():
+            released.set()
+            raise Unavailable("busy")
+        done.append(call_input)
+        return call_input
+
+    tool = Scripted(answer, max_in_flight=1)
+    outcomes = ToolPool({"Scripted": tool}, first_delay=0.1).run([("Scripted", n, None) for n in ("first", "a", "b")])
+    assert done == ["a", "b", "first"]
+    assert {outcome.status for outcome in outcomes} == {"ok"}
+
+
+def test_a_backend_that_names_a_time_is_left_alone_until_then_and_given_up_if_it_is_long() -> None:
+    started = time.monotonic()
+    (outcome,) = run(Scripted(Flaky(1, retry_after=0.1)), ["a"])
+    assert outcome.status == "ok"
+    assert time.monotonic() - started >= 0.1
+    tool = Scripted(Flaky(1, retry_after=3_600))
+    assert [outcome.status for outcome in run(tool, ["a"])] == ["unavailable"]
+    assert tool.seen == ["a"]
+
+
+def test_no_more_calls_a_second_are_made_than_the_tool_allows() -> None:
+    started = time.monotonic()
+    outcomes = run(Scripted(fail, max_calls_per_second=50.0), [str(n) for n in range(6)])
+    assert time.monotonic() - started >= 5 / 50
+    assert {outcome.status for outcome in outcomes} == {"ok"}
+
+
+def test_a_tool_that_is_down_is_left_alone_and_said_once_to_be(caplog: pytest.LogCaptureFixture) -> None:
+    tool = Scripted(Flaky(10**6), max_in_flight=1, max_retries=0, pause_after=5, pause=1_000.0)
+    pool = ToolPool({"Scripted": tool})
+    with caplog.at_level(logging.WARNING):
+        outcomes = [outcome for _ in range(3) for outcome in pool.run([("Scripted", str(n), None) for n in range(100)])]
+    assert {outcome.status for outcome in outcomes} == {"unavailable"}
+    assert [outcome.note for outcome in outcomes] == [None] * 5 + ["not_asked"] * 295
+    assert len(tool.seen) == 5
+    told = [record.getMessage() for record in caplog.records]
+    assert told[1:] == ["Scripted: 5 calls in a row had no answer; it is left alone for 1000 seconds at a time"]
+
+
+def test_a_tool_that_is_back_is_asked_again_once_one_call_has_found_out(caplog: pytest.LogCaptureFixture) -> None:
+    tool = Scripted(Flaky(5), max_retries=0, pause_after=5, pause=0.05)
+    pool = ToolPool({"Scripted": tool})
+    statuses: list[str] = []
+    with caplog.at_level(logging.WARNING):
+        while "ok" not in statuses:
+            statuses += [outcome.status for outcome in pool.run([("Scripted", str(n), None) for n in range(20)])]
+    assert statuses[-20:] == ["ok"] * 20
+    assert "Scripted answers again; meanwhile" in caplog.text
+
+
+def test_while_one_call_finds_out_the_others_wait_for_it() -> None:
+    tool = Scripted(Flaky(1), max_in_flight=8, max_retries=0, pause_after=1, pause=0.0)
+    pool = ToolPool({"Scripted": tool})
+    assert [outcome.status for outcome in pool.run([("Scripted", "a", None)])] == ["unavailable"]
+    first_is_inside, another_is_inside = threading.Event(), threading.Event()
+    found_alone: list[bool] = []
+
+    def answer(call_input: str) -> str:
+        if first_is_inside.is_set():
+            another_is_inside.set()
+        else:
+            first_is_inside.set()
+            found_alone.append(not another_is_inside.wait(0.05))
+        return call_input
+
+    tool.answer = answer
+    assert {outcome.status for outcome in pool.run([("Scripted", str(n), None) for n in range(20)])} == {"ok"}
+    assert found_alone == [True]
+
+
+def test_calls_that_still_hang_count_in_the_next_batch(caplog: pytest.LogCaptureFixture) -> None:
+    release = threading.Event()
+    tool = Scripted(lambda _: str(release.wait()), timeout=0.02, max_in_flight=8, pause_after=10**6)
+    pool = ToolPool({"Scripted": tool})
+    with caplog.at_level(logging.WARNING):
+        pool.run([("Scripted", str(n), None) for n in range(100)])
+        second = pool.run([("Scripted", str(n), None) for n in range(100)])
+    assert [(outcome.status, outcome.note) for outcome in second] == [("unavailable", "not_asked")] * 100
+    assert caplog.text.count("calls hang; until some end") == 1
+    release.set()
+
+
+@pytest.mark.parametrize(
+    ("answer", "result", "note"),
+    [
+        ("x" * MAX_RESULT_CHARS, "x" * MAX_RESULT_CHARS, None),
+        ("x" * (MAX_RESULT_CHARS + 1), "x" * MAX_RESULT_CHARS, "cut"),
+        ("x" * 10**8, "x" * MAX_RESULT_CHARS, "cut"),
+        ("a" + " " * 2_000 + "b", "a b", None),
+        ("a\nb\tc\x85d", "a b c d", None),
+        ("a\x00b\x1b[31mc\x9b", "a b (31mc", "cleaned"),
+        ("\ud800", None, "cleaned"),
+        ("\0" * 10**6, None, "cut"),
+    ],
+)
+def test_what_had_to_be_done_to_an_answer_is_noted(answer: str, result: str | None, note: str | None) -> None:
+    (outcome,) = run(Scripted(lambda _: answer), ["any"])
+    assert (outcome.status, outcome.result, outcome.note) == ("ok" if result else "empty", result, note)
+    assert outcome.note in (None, *NOTES)
+
+
 def document(text_id: str, date: datetime.date | None) -> Document:
     return Document(text_id=text_id, doc_id="d", part=0, text="", title=None, url=None, date=date, source="s")
 
@@ -260,8 +398,8 @@ def test_execute_adds_to_every_candidate_what_its_tool_answered_on_the_documents
         candidate("x", "Scripted", "a"),
     ]
     documents = [document("x", datetime.date(2017, 6, 5)), document("y", datetime.date(2003, 8, 21))]
-    tools: dict[str, Tool] = {"calendar": Calendar(ToolOptions()), "some_key": Scripted(fail)}
-    executed = execute(candidates, documents, tools)
+    tools: dict[str, Tool] = {"Calendar": Calendar(ToolOptions()), "Scripted": Scripted(fail)}
+    executed = execute(candidates, documents, ToolPool(tools))
     assert [(row.status, row.result, row.from_cache) for row in executed] == [
         ("ok", "Today is Monday, June 5, 2017.", False),
         ("ok", "A", False),
@@ -274,4 +412,4 @@ def test_execute_adds_to_every_candidate_what_its_tool_answered_on_the_documents
 
 
 def test_execute_of_no_candidates_is_empty() -> None:
-    assert execute([], [document("x", None)], {}) == []
+    assert execute([], [document("x", None)], ToolPool({})) == []
