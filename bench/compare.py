@@ -5,7 +5,7 @@ Pairs are repeated while patience lasts, and the fastest run of each pipeline co
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -81,7 +81,7 @@ class Outcome:
 
     setting: Setting
     title: str
-    threads: int
+    threads: int = field(default_factory=torch.get_num_threads)
     device_name: str
     max_new_tokens: int
     num_calls: int
@@ -96,7 +96,7 @@ class Outcome:
     repeated_empty_tokens: int
     """What the baseline would read besides if it read L(epsilon) again for each call."""
     agreement: Agreement
-    floor: Mapping[str, Cost] = field(default_factory=dict)
+    floor: Mapping[str, Cost]
     engine: Run
     plain: Run
 
@@ -118,28 +118,25 @@ class Outcome:
 def compare(setting: Setting) -> Outcome:
     """Measure one setting. Raises ValueError for a value that cannot be, torch.OutOfMemoryError for a model too big."""
     tokenizer = load_tokenizer(setting.model)
-    draft = _workload(setting, tokenizer, writes_calls=True)
-    loaded = load_model(setting.model, tokenizer, window=draft.longest, device=setting.device, dtype=setting.dtype)
-    work = draft if loaded.writes_calls else _workload(setting, tokenizer, writes_calls=False)
+    work = _workload(setting, tokenizer, writes_calls=True)
+    loaded = load_model(setting.model, tokenizer, window=work.longest, device=setting.device, dtype=setting.dtype)
+    if not loaded.writes_calls:
+        work = _workload(setting, tokenizer, writes_calls=False)
     plain_model = twin(loaded.model)
     device = loaded.model.device
-    cost, shapes = ModelCost.of(plain_model), layer_shapes(plain_model)
-    peak = measure_peak(device, plain_model.dtype, shapes)
+    peak = measure_peak(device, plain_model.dtype, layer_shapes(plain_model))
     engine_model = LanguageModel(loaded.model, tokenizer, token_budget=setting.token_budget)
 
     engine_count, plain_count = Meter(device), Meter(device)
     with engine_count.count(loaded.model, finds_padding=True):
         found = annotate(engine_model, work, engine_count)
     tuned = tune(plain_model, tokenizer, work, found, token_budget=setting.token_budget)
-    pipeline = PlainPipeline(plain_model, tokenizer, tuned.sizes, plain_count)
     torch.manual_seed(work.seed)
     with plain_count.count(plain_model, finds_padding=False):
-        plain_found = pipeline.annotate(work, found)
+        plain_found = PlainPipeline(plain_model, tokenizer, tuned.sizes, plain_count).annotate(work, found)
 
     engine_timed, plain_timed = ([], []) if device.type == "cuda" else ([engine_count], [plain_count])
-    while len(engine_timed) < setting.max_repeats and (
-        not engine_timed or sum(m.total_seconds for m in (*engine_timed, *plain_timed)) < setting.patience
-    ):
+    while not _is_timed(setting, engine_timed, plain_timed):
         engine_timed.append(Meter(device))
         annotate(engine_model, work, engine_timed[-1])
         plain_timed.append(Meter(device))
@@ -147,7 +144,6 @@ def compare(setting: Setting) -> Outcome:
     return Outcome(
         setting=setting,
         title=loaded.title,
-        threads=torch.get_num_threads(),
         device_name=torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
         max_new_tokens=work.max_new_tokens,
         num_calls=len(found.calls),
@@ -158,10 +154,16 @@ def compare(setting: Setting) -> Outcome:
         same_memory_prompts=prompts_in_memory(work, setting.token_budget),
         repeated_empty_tokens=_repeated_empty_tokens(work, tokenizer, plain_found),
         agreement=_agreement(found, plain_found),
-        floor=count_floor(cost, work, tokenizer, found),
+        floor=count_floor(ModelCost.of(plain_model), work, tokenizer, found),
         engine=_run(engine_count, engine_timed, found),
         plain=_run(plain_count, plain_timed, plain_found),
     )
+
+
+def _is_timed(setting: Setting, engine: Sequence[Meter], plain: Sequence[Meter]) -> bool:
+    """Whether there are runs enough, or patience has run out."""
+    spent = sum(meter.total_seconds for meter in (*engine, *plain))
+    return len(engine) >= setting.max_repeats or (len(engine) > 0 and spent >= setting.patience)
 
 
 def _workload(setting: Setting, tokenizer: TextTokenizer, *, writes_calls: bool) -> Workload:

@@ -1,7 +1,7 @@
 """(a) Our engine, through its public calls, asked for what propose and score ask for one tool."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -9,11 +9,14 @@ from bench.calls import Call, distinct_calls
 from bench.meter import Meter
 from bench.workload import Workload, choose_places
 from lm.model import LanguageModel
-from lm.requests import Place, Sample, SampleRequest, ScoreRequest, StartRequest
-from lm.weighted_loss import loss_request, weighted_loss, weighted_token_indices
+from lm.requests import Place, Prompt, Sample, ScoreRequest
+from lm.weighted_loss import weighted_loss, weighted_token_indices
 
 At = tuple[int, int]
 """A place of the workload: index of the text, token index."""
+
+Beginning = tuple[int, tuple[int, ...]]
+"""Index of a text, and what stands before it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,43 +44,53 @@ class Annotation:
 
 
 def annotate(model: LanguageModel, work: Workload, meter: Meter) -> Annotation:
-    """Places, samples and losses of all texts."""
+    """Places, samples and losses of all texts.
+
+    The engine reads prompts and draws samples in one call. For the figures the prompts are read once more without
+    drawing, and that much is taken off the samples, so that the stages add up to the one call.
+    """
+    prompts = [Prompt(shared_ids=work.shared_ids, own_ids=t.own_ids, text_ids=t.text_ids) for t in work.texts]
     with meter.stage("demonstrations"):
-        model.start_log_probs(work.shared_ids, [])
+        model.sample_calls([replace(prompts[0], own_ids=[], text_ids=[0])], _choose_none, max_new_tokens=1)
     with meter.stage("positions"):
-        starts = [StartRequest(own_ids=text.own_ids, text_ids=text.text_ids) for text in work.texts]
-        log_starts = model.start_log_probs(work.shared_ids, starts)
-        places = [
-            choose_places(log_probs, text.is_place, work.num_places)
-            for log_probs, text in zip(log_starts, work.texts, strict=True)
-        ]
-    with meter.stage("loss without"):
-        loss_without = _losses_without(model, work, places)
-    hopeful = [at for at, loss in loss_without.items() if loss >= work.min_loss_reduction]
+        model.sample_calls(prompts, _choose_none, max_new_tokens=work.max_new_tokens)
+    chooser = _Chooser(model, work, meter)
     with meter.stage("samples"):
-        samples = _sample(model, work, hopeful)
-    calls = [call for at in hopeful for call in distinct_calls(model.tokenizer, work, *at, samples[at])]
+        answers = model.sample_calls(prompts, chooser.choose, max_new_tokens=work.max_new_tokens)
+    meter.take_off("samples", "positions")
+    samples = {
+        (n, place): drawn
+        for n, answer in enumerate(answers)
+        for place, drawn in zip(chooser.hopeful[n], answer, strict=True)
+    }
+    calls = [call for at, drawn in samples.items() for call in distinct_calls(model.tokenizer, work, *at, drawn)]
     with meter.stage("loss with result"):
-        requests = [loss_request(c.ids_with_result, work.texts[c.text].text_ids, c.token_index) for c in calls]
-        loss_with_result = [weighted_loss(log_probs) for log_probs in model.log_probs(requests)]
+        loss_with_result = _call_losses(model, work, calls, [call.ids_with_result for call in calls])
     with meter.stage("loss with call"):
         survivors = [
             index
             for index, (call, loss) in enumerate(zip(calls, loss_with_result, strict=True))
-            if loss_without[call.text, call.token_index] - loss >= work.min_loss_reduction
+            if chooser.loss_without[call.text, call.token_index] - loss >= work.min_loss_reduction
         ]
-        kept = [calls[index] for index in survivors]
-        requests = [loss_request(c.ids_without_result, work.texts[c.text].text_ids, c.token_index) for c in kept]
-        answers = [weighted_loss(log_probs) for log_probs in model.log_probs(requests)]
+        hopeful = [calls[index] for index in survivors]
+        loss_with_call = _call_losses(model, work, hopeful, [call.ids_without_result for call in hopeful])
     return Annotation(
-        log_starts=log_starts,
-        places=places,
-        loss_without=loss_without,
+        log_starts=[chooser.log_starts[n] for n in range(len(prompts))],
+        places=[chooser.places[n] for n in range(len(prompts))],
+        loss_without=chooser.loss_without,
         samples=samples,
         calls=calls,
         loss_with_result=loss_with_result,
-        loss_with_call=dict(zip(survivors, answers, strict=True)),
+        loss_with_call=dict(zip(survivors, loss_with_call, strict=True)),
     )
+
+
+def equal_sequences(calls: Sequence[Call], prefixes: Sequence[Sequence[int]]) -> dict[Beginning, list[int]]:
+    """Calls, by index, whose prefix stands before the same text: one pass serves their places together."""
+    groups: dict[Beginning, list[int]] = {}
+    for index, (call, prefix) in enumerate(zip(calls, prefixes, strict=True)):
+        groups.setdefault((call.text, tuple(prefix)), []).append(index)
+    return groups
 
 
 def weighted_union(places: Sequence[int], num_tokens: int) -> list[int]:
@@ -85,40 +98,62 @@ def weighted_union(places: Sequence[int], num_tokens: int) -> list[int]:
     return sorted({j for place in places for j in weighted_token_indices(place, num_tokens)})
 
 
-def _losses_without(model: LanguageModel, work: Workload, places: Sequence[Sequence[int]]) -> dict[At, float]:
-    """L(epsilon) at all places, one pass a text."""
-    bos_ids = model.tokenizer.bos_ids
-    chosen = [n for n, indices in enumerate(places) if indices]
-    unions = [weighted_union(places[n], len(work.texts[n].text_ids)) for n in chosen]
-    requests = [
-        ScoreRequest(
-            ids=[*bos_ids, *work.texts[n].text_ids[: union[-1] + 1]], targets=[len(bos_ids) + j for j in union]
-        )
-        for n, union in zip(chosen, unions, strict=True)
-    ]
-    losses = {}
-    for n, union, answer in zip(chosen, unions, model.log_probs(requests), strict=True):
-        log_probs = dict(zip(union, answer, strict=True))
-        for place in places[n]:
-            weighted = weighted_token_indices(place, len(work.texts[n].text_ids))
-            losses[n, place] = weighted_loss(log_probs[j] for j in weighted)
-    return losses
+class _Chooser:
+    """Chooses the places of each prompt when it is read, and drops those where no result could help."""
+
+    def __init__(self, model: LanguageModel, work: Workload, meter: Meter) -> None:
+        self._work = work
+        self._meter = meter
+        self._reading = model.read_texts([text.text_ids for text in work.texts])
+        self.log_starts: dict[int, np.ndarray] = {}
+        self.places: dict[int, list[int]] = {}
+        self.hopeful: dict[int, list[int]] = {}
+        self.loss_without: dict[At, float] = {}
+
+    def choose(self, batch: Sequence[int], log_starts: Sequence[np.ndarray]) -> list[list[Place]]:
+        """What `LanguageModel.sample_calls` asks."""
+        work = self._work
+        for n, starts in zip(batch, log_starts, strict=True):
+            self.log_starts[n] = starts
+            self.places[n] = choose_places(starts, work.texts[n].is_place, work.num_places)
+        with self._meter.stage("loss without"):
+            self._fill_losses(batch)
+        for n in batch:
+            losses = [(place, self.loss_without[n, place]) for place in self.places[n]]
+            self.hopeful[n] = [place for place, loss in losses if loss >= work.min_loss_reduction]
+        return [[Place(token_index=place, keys=work.sample_keys(n, place)) for place in self.hopeful[n]] for n in batch]
+
+    def _fill_losses(self, batch: Sequence[int]) -> None:
+        """L(epsilon) at the chosen places of some texts."""
+        lengths = {n: len(self._work.texts[n].text_ids) for n in batch}
+        wanted = {n: weighted_union(self.places[n], lengths[n]) for n in batch}
+        for n, answer in self._reading.log_probs(wanted).items():
+            log_probs = dict(zip(wanted[n], answer, strict=True))
+            for place in self.places[n]:
+                weighted = weighted_token_indices(place, lengths[n])
+                self.loss_without[n, place] = weighted_loss(log_probs[j] for j in weighted)
 
 
-def _sample(model: LanguageModel, work: Workload, hopeful: Sequence[At]) -> dict[At, list[Sample]]:
-    chosen = sorted({text for text, _ in hopeful})
-    places = [[place for text, place in hopeful if text == n] for n in chosen]
-    requests = [
-        SampleRequest(
-            own_ids=work.texts[n].own_ids,
-            text_ids=work.texts[n].text_ids,
-            places=[Place(token_index=place, keys=work.sample_keys(n, place)) for place in indices],
-        )
-        for n, indices in zip(chosen, places, strict=True)
-    ]
-    answers = model.sample(work.shared_ids, requests, max_new_tokens=work.max_new_tokens)
-    return {
-        (n, place): samples
-        for n, indices, answer in zip(chosen, places, answers, strict=True)
-        for place, samples in zip(indices, answer, strict=True)
-    }
+def _choose_none(batch: Sequence[int], _: Sequence[np.ndarray]) -> list[list[Place]]:
+    return [[] for _ in batch]
+
+
+def _call_losses(
+    model: LanguageModel, work: Workload, calls: Sequence[Call], prefixes: Sequence[Sequence[int]]
+) -> list[float]:
+    """L_i(z) of each call, z being its prefix."""
+    groups = equal_sequences(calls, prefixes)
+    requests = []
+    for (n, prefix), members in groups.items():
+        text_ids = work.texts[n].text_ids
+        union = weighted_union([calls[index].token_index for index in members], len(text_ids))
+        ids = [*prefix, *text_ids[: union[-1] + 1]]
+        requests.append(ScoreRequest(ids=ids, targets=[len(prefix) + j for j in union]))
+    losses: dict[int, float] = {}
+    answers = model.log_probs(requests)
+    for ((n, prefix), members), request, answer in zip(groups.items(), requests, answers, strict=True):
+        log_probs = dict(zip(request.targets, answer, strict=True))
+        for index in members:
+            weighted = weighted_token_indices(calls[index].token_index, len(work.texts[n].text_ids))
+            losses[index] = weighted_loss(log_probs[len(prefix) + j] for j in weighted)
+    return [losses[index] for index in range(len(calls))]

@@ -4,7 +4,7 @@
     positions          own ids and text but the last token, after the demonstrations; one row a token through the head
     loss without       one pass a text, up to the token before the last that counts at any place
     samples            the start marker once a place, then every token drawn but the last of each sample
-    loss with result   each distinct call, up to the token before the last that counts
+    loss with result   each distinct call of a text, up to the token before the last that counts at any of its places
     loss with call     the same, only where L+ <= L(epsilon) - tau_f
 
 A token costs 2 operations for each weight of the decoder's matrices and, in each layer, 4 for each entry of the queries
@@ -20,10 +20,9 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from bench.engine_run import Annotation, weighted_union
+from bench.engine_run import Annotation, equal_sequences, weighted_union
 from bench.workload import Workload
 from lm.tokenizer import TextTokenizer
-from lm.weighted_loss import loss_request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,12 +120,12 @@ def _samples(model: ModelCost, work: Workload, tokenizer: TextTokenizer, found: 
 def _losses(
     model: ModelCost, work: Workload, found: Annotation, indices: Iterable[int], *, with_result: bool
 ) -> Iterable[Cost]:
-    for index in indices:
-        call = found.calls[index]
-        prefix = call.ids_with_result if with_result else call.ids_without_result
-        request = loss_request(prefix, work.texts[call.text].text_ids, call.token_index)
-        length = len(request.ids) - 1
-        yield Cost(length, model.read(0, length) + model.project(len(request.targets)))
+    calls = [found.calls[index] for index in indices]
+    prefixes = [call.ids_with_result if with_result else call.ids_without_result for call in calls]
+    for (n, prefix), members in equal_sequences(calls, prefixes).items():
+        union = weighted_union([calls[index].token_index for index in members], len(work.texts[n].text_ids))
+        length = len(prefix) + union[-1]
+        yield Cost(length, model.read(0, length) + model.project(len(union)))
 
 
 def _sum(costs: Iterable[Cost]) -> Cost:

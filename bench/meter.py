@@ -30,7 +30,9 @@ class Meter:
         self.peak_bytes = 0
         """The most device memory allocated during the samples; 0 on CPU."""
         self._device = device
-        self._stage = STAGES[0]
+        self._on_cuda = device.type == "cuda"
+        self._stage: str | None = None
+        self._since = 0.0
 
     @property
     def total_seconds(self) -> float:
@@ -39,19 +41,26 @@ class Meter:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """What runs inside is put down to this stage."""
+        """What runs inside is put down to this stage; a stage around it stands still meanwhile."""
+        outer = self._stage
+        self._lap()
         self._stage = name
-        on_cuda = self._device.type == "cuda"
-        if on_cuda:
-            torch.cuda.synchronize(self._device)
+        if name == "samples" and self._on_cuda:
             torch.cuda.reset_peak_memory_stats(self._device)
-        start = time.perf_counter()
-        yield
-        if on_cuda:
-            torch.cuda.synchronize(self._device)
-            if name == "samples":
+        try:
+            yield
+        finally:
+            self._lap()
+            if name == "samples" and self._on_cuda:
                 self.peak_bytes = torch.cuda.max_memory_allocated(self._device)
-        self.seconds[name] += time.perf_counter() - start
+            self._stage = outer
+
+    def take_off(self, stage: str, part: str) -> None:
+        """A stage did another stage's work once more: what that took is taken off it."""
+        for counts in (self.tokens, self.padding):
+            counts[stage] -= counts[part]
+        # Two clocks of the same work never agree wholly.
+        self.seconds[stage] = max(0.0, self.seconds[stage] - self.seconds[part])
 
     @contextmanager
     def count(self, model: PreTrainedModel, *, finds_padding: bool) -> Iterator[None]:
@@ -69,17 +78,28 @@ class Meter:
                 handle.remove()
 
     def add_padding(self, num_tokens: int) -> None:
-        """Tokens of the stage at hand that nothing needed."""
-        self.padding[self._stage] += num_tokens
+        """Tokens of the stage at hand that nothing needed; outside of stages they do not count."""
+        if self._stage is not None:
+            self.padding[self._stage] += num_tokens
+
+    def _lap(self) -> None:
+        """Put the time since the last lap down to the stage at hand."""
+        if self._on_cuda:
+            torch.cuda.synchronize(self._device)
+        now = time.perf_counter()
+        if self._stage is not None:
+            self.seconds[self._stage] += now - self._since
+        self._since = now
 
     def _count_layer(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         hidden: Tensor = args[0] if args else kwargs["hidden_states"]
-        self.tokens[self._stage] += hidden.shape[:-1].numel()
+        if self._stage is not None:
+            self.tokens[self._stage] += hidden.shape[:-1].numel()
 
     def _count_padding(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         ids = args[0] if args else kwargs.get("input_ids")
         if ids is not None:
-            self.padding[self._stage] += int((ids.flip(-1) != 0).cumsum(-1).eq(0).sum())
+            self.add_padding(int((ids.flip(-1) != 0).cumsum(-1).eq(0).sum()))
 
 
 def first_layer(model: PreTrainedModel) -> nn.Module:

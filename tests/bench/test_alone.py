@@ -17,7 +17,7 @@ def test_the_bench_runs_where_only_torch_and_transformers_are_installed(tmp_path
     for distribution in _needed_by({"torch", "transformers"}):
         _link(distribution, site)
     assert not (site / "pyarrow").exists()
-    for folder in ("bench", "lm", "miniature"):
+    for folder in ("bench", "lm", "miniature", "records"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     # -S leaves out the environment's own libraries; the path brings back the few that are linked.
     command = [sys.executable, "-S", "-m", "bench", "--model", "miniature", "--tokens", "20", "--texts", "1"]

@@ -1,5 +1,7 @@
 """The floor's arithmetic, on numbers that can be added up by hand."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig, PreTrainedModel
@@ -28,13 +30,15 @@ def test_the_floor_counts_what_has_to_be_read_and_no_more() -> None:
     text = BenchText(own_ids=[1] * 14, text_ids=[2] * 12, is_place=[True] * 12)
     work = Workload(shared_ids=[0] * 100, texts=[text], num_places=2, num_samples=2)
     call = Call(text=0, token_index=3, ids_with_result=[0] * 9, ids_without_result=[0] * 6)
+    same_call_later = dataclasses.replace(call, token_index=4)
+    other_call = dataclasses.replace(call, ids_with_result=[1] * 9)
     found = Annotation(
         log_starts=[np.zeros(12)],
         places=[[3, 4]],
         loss_without={(0, 3): 2.0, (0, 4): 0.1},
         samples={(0, 3): [Sample(ids=(7, 8, 9, 5), text="x"), Sample(ids=(5,), text="")]},
-        calls=[call, call],
-        loss_with_result=[1.0, 1.9],
+        calls=[call, same_call_later, other_call],
+        loss_with_result=[1.0, 0.0, 1.9],
         loss_with_call={0: 2.0},
     )
     floor = count_floor(SIMPLE, work, tokenizer, found)
@@ -46,8 +50,10 @@ def test_the_floor_counts_what_has_to_be_read_and_no_more() -> None:
     # but that of the second sample's first, which the start marker's row gives both.
     assert floor["samples"].tokens == 1 + 3 + 0
     assert floor["samples"].operations == SIMPLE.read(117, 1) + SIMPLE.read(118, 3) + SIMPLE.project(4)
-    # 9 tokens of the call and tokens 0 to 6 of the text foretell token 7, the last that counts.
-    assert floor["loss with result"] == Cost(2 * 16, 2 * (SIMPLE.read(0, 16) + SIMPLE.project(5)))
+    # 9 tokens of the call and tokens 0 to 7 of the text foretell token 8, the last that counts at either place; for the
+    # other call 9 and tokens 0 to 6.
+    twice, once = SIMPLE.read(0, 17) + SIMPLE.project(6), SIMPLE.read(0, 16) + SIMPLE.project(5)
+    assert floor["loss with result"] == Cost(17 + 16, twice + once)
     assert floor["loss with call"] == Cost(13, SIMPLE.read(0, 13) + SIMPLE.project(5))
 
 

@@ -84,9 +84,7 @@ def test_the_engine_reads_at_least_the_floor_in_every_stage(tokenizer: TextToken
     with meter.count(model, finds_padding=True):
         found = annotate(LanguageModel(model, tokenizer), work, meter)
     floor = count_floor(ModelCost.of(model), work, tokenizer, found)
-    # The last token of the demonstrations is read with each text.
-    assert meter.tokens["demonstrations"] + 1 >= floor["demonstrations"].tokens
-    for stage in STAGES[1:]:
+    for stage in STAGES:
         assert meter.tokens[stage] - meter.padding[stage] >= floor[stage].tokens > 0
 
 
@@ -137,3 +135,16 @@ def test_a_comparison_ends_in_figures_for_every_stage(
     assert outcome.num_timed == 1
     assert outcome.share_of_peak("positions") > 0
     assert outcome.engine.tokens["samples"] < outcome.plain.tokens["samples"]
+
+
+def test_a_stage_inside_another_stops_its_clock_and_its_count() -> None:
+    model = build_model("llama")
+    meter = Meter(CPU)
+    with meter.count(model, finds_padding=True), meter.stage("samples"):
+        model(torch.tensor([[1, 2, 0]]))
+        with meter.stage("loss without"):
+            model(torch.tensor([[1, 2]]))
+        model(torch.tensor([[3, 0, 0]]))
+    assert meter.tokens == {"samples": 6, "loss without": 2}
+    assert meter.padding == {"samples": 3, "loss without": 0}
+    assert set(meter.seconds) == {"samples", "loss without"}
