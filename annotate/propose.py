@@ -3,8 +3,9 @@
 Reads `documents`. Writes `candidates`, each distinct call at a place once, with the loss L_i(epsilon) there.
 Drops: `not_offered` (the tool does not want the text), `too_long` (the prompt with this text exceeds the window),
 `no_position` (no place above tau_s), `loss_already_low` (a chosen place where L_i(epsilon) < tau_f: losses are
-at least 0, so no result could lower it by tau_f, and no call would be kept), `sample_unfinished` (no end marker)
-and `sample_malformed` (no call, or another tool's).
+at least 0, so no result could lower it by tau_f, and no call would be kept), `sample_unfinished` (no end marker),
+`sample_malformed` (no call, or another tool's) and, for tools that are expensive to ask, `loss_already_low_with_call`
+(a call where L_i(e(c, epsilon)) < tau_f).
 
 The k places are chosen before any is dropped for its loss, so dropping changes nothing that is kept.
 What is proposed for a text depends on the text, the tool, the options and the model, not on the other texts.
@@ -21,8 +22,16 @@ import numpy as np
 from annotate.openings import EncodedText, Opening, distinct_calls, drop_opening, drop_text
 from annotate.places import choose_places, is_close_choice
 from annotate.prompt import render_demonstrations, render_text_slot
+from annotate.pruning import Found, drop_hopeless_calls
 from lm.requests import Place, Prompt
-from lm.weighted_loss import CLOSE_NATS, loss_alone, weighted_loss, weighted_token_indices
+from lm.weighted_loss import (
+    CLOSE_NATS,
+    is_below,
+    loss_alone,
+    pruning_bound,
+    weighted_loss,
+    weighted_token_indices,
+)
 from records.stages import Candidate, Document, Dropped
 from tools.tool import Tool
 
@@ -81,12 +90,14 @@ def _propose_some(
         chooser.prompts, chooser.choose, max_new_tokens=options.max_call_tokens, temperature=options.temperature
     )
     dropped += chooser.dropped
-    candidates: list[Candidate] = []
+    found: list[Found] = []
     for openings, places in zip(chooser.openings, answers, strict=True):
         for opening, samples in zip(openings, places, strict=True):
             calls, useless = distinct_calls(opening, samples)
-            candidates += calls
+            found += [(opening, call) for call in calls]
             dropped += useless
+    candidates, hopeless = drop_hopeless_calls(found, model, options.prune_below)
+    dropped += hopeless
     rank = {text.text_id: number for number, text in enumerate(texts)}
     candidates.sort(key=lambda candidate: rank[candidate.text_id])
     dropped.sort(key=lambda drop: rank[drop.text_id])
@@ -157,13 +168,11 @@ class _Chooser:
 
     def _is_hopeful(self, opening: Opening) -> bool:
         """Whether a result could still lower the loss by tau_f; if none could, the place is dropped."""
-        bound = opening.tool.options.min_loss_reduction
-        if self._options.prune_below is not None:
-            bound = min(bound, self._options.prune_below)
+        bound = pruning_bound(opening.tool.options.min_loss_reduction, self._options.prune_below)
         if abs(opening.loss_without - bound) <= CLOSE_NATS:
             ids = opening.text.places.ids
             opening.loss_without = loss_alone(self._model, self._model.tokenizer.bos_ids, ids, opening.token_index)
-        if opening.loss_without < bound:
+        if is_below(opening.loss_without, bound):
             detail = f"{opening.loss_without:.4f} nats"
             self.dropped.append(drop_opening("loss_already_low", opening, detail=detail))
             return False

@@ -9,7 +9,7 @@ z stands before the whole text, not at place i: the model has not seen calls ins
 
 import math
 
-from lm.weighted_loss import WEIGHTS, loss_request, weighted_loss, weighted_token_indices
+from lm.weighted_loss import WEIGHTS, is_below, loss_request, weighted_loss, weighted_token_indices
 
 __all__ = ["WEIGHTS", "is_hopeless", "loss_reduction", "loss_request", "weighted_loss", "weighted_token_indices"]
 
@@ -27,4 +27,4 @@ def loss_reduction(loss_without: float, loss_with_call: float, loss_with_result:
 
 def is_hopeless(loss_without: float, loss_with_result: float, bound: float) -> bool:
     """Whether L- - L+ < bound is certain without L_i(e(c, epsilon)), since L- is at most L_i(epsilon)."""
-    return loss_without - loss_with_result < bound
+    return is_below(loss_without - loss_with_result, bound)

@@ -27,8 +27,8 @@ class Stage:
 
 PIPELINE = (
     Stage(name="ingest", reads=(), writes="documents", needs="cpu"),
-    Stage(name="propose", reads=("documents",), writes="candidates", needs="model"),
+    Stage(name="propose", reads=("documents",), writes="candidates", needs="model", version=2),
     Stage(name="execute", reads=("candidates", "documents"), writes="executed", needs="tools", version=2),
-    Stage(name="score", reads=("executed", "documents"), writes="scored", needs="model"),
+    Stage(name="score", reads=("executed", "documents"), writes="scored", needs="model", version=2),
     Stage(name="interleave", reads=("scored", "documents"), writes="augmented", needs="cpu"),
 )

@@ -18,10 +18,11 @@ from transformers import PreTrainedModel
 from lm.agreement import prepare
 from lm.batching import TokenBudget
 from lm.fingerprint import fingerprint_folder, fingerprint_weights
+from lm.insertion import InsertionReader, whole_request
 from lm.loading import find_folder, load_network, read_window
 from lm.network import Network
 from lm.prompt_reading import PromptReader, ReadPrompt
-from lm.requests import Place, Prompt, Sample, ScoreRequest
+from lm.requests import Insertion, Place, Prompt, Sample, ScoreRequest
 from lm.sampling import Draft, Sampler, SamplingOptions
 from lm.text_reading import TextReading
 from lm.tokenizer import TextTokenizer
@@ -146,6 +147,21 @@ class LanguageModel:
         return self._budget.run(ends, answer)
 
     @torch.inference_mode()
+    def log_probs_inserted(self, texts: Sequence[Sequence[int]], insertions: Sequence[Insertion]) -> list[np.ndarray]:
+        """Per insertion float32 (targets,): the text's next tokens behind what is written directly before them.
+
+        Each text is read once for all that is inserted into it; a model that is not served reads every sequence whole.
+        """
+        bos_ids = self.tokenizer.bos_ids
+        for insertion in insertions:
+            _check_insertion(insertion, len(texts[insertion.text]))
+            num_read = insertion.token_index + len(insertion.ids) + insertion.num_targets
+            self._check_length(len(bos_ids) + num_read)
+        if not self._network.is_served:
+            return self.log_probs([whole_request(bos_ids, texts[n.text], n) for n in insertions])
+        return InsertionReader(self._network, self._budget, bos_ids).log_probs(texts, insertions)
+
+    @torch.inference_mode()
     def log_probs_alone(self, request: ScoreRequest) -> np.ndarray:
         """The same for one request, batch of one. Settles what is close."""
         _check_targets(request)
@@ -208,6 +224,15 @@ class LanguageModel:
 def _check_prompt(prompt: Prompt) -> None:
     if not prompt.shared_ids:
         raise ValueError("shared_ids is empty; every sequence begins with the tokenizer's bos_ids")
+
+
+def _check_insertion(insertion: Insertion, num_tokens: int) -> None:
+    if not insertion.ids:
+        raise ValueError("an insertion is empty; without one, ask for the text's own log-probabilities")
+    if not 0 <= insertion.token_index < insertion.token_index + insertion.num_targets <= num_tokens:
+        raise ValueError(
+            f"{insertion.num_targets} tokens from {insertion.token_index} on are not inside a text of {num_tokens}"
+        )
 
 
 def _check_targets(request: ScoreRequest) -> None:

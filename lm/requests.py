@@ -49,3 +49,17 @@ class ScoreRequest:
     """The whole sequence, its beginning-of-sequence token included."""
     targets: Sequence[int]
     """Indices into `ids`, each at least 1: for j the answer is log p(ids[j] | ids[:j])."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Insertion:
+    """Asks for the log-probability of a text's next tokens behind something written directly before them."""
+
+    text: int
+    """Number of the text."""
+    token_index: int
+    """What is written stands before this token."""
+    ids: Sequence[int]
+    """What is written, at least one token."""
+    num_targets: int
+    """So many tokens of the text count, `token_index` the first."""

@@ -8,7 +8,10 @@ less, and a call there needs a larger effect on each word to be kept.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from lm.requests import ScoreRequest
 
@@ -20,6 +23,33 @@ WEIGHTS = (5 / 15, 4 / 15, 3 / 15, 2 / 15, 1 / 15)
 
 CLOSE_NATS = 1e-4
 """Losses from different batches differ by less than this; closer decisions are made on losses computed alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossQuestion:
+    """Asks for L_i(z) of a text; z stands before the whole text."""
+
+    text_id: str
+    """Names the text: questions with equal names are about one text."""
+    text_ids: Sequence[int]
+    prefix_ids: Sequence[int]
+    """The beginning-of-sequence token and z."""
+    token_index: int
+    """i."""
+
+
+def is_below(loss: float, bound: float) -> bool:
+    """Whether a loss, or a difference of losses, lies below a threshold when both are rounded to float32.
+
+    The verdict is taken from float32 columns. Rounding never turns an order round, so what is already lost here is
+    lost there, to the last digit.
+    """
+    return bool(np.float32(loss) < np.float32(bound))
+
+
+def pruning_bound(min_loss_reduction: float, prune_below: float | None) -> float:
+    """tau_f, or the lowest threshold that one may want to sweep to later, whichever is lower."""
+    return min_loss_reduction if prune_below is None else min(min_loss_reduction, prune_below)
 
 
 def weighted_token_indices(token_index: int, num_tokens: int) -> range:
@@ -53,3 +83,27 @@ def loss_request(prefix_ids: Sequence[int], text_ids: Sequence[int], token_index
 def loss_alone(model: "LanguageModel", prefix_ids: Sequence[int], text_ids: Sequence[int], token_index: int) -> float:
     """L_i(z) from a batch of this one sequence, so that nothing but the sequence decides its last digits."""
     return weighted_loss(model.log_probs_alone(loss_request(prefix_ids, text_ids, token_index)))
+
+
+def weighted_losses(model: "LanguageModel", questions: Sequence[LossQuestion]) -> list[float]:
+    """L_i(z) of each. Questions of one text with the same z, at whatever places, are read together, once."""
+    groups: dict[tuple[str, tuple[int, ...]], list[int]] = {}
+    for number, question in enumerate(questions):
+        groups.setdefault((question.text_id, tuple(question.prefix_ids)), []).append(number)
+    requests = [_joint_request([questions[number] for number in group]) for group in groups.values()]
+    losses: dict[int, float] = {}
+    for request, group, answer in zip(requests, groups.values(), model.log_probs(requests), strict=True):
+        known = dict(zip(request.targets, answer, strict=True))
+        losses |= {number: weighted_loss(known[j] for j in _targets(questions[number])) for number in group}
+    return [losses[number] for number in range(len(questions))]
+
+
+def _joint_request(group: Sequence[LossQuestion]) -> ScoreRequest:
+    """One request for all the places of a text behind the same z."""
+    targets = sorted({j for question in group for j in _targets(question)})
+    return ScoreRequest(ids=[*group[0].prefix_ids, *group[0].text_ids][: targets[-1] + 1], targets=targets)
+
+
+def _targets(question: LossQuestion) -> range:
+    weighted, before = weighted_token_indices(question.token_index, len(question.text_ids)), len(question.prefix_ids)
+    return range(before + weighted.start, before + weighted.stop)

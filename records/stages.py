@@ -53,6 +53,9 @@ class Candidate(Record):
     """How many of the m samples were this call."""
     loss_without: float
     """L_i(epsilon), weighted nats: the loss of the next tokens with no call at all."""
+    loss_with_call: float | None = None
+    """L_i(e(c, epsilon)), weighted nats: with the call, not its result. For tools that are expensive to ask it is known
+    before they are; for others if the call is not lost on its other two losses. None where it was not computed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +78,8 @@ class Executed(Candidate):
 class Scored(Executed):
     """An executed call and the filter's verdict. Produced by score; consumed by interleave and by users' SQL."""
 
-    loss_with_call: float | None
-    """L_i(e(c, epsilon)), weighted nats. None if the call was not scored, or already lost on the other two losses."""
     loss_with_result: float | None
-    """L_i(e(c, r)), weighted nats. None if there is no result to score."""
+    """L_i(e(c, r)), weighted nats. None if there is no result to score, or the screen left the call out."""
     loss_reduction: float | None
     """L- minus L+ with L- = min(loss_without, loss_with_call). None where loss_with_call or loss_with_result is."""
     input_sees_future: bool
@@ -87,6 +88,11 @@ class Scored(Executed):
     """The input or the result occurs in the text after the call and not before it (true of most useful results)."""
     is_kept: bool
     """loss_reduction >= tau_f, and not struck by the rule about inputs that only occur later."""
+    loss_inserted: float | None = None
+    """The screen's approximation of loss_with_result: the call with its result stands directly before token i. None
+    without a screen, or if there is no result to score."""
+    screening: str | None = None
+    """One of records.stages.SCREENINGS; None where loss_inserted is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,13 +140,20 @@ STATUSES = ("ok", "empty", "bad_input", "timeout", "crashed", "unavailable")
 """What can become of a call: an answer, an answer of nothing, an input the tool refuses, no answer in time,
 an error inside the tool, a tool that cannot be reached."""
 
+SCREENINGS = ("passed", "control", "left_out")
+"""What the approximate screen made of a call: scored exactly because it passed; because it was drawn into the random
+control slice of those that did not pass; or not scored, and so not kept."""
+
 NOTES = ("cut", "cleaned", "not_asked", "not_recorded")
 """What else there is to know of a call: its answer was longer than a result may be, or held control characters, which
 became spaces; the tool was not asked because it was down; or a replayed recording does not hold the call."""
 
 DROP_REASONS = {
     "ingest": ("duplicate", "empty_text", "invalid_utf8", "invalid_row", "missing_text"),
-    "propose": ("not_offered", "too_long", "no_position", "loss_already_low", "sample_unfinished", "sample_malformed"),
+    "propose": (
+        *("not_offered", "too_long", "no_position", "loss_already_low", "sample_unfinished", "sample_malformed"),
+        "loss_already_low_with_call",
+    ),
     "execute": (),
     "score": (),
     "interleave": ("same_place",),

@@ -72,6 +72,7 @@ class QuestionAnswering(Tool):
         self._qa_options = options
         self._backend_name = _choose_backend(options)
         self.one_at_a_time = self._backend_name == "reader"
+        self.is_expensive = self._backend_name != "table"
         self._answerer: Answerer | None = None
 
     def open(self) -> None:

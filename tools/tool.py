@@ -103,6 +103,9 @@ class Tool(ABC):
     one_at_a_time: bool = False
     """Whether the pool waits for an answer before it asks again: calls that share one model or one interpreter lock
     gain nothing from being in flight together, and their time limit would run while they queue."""
+    is_expensive: bool = False
+    """Whether a call costs more than a pass of the model over a text: if so, calls that no answer could save are
+    dropped before the tool is asked."""
     answers_at_once: ClassVar[bool] = False
     """Whether an answer takes less time than looking one up, so that a cache leaves the tool out."""
     strikes_future_inputs: ClassVar[bool] = False

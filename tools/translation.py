@@ -57,6 +57,7 @@ class MachineTranslation(Tool):
         super().__init__(options)
         self._mt_options = options
         self.one_at_a_time = True
+        self.is_expensive = options.glossary is None
         self._identifier: LanguageIdentifier | None = None
         self._translator: Translator | None = None
 

@@ -106,7 +106,7 @@ def execute(calls: list[Candidate], documents: list[Document]) -> StageOutput:
 
 def score(calls: list[Executed], documents: list[Document]) -> StageOutput:
     future = {"input_sees_future": False, "sees_future": True}
-    return [Scored(**vars(call), **LOSSES, **future, is_kept=True) for call in calls], []
+    return [Scored(**vars(call) | LOSSES, **future, is_kept=True) for call in calls], []
 
 
 def interleave(calls: list[Scored], documents: list[Document]) -> StageOutput:

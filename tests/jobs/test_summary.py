@@ -20,8 +20,7 @@ CANDIDATE = Candidate(
 )
 EXECUTED = Executed(**vars(CANDIDATE), status="ok", result="2", seconds=0.1, from_cache=False)
 SCORED = Scored(
-    **vars(EXECUTED),
-    loss_with_call=2.0,
+    **vars(EXECUTED) | {"loss_with_call": 2.0},
     loss_with_result=1.0,
     loss_reduction=1.0,
     input_sees_future=False,
