@@ -18,7 +18,7 @@ from jobs.recipe import AnnotateRecipe
 from jobs.run_job import Job, Outcome, run_job
 from jobs.run_lock import lock_run
 from jobs.settings import check_settings, resolve_settings
-from jobs.summary import tool_yields, yield_table
+from jobs.summary import screen_table, screen_yields, tool_yields, yield_table
 from records.run_folder import RunFolder
 
 
@@ -70,6 +70,8 @@ def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
 def _print_end(job: Job, outcome: Outcome) -> None:
     ledger, last = outcome.ledger, outcome.last
     print(yield_table(tool_yields(ledger.counts, job.tool_names)))
+    if screened := screen_yields(ledger.counts, job.tool_names):
+        print(f"\n{screen_table(screened)}\n")
     print(f"{last.finished_texts:,} of {last.texts:,} texts are through, in {job.run.shown}")
     if last.state == "stopped":
         print("stopped; what is finished is kept: run the same command again to go on", file=sys.stderr)

@@ -15,6 +15,7 @@ from cyclopts import App, Parameter
 
 from annotate.ingest import IngestOptions
 from annotate.propose import ProposeOptions
+from filter.screen import ScreenOptions
 from jobs.actors import WorkerOptions
 from jobs.options import DEFAULT_TOOLS, AnnotateOptions, ModelOptions, parse_tools
 from jobs.progress import ProgressOptions
@@ -35,6 +36,7 @@ def annotate(
     model: ModelOptions,
     tools: str = DEFAULT_TOOLS,
     propose: ProposeOptions = ProposeOptions(),  # noqa: B008 - frozen
+    screen: ScreenOptions = ScreenOptions(),  # noqa: B008
     answers: AnswerOptions = AnswerOptions(),  # noqa: B008
     workers: WorkerOptions = WorkerOptions(),  # noqa: B008
     progress: ProgressOptions = ProgressOptions(),  # noqa: B008
@@ -58,6 +60,7 @@ def annotate(
             ingest=ingest,
             model=model,
             propose=propose,
+            screen=screen,
             tool_options=tool_options,
             answers=answers,
             workers=workers,

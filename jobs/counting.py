@@ -2,6 +2,10 @@
 
 A name is `what` or `what.detail.tool`: `rows`, `dropped.not_offered.Calculator`, `places.Calculator`,
 `calls.Calculator`, `status.ok.Calculator`, `kept.Calculator`, `inserted.Calculator`.
+
+What was pruned is `dropped.loss_already_low.…` (places), `dropped.loss_already_low_with_call.…` (calls, before the tool
+was asked) and `lost_at_once.…` (calls whose L+ said enough). With a screen there are `screened.passed.…`,
+`screened.control.…`, `screened.left_out.…`, and `screened_kept.…` of those kept.
 """
 
 from collections import Counter
@@ -34,6 +38,12 @@ def _names(row: object) -> Iterator[str]:
         case Scored():
             if row.is_kept:
                 yield f"kept.{row.tool}"
+            if row.loss_with_result is not None and row.loss_with_call is None:
+                yield f"lost_at_once.{row.tool}"
+            if row.screening:
+                yield f"screened.{row.screening}.{row.tool}"
+            if row.screening and row.is_kept:
+                yield f"screened_kept.{row.screening}.{row.tool}"
         case Executed():
             yield f"status.{row.status}.{row.tool}"
         case Candidate():

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from annotate.ingest import IngestOptions
 from annotate.propose import ProposeOptions
 from filter.score import ScoreOptions
+from filter.screen import ScreenOptions
 from jobs.actors import WorkerOptions
 from jobs.progress import ProgressOptions
 from tools.answer_store import AnswerOptions
@@ -51,6 +52,7 @@ class AnnotateOptions:
     ingest: IngestOptions
     model: ModelOptions
     propose: ProposeOptions = field(default_factory=ProposeOptions)
+    screen: ScreenOptions = field(default_factory=ScreenOptions)
     tool_options: Mapping[str, ToolOptions] = field(default_factory=dict)
     """Options of tools by key; a tool that is not there has its defaults."""
     answers: AnswerOptions = field(default_factory=AnswerOptions)
@@ -60,7 +62,7 @@ class AnnotateOptions:
     @property
     def score(self) -> ScoreOptions:
         """The filter's options: what was pruned while proposing and while scoring must be the same."""
-        return ScoreOptions(prune_below=self.propose.prune_below)
+        return ScoreOptions(prune_below=self.propose.prune_below, screen=self.screen)
 
     def make_tools(self) -> dict[str, Tool]:
         """The chosen tools, not yet opened. Raises ValueError if one lacks an option that it cannot do without."""

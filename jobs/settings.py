@@ -56,6 +56,7 @@ def resolve_settings(options: AnnotateOptions, tools: Mapping[str, Tool], model_
         "dtype": options.model.dtype,
         "tools": list(options.tools),
         **_plain_options(options.propose),
+        **_screen(options),
         **{f"{key}.{name}": value for key, named in per_tool.items() for name, value in named.items()},
     }
     tool_data = {key: full_data_version(tool) for key, tool in tools.items()}
@@ -118,10 +119,15 @@ def _stage_fingerprints(
         "ingest": (_plain_options(options.ingest), model[0], taught, options.propose.max_call_tokens),
         "propose": (_plain_options(options.propose), model, taught, thresholds),
         "execute": (answering,),
-        "score": (_plain_options(options.score), model, thresholds),
+        "score": (options.propose.prune_below, _screen(options), model, thresholds),
         "interleave": (),
     }
     return {stage.name: fingerprint(stage.name, stage.version, *made_from[stage.name]) for stage in PIPELINE}
+
+
+def _screen(options: AnnotateOptions) -> dict[str, Any]:
+    """The options of the screen, where there is one: without it, they decide nothing."""
+    return {} if options.screen.screen_margin is None else _plain_options(options.screen)
 
 
 def _plain_options(options: Any) -> dict[str, Any]:

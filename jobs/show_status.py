@@ -12,7 +12,16 @@ from typing import Any
 from jobs.pipeline import PIPELINE
 from jobs.progress import PROGRESS_FILE, SECONDS_BETWEEN_SAVES, describe_seconds
 from jobs.settings import RUN_FILE, read_tool_names
-from jobs.summary import drop_table, text_table, tool_yields, tools_counted, yield_table
+from jobs.summary import (
+    drop_table,
+    pruned_table,
+    screen_table,
+    screen_yields,
+    text_table,
+    tool_yields,
+    tools_counted,
+    yield_table,
+)
 from records.locations import without_keys
 from records.run_folder import RunFolder, TableHeaders
 
@@ -31,7 +40,13 @@ def show_status(location: str) -> int:
     except ValueError as error:
         print(f"{error}; the tools shown are those that were counted", file=sys.stderr)
         tools = tools_counted(counts)
-    tables = [_stage_table(run, headers, counts, progress), yield_table(tool_yields(counts, tools)), drop_table(counts)]
+    tables = [
+        _stage_table(run, headers, counts, progress),
+        yield_table(tool_yields(counts, tools)),
+        screen_table(screen_yields(counts, tools)),
+        pruned_table(counts, tools),
+        drop_table(counts),
+    ]
     print("\n\n".join([_describe_state(progress), *filter(None, tables)]))
     for path in (path for found in headers.values() for path in found.damaged):
         print(f"{path} is damaged or not a shard of this program; annotate makes it again", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The yield of a run as tables of plain text: per tool, per stage, and what was dropped."""
+"""The yield of a run as tables of plain text: per tool, per stage, what was dropped, what was spared."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ class ToolYield:
     places: int
     """Places where a call was likely enough to start."""
     calls: int
-    """Distinct calls sampled there."""
+    """Distinct calls sampled there, those included that an expensive tool was then not asked."""
     answered: int
     """Calls that the tool answered."""
     kept: int
@@ -43,7 +43,7 @@ def _tool_yield(tool: str, total: Counter[str], *, num_texts: int) -> ToolYield:
         tool=tool,
         offered=num_texts - refused,
         places=total[f"places.{tool}"],
-        calls=total[f"calls.{tool}"],
+        calls=total[f"calls.{tool}"] + total[f"dropped.loss_already_low_with_call.{tool}"],
         answered=total[f"status.ok.{tool}"],
         kept=total[f"kept.{tool}"],
         inserted=total[f"inserted.{tool}"],
@@ -65,6 +65,72 @@ def drop_table(counts: Mapping[str, Counter[str]]) -> str:
                 _, reason, *tool = name.split(".")
                 rows.append([stage, reason, *(tool or [""]), number])
     return text_table(["stage", "dropped because", "tool", "number"], rows) if rows else ""
+
+
+def pruned_table(counts: Mapping[str, Counter[str]], tools: Sequence[str]) -> str:
+    """What needed no further work since it could not be kept, one line a tool; empty if there was nothing of it."""
+    names = ["dropped.loss_already_low", "dropped.loss_already_low_with_call", "lost_at_once"]
+    total = counts["propose"] + counts["score"]
+    numbers = {tool: [total[f"{name}.{tool}"] for name in names] for tool in tools}
+    header = ["pruned", "places by L(eps)", "calls before the tool by L(e(c, eps))", "calls by L+"]
+    rows = [[tool, *found] for tool, found in numbers.items()]
+    return text_table(header, rows) if any(map(any, numbers.values())) else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScreenYield:
+    """What the approximate screen did to one tool's calls, and how much of what is worth keeping it let through."""
+
+    screen: str
+    """The tool."""
+    passed: int
+    kept: int
+    """Of those that passed."""
+    control: int
+    """Calls that did not pass and were scored all the same."""
+    kept_in_control: int
+    left_out: int
+    """Calls that did not pass and were not scored."""
+
+    @property
+    def recall(self) -> float | None:
+        """Estimated share of the calls worth keeping that passed: the control slice speaks for all that did not pass.
+
+        None if nothing was found to keep, or calls were left out and none of them drawn into the slice.
+        """
+        if self.left_out and not self.control:
+            return None
+        not_passed = self.control + self.left_out
+        missed = self.kept_in_control * not_passed / self.control if self.control else 0.0
+        return self.kept / (self.kept + missed) if self.kept + missed else None
+
+
+def screen_yields(counts: Mapping[str, Counter[str]], tools: Sequence[str]) -> list[ScreenYield]:
+    """Of each tool whose calls were screened, by its name."""
+    total = counts["score"]
+    yields = [
+        ScreenYield(
+            screen=tool,
+            passed=total[f"screened.passed.{tool}"],
+            kept=total[f"screened_kept.passed.{tool}"],
+            control=total[f"screened.control.{tool}"],
+            kept_in_control=total[f"screened_kept.control.{tool}"],
+            left_out=total[f"screened.left_out.{tool}"],
+        )
+        for tool in tools
+    ]
+    return [row for row in yields if row.passed + row.control + row.left_out]
+
+
+def screen_table(yields: Sequence[ScreenYield]) -> str:
+    """One line a tool; empty if nothing was screened."""
+    names = [field.name for field in fields(ScreenYield)]
+    rows = [[*(getattr(row, name) for name in names), _share(row.recall)] for row in yields]
+    return text_table([*(name.replace("_", " ") for name in names), "estimated recall"], rows) if rows else ""
+
+
+def _share(share: float | None) -> str:
+    return "unknown" if share is None else f"{share:.1%}"
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from annotate.ingest import IngestOptions
+from filter.screen import ScreenOptions
 from jobs.options import AnnotateOptions, ModelOptions
-from jobs.settings import read_tool_names, resolve_settings
+from jobs.settings import RunSettings, read_tool_names, resolve_settings
 from records.run_folder import RunFolder
 
 
@@ -29,3 +30,22 @@ def test_a_folder_that_does_not_tell_its_tools_is_refused_in_one_line(told: obje
     (tmp_path / "run.json").write_text(json.dumps(told))
     with pytest.raises(ValueError, match=r"run.json does not say with which tools the run was made"):
         read_tool_names(RunFolder(str(tmp_path)))
+
+
+def test_the_share_of_a_control_slice_is_a_setting_only_where_there_is_a_screen() -> None:
+    def resolve(screen: ScreenOptions) -> RunSettings:
+        options = AnnotateOptions(
+            run="r",
+            tools=("calculator",),
+            ingest=IngestOptions(corpus=("c",)),
+            model=ModelOptions(model="m"),
+            screen=screen,
+        )
+        return resolve_settings(options, options.make_tools(), "f")
+
+    plain, other = resolve(ScreenOptions()), resolve(ScreenOptions(screen_control=0.5))
+    assert plain == other
+    screened = resolve(ScreenOptions(screen_margin=1.0))
+    assert screened.settings.items() >= {"screen-margin": 1.0, "screen-control": 0.05}.items()
+    changed = {name for name, value in plain.stage_fingerprints.items() if screened.stage_fingerprints[name] != value}
+    assert changed == {"score"}

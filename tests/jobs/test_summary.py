@@ -5,7 +5,15 @@ from dataclasses import replace
 
 from jobs.counting import count_rows
 from jobs.progress import Snapshot, describe, describe_seconds
-from jobs.summary import ToolYield, drop_table, text_table, tool_yields
+from jobs.summary import (
+    ToolYield,
+    drop_table,
+    pruned_table,
+    screen_table,
+    screen_yields,
+    text_table,
+    tool_yields,
+)
 from records.stages import Candidate, Dropped, Executed, Scored
 
 CANDIDATE = Candidate(
@@ -67,6 +75,45 @@ def test_texts_offered_are_those_that_the_tool_wanted_and_the_window_holds() -> 
     expected = ToolYield(tool="MT", offered=5, places=6, calls=7, answered=5, kept=3, inserted=2)
     assert tool_yields(counts, ["MT"]) == [expected]
     assert "propose  not_offered      MT         4" in drop_table(counts)
+
+
+def test_what_was_pruned_is_counted_by_the_loss_that_settled_it() -> None:
+    drops = [
+        dropped("loss_already_low", char_offset=30),
+        dropped("loss_already_low_with_call", char_offset=9),
+        dropped("loss_already_low_with_call", char_offset=20),
+    ]
+    lost_at_once = replace(SCORED, loss_with_call=None, loss_reduction=None, is_kept=False)
+    unanswered = replace(lost_at_once, status="timeout", result=None, loss_with_result=None)
+    counts = {
+        "ingest": Counter(rows=1),
+        "propose": Counter(count_rows("propose", [CANDIDATE], drops)),
+        "score": Counter(count_rows("score", [SCORED, *[lost_at_once] * 3, unanswered], [])),
+    }
+    table = pruned_table(counts, ["Calculator"])
+    assert table.splitlines()[-1].split() == ["Calculator", "1", "2", "3"]
+    # Calls that the tool was spared were sampled like all others.
+    assert tool_yields(counts, ["Calculator"])[0].calls == 3
+    assert pruned_table({"propose": Counter(), "score": Counter()}, ["Calculator"]) == ""
+
+
+def test_the_recall_of_the_screen_is_estimated_from_the_control_slice() -> None:
+    screenings = [("passed", True), ("passed", True), ("passed", True), ("passed", False)]
+    screenings += [("control", True), ("control", False), ("left_out", False), ("left_out", False)]
+    rows = [replace(SCORED, screening=screening, is_kept=kept) for screening, kept in screenings]
+    yields = screen_yields({"score": Counter(count_rows("score", rows, []))}, ["Calculator", "MT"])
+    # Half of the two in the slice were worth keeping, so of the four that did not pass it was two: 3 of 5 passed.
+    assert [row.recall for row in yields] == [3 / 5]
+    assert screen_table(yields).splitlines()[-1].split() == ["Calculator", "4", "3", "2", "1", "2", "60.0%"]
+    assert screen_table([]) == ""
+
+
+def test_a_recall_that_no_control_slice_measured_is_unknown() -> None:
+    rows = [replace(SCORED, screening="passed"), replace(SCORED, screening="left_out", is_kept=False)]
+    (unwatched,) = screen_yields({"score": Counter(count_rows("score", rows, []))}, ["Calculator"])
+    assert unwatched.recall is None and "unknown" in screen_table([unwatched])
+    (all_passed,) = screen_yields({"score": Counter(count_rows("score", rows[:1], []))}, ["Calculator"])
+    assert all_passed.recall == 1.0
 
 
 def test_a_table_is_as_wide_as_its_cells_with_numbers_to_the_right() -> None:
