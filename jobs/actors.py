@@ -5,7 +5,7 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import ray
 
 from jobs.pipeline import Needs, Stage
-from jobs.stage_work import IngestWorker, Recipe, ShardReport, StageWorker
+from jobs.stage_work import Expected, IngestWorker, Recipe, ShardReport, StageWorker
 from records.run_folder import RunFolder
 
 # The object store carries shard names only; Ray takes a third of the memory unless told otherwise.
@@ -77,9 +77,11 @@ class ShardActor:
         self._worker = StageWorker(self._run, self._recipe, needs)
         return os.getpid()
 
-    def work(self, stage: Stage, shard: str, shard_fingerprint: str) -> ShardReport:
-        """Do one shard at one stage."""
-        return self._worker.work(stage, shard, shard_fingerprint)
+    def work(
+        self, stage: Stage, shard: str, expected: Expected, ask_again: Collection[str], *, only_reuse: bool
+    ) -> ShardReport | None:
+        """Do one shard at one stage; None if it was only to be reused and something has to be computed."""
+        return self._worker.work(stage, shard, expected, ask_again, only_reuse=only_reuse)
 
     def next_shard(self, stage: Stage, stage_fingerprint: str) -> ShardReport | None:
         """Write the next shard of documents; None after the last. After an error it begins with the first again."""

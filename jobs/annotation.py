@@ -15,10 +15,11 @@ from jobs.interrupts import Interrupted, Interrupts
 from jobs.model_files import look_at_model
 from jobs.options import AnnotateOptions
 from jobs.recipe import AnnotateRecipe
+from jobs.reuse import UNANSWERED
 from jobs.run_job import Job, Outcome, run_job
 from jobs.run_lock import lock_run
 from jobs.settings import check_settings, resolve_settings
-from jobs.summary import screen_table, screen_yields, tool_yields, yield_table
+from jobs.summary import describe_unanswered, screen_table, screen_yields, tool_yields, yield_table
 from records.run_folder import RunFolder
 
 
@@ -41,12 +42,14 @@ def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
     most = max_text_tokens(model.tokenizer, model.window, tools.values(), options.propose.max_call_tokens)
     # One text is enough to find most of what may be wrong with a corpus before there is a run folder.
     next(ingest(replace(options.ingest, shard_size=1), model.tokenizer, most), None)
-    settings = resolve_settings(options, tools, model.fingerprint)
+    settings = resolve_settings(options, tools, model.fingerprint, most)
     run = RunFolder(options.run)
     job = Job(
         run=run,
         recipe=AnnotateRecipe(options=options, max_text_tokens=most, model_revision=model.revision),
         stage_fingerprints=settings.stage_fingerprints,
+        tool_fingerprints=settings.tool_fingerprints,
+        ask_again=UNANSWERED if options.retry_failed else (),
         corpus=look_at_corpus(options.ingest.corpus, settings.stage_fingerprints["ingest"]),
         workers=options.workers,
         progress=options.progress,
@@ -58,8 +61,10 @@ def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
             run.create()
             stack.enter_context(lock_run(run))
             run.remove_leftovers()
-            check_settings(run, settings)
+            changes = check_settings(run, settings, may_change=options.change_settings)
             settings.write(run)
+        if changes:
+            print(f"what depends on it is made again: {'; '.join(changes)}", file=sys.stderr)
         outcome = run_job(job, interrupts)
     _print_end(job, outcome)
     if outcome.last.state == "stopped":
@@ -72,6 +77,8 @@ def _print_end(job: Job, outcome: Outcome) -> None:
     print(yield_table(tool_yields(ledger.counts, job.tool_names)))
     if screened := screen_yields(ledger.counts, job.tool_names):
         print(f"\n{screen_table(screened)}\n")
+    if unanswered := describe_unanswered(ledger.counts):
+        print(unanswered)
     print(f"{last.finished_texts:,} of {last.texts:,} texts are through, in {job.run.shown}")
     if last.state == "stopped":
         print("stopped; what is finished is kept: run the same command again to go on", file=sys.stderr)

@@ -40,6 +40,8 @@ def annotate(
     answers: AnswerOptions = AnswerOptions(),  # noqa: B008
     workers: WorkerOptions = WorkerOptions(),  # noqa: B008
     progress: ProgressOptions = ProgressOptions(),  # noqa: B008
+    change_settings: Annotated[bool, Parameter(negative=())] = False,
+    retry_failed: Annotated[bool, Parameter(negative=())] = False,
     **tool_options: Any,
 ) -> int:
     """Annotate a corpus with the tool calls that its own model finds useful. Run it again to resume.
@@ -50,6 +52,11 @@ def annotate(
         The run folder: a local path, or a URI such as s3://bucket/runs/one.
     tools
         The tools to teach, separated by commas.
+    change_settings
+        Go on with a run folder that was made with other settings: what depends on them is made again, nothing else.
+    retry_failed
+        Ask calls again that had no answer in time or whose tool could not be reached. Shards that failed are always
+        tried again.
     """
     from jobs.annotation import annotate as annotate_corpus
 
@@ -65,6 +72,8 @@ def annotate(
             answers=answers,
             workers=workers,
             progress=progress,
+            change_settings=change_settings,
+            retry_failed=retry_failed,
         )
     )
 
@@ -121,7 +130,7 @@ def build_index(passages: str, index: str, *, title_column: str = "title", text_
 def _with_tool_options(command: Callable[..., int]) -> Callable[..., int]:
     """The command with one more parameter for each tool found, so that adding a tool adds its options."""
     plain = {name: p for name, p in inspect.signature(command).parameters.items() if p.kind is not p.VAR_KEYWORD}
-    hints = typing.get_type_hints(command)
+    hints = typing.get_type_hints(command, include_extras=True)
     flat = Parameter(name="*", consume_multiple=True, negative=())
     parameters = [
         parameter.replace(

@@ -14,11 +14,11 @@ from typing import Any
 from jobs.show_status import open_run
 from records.run_folder import RunFolder
 from records.schema import Record
+from records.shard_header import LUCK
 from records.stages import DROP_REASONS, OUTPUT_RECORDS, Dropped
 
 MAX_GAP = 1e-4
 MAX_DIFFERENCES_SHOWN = 20
-DIFFERS_BY_LUCK = {"seconds", "from_cache"}
 ROUNDED = "loss_already_low"
 """The reason whose detail is a loss in words: its last digit may be another."""
 
@@ -59,7 +59,7 @@ def _rows(run: RunFolder, table: str, record: type[Record]) -> Iterator[Record]:
 def _compare(row: dict[str, Any], other: dict[str, Any], comparison: Comparison) -> Iterator[str]:
     """The columns that differ, with both values."""
     for name, value in row.items():
-        if name in DIFFERS_BY_LUCK or (name == "detail" and row["reason"] == other["reason"] == ROUNDED):
+        if name in LUCK or (name == "detail" and row["reason"] == other["reason"] == ROUNDED):
             continue
         if name == "calls" and len(value) == len(other[name]):
             for call, its_other in zip(value, other[name], strict=True):

@@ -40,6 +40,13 @@ class Task:
     shard: str
     stage: Stage = field(compare=False)
     num_attempts: int = field(default=0, compare=False)
+    only_reuse: bool = field(default=False, compare=False)
+    """Whether a plain worker is to see first if the output for other settings holds all that is needed."""
+
+    @property
+    def needs(self) -> Needs:
+        """The kind of worker that the task is for."""
+        return "cpu" if self.only_reuse else self.stage.needs
 
 
 class Driver:
@@ -117,21 +124,24 @@ class Driver:
         except Exception as error:  # noqa: BLE001 - handed on to whoever awaits the run
             self._end(error)
 
-    def _enqueue(self, shard: str, stage: Stage | None) -> None:
+    def _enqueue(self, shard: str, stage: Stage | None, *, may_reuse: bool = True) -> None:
         if stage:
-            self._queues[stage.needs].put_nowait(Task(-self._pipeline.index(stage), shard, stage))
-            self._want_workers(stage)
+            only_reuse = may_reuse and stage.needs != "cpu" and self._ledger.may_reuse(stage, shard)
+            task = Task(-self._pipeline.index(stage), shard, stage, only_reuse=only_reuse)
+            self._queues[task.needs].put_nowait(task)
+            self._want_workers(task)
         elif not self.is_ingesting and self._ledger.num_open == 0:
             self._end()
 
-    def _want_workers(self, stage: Stage) -> None:
+    def _want_workers(self, task: Task) -> None:
         """Have workers opened for a stage and those after it, no more of a kind than there are shards to do.
 
         Before the first shard there are none: a run that turns out to be done, or a corpus that cannot be read, loads
-        no model.
+        no model; nor does a shard of which all may be there.
         """
-        ahead = self._pipeline[self._pipeline.index(stage) :] if stage.reads else [stage]
-        for needs in dict.fromkeys(each.needs for each in ahead):
+        looks_ahead = task.stage.reads and not task.only_reuse
+        ahead = self._pipeline[self._pipeline.index(task.stage) :] if looks_ahead else ()
+        for needs in dict.fromkeys([task.needs, *(stage.needs for stage in ahead)]):
             for wanted in self._wanted[needs][: max(1, self._ledger.num_open)]:
                 wanted.set()
 
@@ -164,8 +174,12 @@ class Driver:
 
     async def _make(self, task: Task, actor: Any) -> None:
         expected = self._ledger.expected(task.stage, task.shard)
-        report: ShardReport = await self._answer(actor.work.remote(task.stage, task.shard, expected))
-        self._enqueue(task.shard, self._ledger.finish(task.stage, task.shard, report.counts))
+        call = actor.work.remote(task.stage, task.shard, expected, self._ledger.ask_again, only_reuse=task.only_reuse)
+        report: ShardReport | None = await self._answer(call)
+        if report is None:
+            self._enqueue(task.shard, task.stage, may_reuse=False)
+        else:
+            self._enqueue(task.shard, self._ledger.finish(task.stage, task.shard, report.header))
 
     async def _read_on(self, task: Task, actor: Any) -> None:
         """Have one more shard read from the corpus. A worker that is new begins again, and finds its shards there."""
@@ -178,7 +192,7 @@ class Driver:
             self._enqueue("", None)
             return
         if report.shard not in self._ledger.documents:
-            self._enqueue(report.shard, self._ledger.admit(report.shard, report.fingerprint, report.counts))
+            self._enqueue(report.shard, self._ledger.admit(report.shard, report.header))
         self._enqueue("", task.stage)
 
     async def _retry(self, task: Task, error: RayError) -> None:
@@ -186,7 +200,7 @@ class Driver:
         if not task.stage.reads:
             raise_if_refused(error)
         if task.num_attempts < self._options.max_attempts:
-            loop, queue = asyncio.get_running_loop(), self._queues[task.stage.needs]
+            loop, queue = asyncio.get_running_loop(), self._queues[task.needs]
             loop.call_later(self._delay(task.num_attempts), queue.put_nowait, task)
         elif task.stage.reads:
             await asyncio.to_thread(self._put_aside, task, error)

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from jobs.actors import WorkerOptions
 from jobs.corpus_state import CorpusState
@@ -21,7 +20,7 @@ from jobs.run_job import Job, run_job
 from jobs.stage_work import Compute, StageOutput
 from records.fingerprint import fingerprint
 from records.run_folder import RunFolder
-from records.stages import Document, Dropped
+from records.stages import Document, Dropped, Scored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +38,12 @@ class DoNothing:
         """Stages without a result, the normal case of a text that keeps no call."""
         return _find_nothing
 
+    def judge(self, row: Scored) -> Scored:
+        """The verdict stands."""
+        return row
 
-def _find_nothing(stage: str, inputs: Sequence[list[Any]]) -> StageOutput:  # noqa: ARG001
+
+def _find_nothing(*_: object) -> StageOutput:
     return [], []
 
 

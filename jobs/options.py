@@ -58,6 +58,10 @@ class AnnotateOptions:
     answers: AnswerOptions = field(default_factory=AnswerOptions)
     workers: WorkerOptions = field(default_factory=WorkerOptions)
     progress: ProgressOptions = field(default_factory=ProgressOptions)
+    change_settings: bool = False
+    """Whether a run folder that was made with other settings may go on with these."""
+    retry_failed: bool = False
+    """Whether calls that no tool answered (timeout, unavailable) are asked again."""
 
     @property
     def score(self) -> ScoreOptions:

@@ -1,9 +1,12 @@
 """What a worker does for each stage of the real pipeline: the stages' functions with the model and the tools opened."""
 
+import functools
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from annotate.execute import execute
 from annotate.ingest import Shard, ingest
@@ -14,6 +17,8 @@ from jobs.model_files import model_folder
 from jobs.options import AnnotateOptions
 from jobs.pipeline import Needs
 from jobs.stage_work import Compute, StageOutput
+from lm.weighted_loss import CLOSE_NATS
+from records.stages import Scored
 from tools.answer_store import AnswerStore, open_store
 from tools.pool import ToolPool
 from tools.tool import Tool
@@ -38,12 +43,26 @@ class AnnotateRecipe:
 
     def open(self, needs: Needs) -> Compute:
         """Load the model or the tools, once."""
-        tools = self.options.make_tools()
+        tools = self._tools
         if needs == "model":
             return _model_stages(self.options, self.model_revision, tools)
         if needs == "tools":
             return _tool_stages(tools, open_store(self.options.answers))
         return _plain_stages
+
+    def judge(self, row: Scored) -> Scored | None:
+        """The row with the verdict of today's tau_f; None within a hair of it, where losses are computed alone."""
+        tool = self._tools[row.tool]
+        if row.loss_reduction is None:
+            return replace(row, is_kept=False)
+        gap = row.loss_reduction - np.float32(tool.options.min_loss_reduction)
+        if abs(gap) <= CLOSE_NATS:
+            return None
+        return replace(row, is_kept=bool(gap > 0) and not (tool.strikes_future_inputs and row.input_sees_future))
+
+    @functools.cached_property
+    def _tools(self) -> dict[str, Tool]:
+        return {tool.name: tool for tool in self.options.make_tools().values()}
 
 
 def _model_stages(options: AnnotateOptions, revision: str | None, tools: dict[str, Tool]) -> Compute:
@@ -59,10 +78,10 @@ def _model_stages(options: AnnotateOptions, revision: str | None, tools: dict[st
         token_budget=options.model.token_budget,
     )
 
-    def compute(stage: str, inputs: Sequence[list[Any]]) -> StageOutput:
+    def compute(stage: str, inputs: Sequence[list[Any]], wanted: Collection[str]) -> StageOutput:
         if stage == "propose":
             (documents,) = inputs
-            return propose(documents, model, tools, options.propose)
+            return propose(documents, model, {name: tools[name] for name in wanted}, options.propose)
         executed, documents = inputs
         return score(executed, documents, model, tools, options.score), []
 
@@ -74,15 +93,15 @@ def _tool_stages(tools: dict[str, Tool], store: AnswerStore | None) -> Compute:
         for tool in tools.values():
             tool.open()
     # One pool for the worker's whole life: it remembers which tools are down, and how many of their calls hang.
-    pool = ToolPool({tool.name: tool for tool in tools.values()}, store)
+    pool = ToolPool(tools, store)
 
-    def compute(_: str, inputs: Sequence[list[Any]]) -> StageOutput:
+    def compute(_: str, inputs: Sequence[list[Any]], __: Collection[str]) -> StageOutput:
         candidates, documents = inputs
         return execute(candidates, documents, pool), []
 
     return compute
 
 
-def _plain_stages(_: str, inputs: Sequence[list[Any]]) -> StageOutput:
+def _plain_stages(_: str, inputs: Sequence[list[Any]], __: Collection[str]) -> StageOutput:
     scored, documents = inputs
     return interleave(scored, documents)

@@ -7,8 +7,8 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 from jobs.actors import PoolSize, WorkerOptions, ray_session
 from jobs.corpus_state import CorpusState, shards_already_read
@@ -39,12 +39,17 @@ class Job:
     run: RunFolder
     recipe: Recipe
     stage_fingerprints: Mapping[str, str]
+    """Per stage, of the settings that decide its rows."""
     corpus: CorpusState
     workers: WorkerOptions
     progress: ProgressOptions
     tool_names: Sequence[str]
     """Whose yield is reported."""
     on_gpu: bool = False
+    tool_fingerprints: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Per stage and name of a tool, of the settings that decide what can be reused of the tool's rows."""
+    ask_again: Collection[str] = ()
+    """Statuses of calls that are asked again, although their shards are done."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +95,13 @@ def _open_ledger(job: Job) -> Ledger:
     for found in headers.values():
         for path in found.damaged:
             print(f"{path} is damaged or not a shard of this program; it is made again", file=sys.stderr)
-    return Ledger(PIPELINE, job.stage_fingerprints, {table: found.by_shard for table, found in headers.items()})
+    return Ledger(
+        PIPELINE,
+        job.stage_fingerprints,
+        {table: found.by_shard for table, found in headers.items()},
+        tool_fingerprints=job.tool_fingerprints,
+        ask_again=job.ask_again,
+    )
 
 
 def _admit_documents(job: Job, ledger: Ledger) -> bool:
@@ -99,8 +110,8 @@ def _admit_documents(job: Job, ledger: Ledger) -> bool:
     headers = ledger.headers["documents"]
     if not shards or any(name not in headers or headers[name].fingerprint != shards[name] for name in shards):
         return False
-    for name, documents_fingerprint in shards.items():
-        ledger.admit(name, documents_fingerprint, headers[name].counts)
+    for name in shards:
+        ledger.admit(name, headers[name])
     return True
 
 

@@ -13,6 +13,7 @@ from jobs.pipeline import PIPELINE
 from jobs.progress import PROGRESS_FILE, SECONDS_BETWEEN_SAVES, describe_seconds
 from jobs.settings import RUN_FILE, read_tool_names
 from jobs.summary import (
+    describe_unanswered,
     drop_table,
     pruned_table,
     screen_table,
@@ -46,6 +47,7 @@ def show_status(location: str) -> int:
         screen_table(screen_yields(counts, tools)),
         pruned_table(counts, tools),
         drop_table(counts),
+        describe_unanswered(counts),
     ]
     print("\n\n".join([_describe_state(progress), *filter(None, tables)]))
     for path in (path for found in headers.values() for path in found.damaged):

@@ -3,21 +3,22 @@
 A recipe says what "compute" is; the real one is `jobs.recipe.AnnotateRecipe`, and tests bring their own.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import pyarrow as pa
 
 from jobs.counting import count_rows
 from jobs.pipeline import Needs, Stage
+from jobs.reuse import Compute, Earlier, NothingToReuseError, Order, StageOutput, complete, refuse
 from records.fingerprint import fingerprint
 from records.run_folder import RunFolder, shard_name
 from records.schema import Record
-from records.stages import DROP_REASONS, OUTPUT_RECORDS, Document, Dropped
+from records.shard_header import ShardHeader
+from records.stages import DROP_REASONS, OUTPUT_RECORDS, Document, Dropped, Scored
 
-StageOutput = tuple[Sequence[Record], Sequence[Dropped]]
-"""The rows that go on, and what left the flow."""
-Compute = Callable[[str, Sequence[list[Any]]], StageOutput]
-"""(stage name, the rows of each table that the stage reads) -> its output."""
+__all__ = ["Compute", "Expected", "IngestWorker", "Recipe", "ShardReport", "StageOutput", "StageWorker"]
 
 
 class Recipe(Protocol):
@@ -29,14 +30,26 @@ class Recipe(Protocol):
     def open(self, needs: Needs) -> Compute:
         """Load what such stages need, once per worker. Raises ValueError if an option cannot be used."""
 
+    def judge(self, row: Scored) -> Scored | None:
+        """The row with today's verdict, spoken on its losses; None if they do not suffice."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What an output has to be made from to count as done."""
+
+    fingerprint: str
+    """Of the stage's settings and the content of what it reads."""
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """Per tool, in the order in which tools are proposed, of its own settings and the documents."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ShardReport:
     """What a worker tells the driver about a shard: names and numbers, never rows."""
 
     shard: str
-    fingerprint: str
-    counts: Mapping[str, int]
+    header: ShardHeader
 
 
 class StageWorker:
@@ -44,13 +57,51 @@ class StageWorker:
 
     def __init__(self, run: RunFolder, recipe: Recipe, needs: Needs) -> None:
         self._run = run
+        self._recipe = recipe
         self._compute = recipe.open(needs)
 
-    def work(self, stage: Stage, shard: str, shard_fingerprint: str) -> ShardReport:
-        """Read the shard's inputs, compute, write its output. Overwrites an output that is there."""
+    def work(
+        self,
+        stage: Stage,
+        shard: str,
+        expected: Expected,
+        ask_again: Collection[str] = (),
+        *,
+        only_reuse: bool = False,
+    ) -> ShardReport | None:
+        """Read the shard's inputs, compute what an earlier output does not hold, write the output over it.
+
+        With `only_reuse` nothing is computed: None if something would have to be.
+        """
         inputs = [self._run.read_shard(table, shard, OUTPUT_RECORDS[table]) for table in stage.reads]
-        rows, drops = self._compute(stage.name, inputs)
-        return write_output(self._run, stage, shard, rows, drops, shard_fingerprint)
+        order = Order(stage=stage.name, tools=list(expected.parts), ask_again=ask_again)
+        earlier = self._read_earlier(stage, shard, expected)
+        try:
+            rows, drops = complete(order, inputs, earlier, refuse if only_reuse else self._compute, self._recipe.judge)
+        except NothingToReuseError:
+            return None
+        return write_output(self._run, stage, shard, rows, drops, expected)
+
+    def _read_earlier(self, stage: Stage, shard: str, expected: Expected) -> Earlier:
+        drops_table = f"dropped/{stage.name}" if DROP_REASONS[stage.name] else None
+        headers = [self._run.header(table, shard) for table in (stage.writes, drops_table) if table]
+        tools = {
+            tool
+            for tool, made_from in expected.parts.items()
+            if all(header and header.parts.get(tool) == made_from for header in headers)
+        }
+        if not tools:
+            return Earlier()
+        try:
+            rows = self._run.read_shard(stage.writes, shard, OUTPUT_RECORDS[stage.writes])
+            drops = self._run.read_shard(drops_table, shard, Dropped) if drops_table else []
+        except (pa.ArrowException, OSError):
+            return Earlier()  # Damaged behind its footer: it is made again.
+        return Earlier(
+            tools=tools,
+            rows=[row for row in rows if getattr(row, "tool", None) in tools],
+            drops=[drop for drop in drops if drop.tool in tools],
+        )
 
 
 class IngestWorker:
@@ -68,8 +119,9 @@ class IngestWorker:
         content = fingerprint(self._stage_fingerprint, documents, drops)
         header = self._run.header(self._stage.writes, shard_name(number))
         if header and header.fingerprint == content:
-            return ShardReport(shard=shard_name(number), fingerprint=content, counts=header.counts)
-        return write_output(self._run, self._stage, shard_name(number), documents, drops, content)
+            return ShardReport(shard=shard_name(number), header=header)
+        expected = Expected(fingerprint=content)
+        return write_output(self._run, self._stage, shard_name(number), documents, drops, expected)
 
 
 def write_output(
@@ -78,13 +130,17 @@ def write_output(
     shard: str,
     rows: Sequence[Record],
     drops: Sequence[Dropped],
-    shard_fingerprint: str,
+    expected: Expected,
 ) -> ShardReport:
     """Write what the stage dropped and then its rows: the shard counts as done once its rows are there."""
     counts = count_rows(stage.name, rows, drops)
+
+    def write(table: str, record: type[Record], content: Sequence[Record]) -> ShardHeader:
+        return run.write_shard(
+            table, shard, record, content, fingerprint=expected.fingerprint, counts=counts, parts=expected.parts
+        )
+
     if DROP_REASONS[stage.name]:
-        run.write_shard(f"dropped/{stage.name}", shard, Dropped, drops, fingerprint=shard_fingerprint, counts=counts)
-    run.write_shard(
-        stage.writes, shard, OUTPUT_RECORDS[stage.writes], rows, fingerprint=shard_fingerprint, counts=counts
-    )
-    return ShardReport(shard=shard, fingerprint=shard_fingerprint, counts=counts)
+        write(f"dropped/{stage.name}", Dropped, drops)
+    header = write(stage.writes, OUTPUT_RECORDS[stage.writes], rows)
+    return ShardReport(shard=shard, header=header)

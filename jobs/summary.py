@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
+from jobs.reuse import UNANSWERED
+
 
 @dataclass(frozen=True, kw_only=True)
 class ToolYield:
@@ -54,6 +56,20 @@ def yield_table(yields: Sequence[ToolYield]) -> str:
     """One line a tool."""
     names = [field.name for field in fields(ToolYield)]
     return text_table(names, [[getattr(row, name) for name in names] for row in yields])
+
+
+def describe_unanswered(counts: Mapping[str, Counter[str]]) -> str:
+    """How many calls no tool answered, and what helps; empty if there are none."""
+    found = {status: num_with_status(counts["execute"], status) for status in UNANSWERED}
+    if not any(found.values()):
+        return ""
+    told = ", ".join(f"{status} {number:,}" for status, number in found.items() if number)
+    return f"{sum(found.values()):,} calls were not answered ({told}); annotate with --retry-failed asks them again"
+
+
+def num_with_status(counts: Mapping[str, int], status: str) -> int:
+    """The calls of one status, of whatever tool."""
+    return sum(number for name, number in counts.items() if name.startswith(f"status.{status}."))
 
 
 def drop_table(counts: Mapping[str, Counter[str]]) -> str:

@@ -12,6 +12,7 @@ import posixpath
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -20,24 +21,12 @@ import pyarrow.parquet as pq
 
 from records.locations import without_keys
 from records.schema import RecordT, from_table, to_table
+from records.shard_header import ShardHeader, fingerprint_content, from_metadata, to_metadata
 
 TEMPORARY_SUFFIX = ".tmp"
-FINGERPRINT_KEY = b"toolformer.fingerprint"
-COUNTS_KEY = b"toolformer.counts"
 COMPRESSION: Literal["zstd"] = "zstd"
 # Headers are a few hundred bytes: on an object store their time is latency, so many are fetched at once.
 HEADER_THREADS = 16
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ShardHeader:
-    """What the footer of a shard tells."""
-
-    fingerprint: str
-    """Of the settings and the input that the shard was made from."""
-    counts: Mapping[str, int]
-    """What the stage counted, by name."""
-    num_rows: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,17 +71,25 @@ class RunFolder:
         *,
         fingerprint: str,
         counts: Mapping[str, int],
-    ) -> None:
-        """Write the rows and only then give the file its name; a shard of that name is replaced.
+        parts: Mapping[str, str] = MappingProxyType({}),
+    ) -> ShardHeader:
+        """Write the rows and only then give the file its name; a shard of that name is replaced. Returns its header.
 
         Raises pyarrow.ArrowInvalid if a row does not fit the record's schema and OSError if the disk refuses.
         """
-        metadata = {FINGERPRINT_KEY: fingerprint.encode(), COUNTS_KEY: json.dumps(counts).encode()}
         content = to_table(record, rows)
         _check_nulls(content, f"{table}/{shard}")
+        header = ShardHeader(
+            fingerprint=fingerprint,
+            counts=dict(counts),
+            content=fingerprint_content(content),
+            parts=dict(parts),
+            num_rows=content.num_rows,
+        )
         sink = pa.BufferOutputStream()
-        pq.write_table(content.replace_schema_metadata(metadata), sink, compression=COMPRESSION)
+        pq.write_table(content.replace_schema_metadata(to_metadata(header)), sink, compression=COMPRESSION)
         self._write_then_rename(f"{table}/{shard}.parquet", sink.getvalue())
+        return header
 
     def read_shard(self, table: str, shard: str, record: type[RecordT]) -> list[RecordT]:
         """The rows of a shard. Raises FileNotFoundError if it is not there, pyarrow.ArrowInvalid if it is damaged."""
@@ -172,9 +169,7 @@ class RunFolder:
         try:
             with self.filesystem.open_input_file(path) as source:
                 footer = pq.read_metadata(source)
-            metadata = footer.metadata or {}
-            counts = json.loads(metadata[COUNTS_KEY])
-            return ShardHeader(fingerprint=metadata[FINGERPRINT_KEY].decode(), counts=counts, num_rows=footer.num_rows)
+            return from_metadata(footer.metadata or {}, footer.num_rows)
         except (pa.ArrowInvalid, KeyError, ValueError):
             return None
         except OSError as error:

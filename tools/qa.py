@@ -57,6 +57,7 @@ class Answerer(Protocol):
 class QuestionAnswering(Tool):
     Options = QuestionAnsweringOptions
     name = "QA"
+    wants_by_data = False
     instruction = (
         "Add calls to a question answering system to the text. A call asks a question whose answer helps to write "
         'what comes next. Write a call as "[QA("question")]". Here are some examples:'

@@ -31,6 +31,7 @@ class SearchOptions(ToolOptions):
 class WikiSearch(Tool):
     Options = SearchOptions
     name = "WikiSearch"
+    wants_by_data = False
     instruction = (
         "Add calls to a search engine to the text. A call looks up a term in an encyclopedia and helps to write a "
         'fact about it. Write a call as "[WikiSearch("term")]". Here are some examples:'

@@ -108,6 +108,8 @@ class Tool(ABC):
     dropped before the tool is asked."""
     answers_at_once: ClassVar[bool] = False
     """Whether an answer takes less time than looking one up, so that a cache leaves the tool out."""
+    wants_by_data: ClassVar[bool] = True
+    """Whether `wants` may depend on the tool's own options or data, so that other data mean other proposals too."""
     strikes_future_inputs: ClassVar[bool] = False
     """Whether a call is struck whose input occurs only after it (paper, appendix A: machine translation)."""
 

@@ -5,8 +5,8 @@ Run as a module it is a driver in a process of its own: `python -m tests.jobs.sm
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,10 @@ class SmallRecipe:
     gate_at: tuple[str, str] = ("score", "part-00002")
     fault: Exception | None = None
     """Raised at every shard that holds text 4, while executing."""
+    unanswered: str | None = None
+    """The status of the call of text 4."""
+    answers: str = ""
+    """What is put behind every answer."""
     first_to_open: str | None = None
     """A file that does not exist yet: the first worker with the model makes it, all others fail to start."""
 
@@ -77,13 +81,22 @@ class SmallRecipe:
                 raise RuntimeError("no room on this node") from error
         return self.compute
 
-    def compute(self, stage: str, inputs: Sequence[list[Any]]) -> StageOutput:
+    def judge(self, row: Scored) -> Scored:
+        return row
+
+    def compute(self, stage: str, inputs: Sequence[list[Any]], tools: Collection[str]) -> StageOutput:
         number = int(inputs[-1][0].doc_id)
         if self.gate and (stage, f"part-{number // 3:05d}") == self.gate_at:
             self.gate.pass_through()
         if self.fault and stage == "execute" and number == 3:
             raise self.fault
-        return COMPUTE[stage](*inputs)
+        rows, drops = COMPUTE[stage](*inputs)
+        if stage == "execute":
+            rows = [replace(row, result=row.result + self.answers) for row in rows]
+            if self.unanswered:
+                away = {"status": self.unanswered, "result": None}
+                rows = [replace(row, **away) if row.text_id == "4-0" else row for row in rows]
+        return rows, drops
 
 
 def make_document(number: int) -> Document:
@@ -120,7 +133,7 @@ def interleave(calls: list[Scored], documents: list[Document]) -> StageOutput:
 COMPUTE = {"propose": propose, "execute": execute, "score": score, "interleave": interleave}
 
 
-def make_job(folder: Path, recipe: SmallRecipe, **workers: Any) -> Job:
+def make_job(folder: Path, recipe: SmallRecipe, ask_again: Sequence[str] = (), **workers: Any) -> Job:
     run = RunFolder(str(folder))
     run.create()
     fingerprints = {stage.name: fingerprint(stage.name) for stage in PIPELINE}
@@ -132,6 +145,8 @@ def make_job(folder: Path, recipe: SmallRecipe, **workers: Any) -> Job:
         workers=WorkerOptions(**{"model_workers": 1, "retry_delay": 0.0} | workers),
         progress=ProgressOptions(),
         tool_names=["Add"],
+        tool_fingerprints={stage: {"Add": fingerprint(stage)} for stage in ("propose", "execute", "score")},
+        ask_again=ask_again,
     )
 
 

@@ -122,7 +122,7 @@ def test_other_settings_are_refused_by_name_and_nothing_is_lost(
     assert main(arguments(finished, corpus, model, "--seed", "7")) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "made with other settings: --seed was 0 and is 7" in line
-    assert "Use another --run, or the old values" in line
+    assert "Use another --run, the old values, or --change-settings" in line
     assert sorted(finished.glob("**/*.parquet")) == before
 
 

@@ -95,6 +95,23 @@ def test_a_shard_that_fails_every_time_is_put_aside_and_the_others_are_done(undi
     assert read_rows(tmp_path) == read_rows(undisturbed)
 
 
+def test_calls_that_were_not_answered_are_asked_again_if_that_is_wanted_and_no_others(tmp_path: Path) -> None:
+    run_small_job(tmp_path, SmallRecipe(unanswered="unavailable"))
+    before, rows = written_at(tmp_path), read_rows(tmp_path)
+    assert [row["result"] for row in rows["executed"]] == ["0", "2", None, "6", "8", "10"]
+    run_small_job(tmp_path, SmallRecipe(answers="!"))
+    assert written_at(tmp_path) == before
+    run_small_job(tmp_path, SmallRecipe(answers="!"), ask_again=["unavailable"])
+    assert [row["result"] for row in read_rows(tmp_path)["scored"]] == ["0", "2", "4!", "6", "8", "10"]
+    after = written_at(tmp_path)
+    assert {name for name in after if after[name] != before[name]} == {
+        "executed/part-00001.parquet",
+        "scored/part-00001.parquet",
+        "augmented/part-00001.parquet",
+        "dropped/interleave/part-00001.parquet",
+    }
+
+
 def test_a_worker_that_never_starts_leaves_its_work_to_the_others(
     undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,7 +20,7 @@ OLD, NEW = "1" * 40, "2" * 40
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of the Hub that holds one model in two versions; its main branch is the old one."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # noqa: FBT003
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     model = tmp_path / "models--org--caller"
     save_calling_model(model / "snapshots" / OLD)
     shutil.copytree(model / "snapshots" / OLD, model / "snapshots" / NEW)
@@ -52,9 +52,9 @@ def test_the_files_of_a_model_behind_a_tool_belong_to_the_run_s_settings(tmp_pat
         model=ModelOptions(model="m"),
         tool_options={"translation": TranslationOptions(model=str(tmp_path))},
     )
-    before = resolve_settings(options, options.make_tools(), "f")
-    assert resolve_settings(options, options.make_tools(), "f") == before
+    before = resolve_settings(options, options.make_tools(), "f", 100)
+    assert resolve_settings(options, options.make_tools(), "f", 100) == before
     (tmp_path / "config.json").write_text(json.dumps({"layers": 2}))
-    after = resolve_settings(options, options.make_tools(), "f")
+    after = resolve_settings(options, options.make_tools(), "f", 100)
     assert after.tool_data != before.tool_data
     assert after.stage_fingerprints["execute"] != before.stage_fingerprints["execute"]

@@ -20,7 +20,7 @@ def test_keys_in_locations_are_not_written_down(tmp_path: Path) -> None:
         model=ModelOptions(model="m"),
     )
     run = RunFolder(str(tmp_path))
-    resolve_settings(options, options.make_tools(), "f").write(run)
+    resolve_settings(options, options.make_tools(), "f", 100).write(run)
     assert "SECRET" not in (tmp_path / "run.json").read_text()
     assert run.read_json("run.json")["settings"]["corpus"] == ["s3://a", "b"]
 

@@ -6,9 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from records.run_folder import RunFolder, ShardHeader, shard_name
+from records.run_folder import RunFolder, shard_name
 from records.schema import arrow_schema
-from records.stages import Document, Dropped
+from records.shard_header import ShardHeader, fingerprint_content
+from records.stages import Document, Dropped, Executed
 
 
 def document(number: int, **changes: object) -> Document:
@@ -40,12 +41,37 @@ def test_an_empty_shard_is_written_too_and_has_its_columns(tmp_path: Path) -> No
     assert pq.read_schema(tmp_path / "documents/part-00000.parquet").equals(arrow_schema(Document))
 
 
-def test_the_header_tells_fingerprint_and_counts(tmp_path: Path) -> None:
+def test_the_header_tells_what_the_shard_was_made_from_and_what_it_holds(tmp_path: Path) -> None:
     run = RunFolder(str(tmp_path))
-    write(run, rows=3, fingerprint="f7", counts={"rows": 3, "kept.Calculator": 2})
-    expected = ShardHeader(fingerprint="f7", counts={"rows": 3, "kept.Calculator": 2}, num_rows=3)
+    write(run, rows=3, fingerprint="f7", counts={"rows": 3, "kept.Calculator": 2}, parts={"Calculator": "p"})
+    content = fingerprint_content(pq.read_table(tmp_path / "documents/part-00000.parquet"))
+    expected = ShardHeader(
+        fingerprint="f7",
+        counts={"rows": 3, "kept.Calculator": 2},
+        content=content,
+        parts={"Calculator": "p"},
+        num_rows=3,
+    )
     assert run.header("documents", "part-00000") == expected
     assert run.header("documents", "part-00001") is None
+
+
+def test_equal_rows_are_equal_content_however_long_a_tool_took(tmp_path: Path) -> None:
+    run = RunFolder(str(tmp_path))
+    contents = [
+        run.write_shard(
+            "executed", "part-00000", Executed, [make_executed(**columns)], fingerprint="", counts={}
+        ).content
+        for columns in ({}, {"seconds": 2.0}, {"from_cache": True}, {"result": "6"}, {"loss_without": 2.0 + 1e-12})
+    ]
+    assert [content == contents[0] for content in contents] == [True, True, True, False, True]
+
+
+def make_executed(**columns: object) -> Executed:
+    place = {"text_id": "0-0", "tool": "Add", "token_index": 1, "char_offset": 4, "open_probability": 0.5}
+    call = {"call_input": "2+3", "num_samples": 1, "loss_without": 2.0}
+    answer = {"status": "ok", "result": "5", "seconds": 0.5, "from_cache": False}
+    return Executed(**place | call | answer | columns)
 
 
 def test_files_that_are_no_shards_are_reported_and_treated_as_not_there(tmp_path: Path) -> None:

@@ -1,0 +1,58 @@
+"""What the footer of a shard tells: from what its rows were made, what they are, and a few counts."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from records.fingerprint import fingerprint
+
+FINGERPRINT_KEY = b"toolformer.fingerprint"
+COUNTS_KEY = b"toolformer.counts"
+CONTENT_KEY = b"toolformer.content"
+PARTS_KEY = b"toolformer.parts"
+LUCK = ("seconds", "from_cache")
+"""Columns that may differ though nothing has changed: no part of a shard's content."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardHeader:
+    """What the footer of a shard tells, without a row being read."""
+
+    fingerprint: str
+    """Of the settings and the input that the shard was made from."""
+    counts: Mapping[str, int]
+    """What the stage counted, by name."""
+    content: str
+    """Of the rows themselves, but for the columns in LUCK: what is made from equal content is equal."""
+    parts: Mapping[str, str]
+    """Per tool, of the settings and the documents that its rows were made from; empty where rows belong to no tool."""
+    num_rows: int
+
+
+def to_metadata(header: ShardHeader) -> dict[bytes, bytes]:
+    """The header as key-value pairs of a Parquet footer."""
+    return {
+        FINGERPRINT_KEY: header.fingerprint.encode(),
+        COUNTS_KEY: json.dumps(dict(header.counts)).encode(),
+        CONTENT_KEY: header.content.encode(),
+        PARTS_KEY: json.dumps(dict(header.parts)).encode(),
+    }
+
+
+def from_metadata(metadata: Mapping[bytes, bytes], num_rows: int) -> ShardHeader:
+    """The header in a footer. Raises KeyError or ValueError if it holds none."""
+    return ShardHeader(
+        fingerprint=metadata[FINGERPRINT_KEY].decode(),
+        counts=json.loads(metadata[COUNTS_KEY]),
+        content=metadata[CONTENT_KEY].decode(),
+        parts=json.loads(metadata[PARTS_KEY]),
+        num_rows=num_rows,
+    )
+
+
+def fingerprint_content(table: pa.Table) -> str:
+    """Of the rows as they are stored, so that it can be computed again from the file."""
+    kept = [name for name in table.column_names if name not in LUCK]
+    return fingerprint(kept, table.select(kept).to_pylist())
