@@ -21,6 +21,7 @@ from jobs.run_lock import lock_run
 from jobs.settings import check_settings, resolve_settings
 from jobs.summary import describe_unanswered, screen_table, screen_yields, tool_yields, yield_table
 from records.run_folder import RunFolder
+from tools.answer_store import open_store
 
 
 def annotate(options: AnnotateOptions) -> int:
@@ -38,6 +39,7 @@ def annotate(options: AnnotateOptions) -> int:
 
 def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
     tools = options.make_tools()
+    open_store(options.answers)  # the workers open it for themselves; here it is only tried
     model = look_at_model(options.model.model)
     most = max_text_tokens(model.tokenizer, model.window, tools.values(), options.propose.max_call_tokens)
     # One text is enough to find most of what may be wrong with a corpus before there is a run folder.

@@ -46,6 +46,8 @@ def _names(row: object) -> Iterator[str]:
                 yield f"screened_kept.{row.screening}.{row.tool}"
         case Executed():
             yield f"status.{row.status}.{row.tool}"
+            if row.note:
+                yield f"note.{row.note}.{row.tool}"
         case Candidate():
             yield f"calls.{row.tool}"
         case Augmented():

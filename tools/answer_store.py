@@ -4,9 +4,10 @@
     DIR/<tool>/<answer fingerprint>/<ab>/<cd...>.json  one call and what came of it, under the hash of the call
 
 A file is one answer, written under a temporary name and renamed: any number of workers share a folder without a lock,
-on a local disk, a network disk or `s3://`, and of a worker that is killed nothing half-written is left. A file that
-cannot be read, or is not what its name says, counts as not there. Nothing but JSON is read, and a result is cleaned
-again when it is. Nothing is ever deleted; the answers of an old version of a tool lie in a folder of their own.
+on a local disk, a network disk or `s3://`, and a worker that is killed leaves no more than a temporary file that nobody
+reads. A file that cannot be read, or is not what its name says, counts as not there. Nothing but JSON is read, and a
+result that is not clean counts as damaged. Nothing is ever deleted; the answers of an old version of a tool lie in a
+folder of their own.
 
 A cache holds facts only (`tools.outcome.FACTS`); a recording also what failed, so that a replay gives the same rows.
 """

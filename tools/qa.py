@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from records.calls import unquote
+from records.locations import without_keys
 from records.stages import Document
 from tools.data_file import hash_file
 from tools.option_errors import naming_option
@@ -42,6 +43,12 @@ class QuestionAnsweringOptions(ToolOptions):
         super().__post_init__()
         if not 0 <= self.min_similarity <= 1:
             raise ValueError(f"min_similarity is {self.min_similarity}; it must be from 0 to 1")
+        if self.endpoint_url is not None and without_keys(self.endpoint_url) != self.endpoint_url:
+            # Libraries log the URLs that they ask.
+            raise ValueError(
+                "--qa.endpoint-url holds a user name, a key or a query; give the plain URL, and the key in the "
+                "environment, by --qa.api-key-variable"
+            )
         if self.api_key_variable is not None and not _VARIABLE.fullmatch(self.api_key_variable):
             # Its value is not repeated: it may be the key, given where only its name belongs.
             raise ValueError("--qa.api-key-variable takes the name of a variable, such as OPENAI_API_KEY, not the key")

@@ -42,7 +42,7 @@ class ChatEndpoint:
             max_retries=0,
             http_client=open_client(max_bytes=MAX_ANSWER_BYTES, timeout=timeout),
         )
-        self._url, self._model, self._key = without_keys(url), model, key
+        self._url, self._model, self._key = url, model, key
 
     def answer(self, question: str) -> str:
         """The model's answer, greedily decoded; empty if it says that it does not know."""

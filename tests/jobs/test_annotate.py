@@ -14,7 +14,7 @@ from jobs.command_line import main
 from records.calls import remove_calls
 from records.run_folder import RunFolder
 from records.schema import Record
-from records.stages import OUTPUT_RECORDS, Augmented, Document, Dropped, Scored
+from records.stages import OUTPUT_RECORDS, Augmented, Document, Dropped, Executed, Scored
 from tests.jobs.calling_model import save_calling_model
 
 REPOSITORY = Path(__file__).parents[2]
@@ -107,6 +107,25 @@ def test_a_driver_that_is_killed_and_run_again_makes_the_same_rows(
         process.kill()
     assert main(arguments(run, corpus, model)) == 0
     assert_same_rows(finished, run)
+
+
+def test_a_recorded_run_is_replayed_with_the_same_rows_and_no_tool(
+    finished: Path, corpus: Path, model: str, tmp_path: Path
+) -> None:
+    answers = str(tmp_path / "answers")
+    for name, how in (("live", "--record"), ("offline", "--replay")):
+        assert main(arguments(tmp_path / name, corpus, model, how, answers)) == 0
+        assert_same_rows(finished, tmp_path / name)
+    executed = read_all(tmp_path / "offline", "executed", Executed)
+    assert executed and all(vars(row)["from_cache"] for row in executed)
+    assert {vars(row)["seconds"] for row in executed} == {0.0}
+
+
+def test_a_recording_that_is_none_is_refused_in_one_line(
+    corpus: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments(tmp_path / "run", corpus, model, "--replay", str(tmp_path / "nothing"))) == 2
+    assert f"--replay {tmp_path}/nothing: holds no recording; make one with --record" in capsys.readouterr().err
 
 
 def test_a_finished_run_may_be_repeated_with_other_workers(finished: Path, corpus: Path, model: str) -> None:

@@ -187,6 +187,10 @@ def test_only_translation_strikes_inputs_from_the_future_and_only_the_calendar_r
         ("num_samples", 0),
         ("timeout", 0.0),
         ("max_in_flight", 0),
+        ("max_calls_per_second", 0.0),
+        ("max_retries", -1),
+        ("pause_after", 0),
+        ("pause", -1.0),
     ],
 )
 def test_its_options_refuse_bad_values_naming_option_and_value(key: str, option: str, value: float) -> None:
@@ -232,6 +236,38 @@ def test_hostile_inputs_are_answered_or_refused_in_time(key: str, opened: dict[s
     for text, outcome in zip(HOSTILE_INPUTS, outcomes, strict=True):
         assert outcome.status in ("ok", "empty", "bad_input"), (text[:40], outcome)
     assert {outcome.status for outcome in outcomes} <= set(STATUSES)
+
+
+FORBIDDEN = ("open", "socket.", "subprocess.", "os.", "exec", "import", "ctypes.", "shutil.", "urllib.")
+"""Events of Python's audit: files, the network, programs, code."""
+
+
+def test_no_input_makes_a_tool_open_a_file_reach_the_network_or_run_code(opened: dict[str, Tool]) -> None:
+    seen: list[tuple[str, str]] = []
+    is_watched = [False]
+
+    def watch(event: str, arguments: tuple[object, ...]) -> None:
+        if is_watched[0] and event.startswith(FORBIDDEN):
+            seen.append((event, repr(arguments)[:200]))
+
+    inputs = [
+        *HOSTILE_INPUTS,
+        "file:///etc/passwd",
+        "http://127.0.0.1:9/",
+        "open('/etc/passwd').read()",
+        "`id`",
+        "$(id)",
+    ]
+    calls = [(tool.name, text, None) for tool in opened.values() for text in inputs]
+    pool = ToolPool({tool.name: tool for tool in opened.values()})
+    pool.run(calls)  # what a tool loads at its first call is its own
+    sys.addaudithook(watch)  # there is no taking it off, only telling it not to look
+    is_watched[0] = True
+    pool.run(calls)
+    assert seen == []
+    Path(__file__).read_bytes()
+    is_watched[0] = False
+    assert [event for event, _ in seen] == ["open"]  # the watch was awake
 
 
 @pytest.mark.parametrize("key", KEYS)
