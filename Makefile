@@ -89,7 +89,7 @@ endef
 define annotate_real
 $(BIN)/toolformer annotate --corpus $(2) --run $(1) --model $(MODEL) \
     --tools calculator,calendar,search --search.index runs/wiki-index
-$(BIN)/python -m jobs.check_run $(1)
+$(BIN)/toolformer verify $(1)
 endef
 
 $(INSTALLED): pyproject.toml constraints.txt

@@ -1,15 +1,18 @@
-"""Is everything accounted for? `python -m jobs.check_run RUN`, for a run that has ended.
+"""Is everything accounted for? `toolformer verify RUN`, also as `python -m jobs.check_run RUN`.
 
-Reads every table, shard by shard. Each text has to be in C* or, for each tool, in `scored` or `dropped`, or in a shard
-that failed; each candidate has to be executed and scored; each kept call has to stand in C* or be dropped for another
-at its place; and removing the calls from a text of C* has to give back the document to the letter. Exit code 1 if not.
+Reads every table, shard by shard. Every file has to hold what its footer tells, made with the settings of the run. Each
+text has to be in C* or, for each tool, in `scored` or `dropped`, or in a shard that failed; each candidate has to be
+executed and scored, once; each kept call has to stand in C* or be dropped for another at its place; and removing the
+calls from a text of C* has to give back the document to the letter. Exit code 1 if not.
 """
 
-import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from jobs.check_files import find_faults
+from jobs.command_line import main
 from jobs.pipeline import PIPELINE
 from jobs.settings import read_tool_names
 from jobs.show_status import open_run
@@ -31,18 +34,34 @@ class Tally:
     findings: list[str] = field(default_factory=list)
 
 
+def verify_run(location: str) -> int:
+    """Check one run and say what was found; 0 if nothing is wrong. Raises ValueError if there is no run."""
+    tally = check_run(location)
+    without = tally.texts - tally.with_calls - tally.in_failed_shards
+    print(
+        f"{tally.texts:,} texts: {tally.with_calls:,} in C* with {tally.calls:,} calls, {without:,} without a call, "
+        f"{tally.in_failed_shards:,} in failed shards"
+    )
+    for finding in tally.findings[:MAX_FINDINGS_SHOWN]:
+        print(finding)
+    print(f"{len(tally.findings):,} findings" if tally.findings else "everything is accounted for")
+    return 1 if tally.findings else 0
+
+
 def check_run(location: str) -> Tally:
     """Check all shards of a run. Raises ValueError if there is no run."""
     run = open_run(location)
     tools = read_tool_names(run)
     failed = {shard for stage in PIPELINE for shard in run.shards(f"failed/{stage.name}", ".json")}
-    tally, seen = Tally(), set[str]()
+    faults = list(find_faults(run))
+    faulty = {shard for shard, _ in faults}
+    tally, seen = Tally(findings=[f"{shard}: {fault}" for shard, fault in faults]), set[str]()
     for shard in run.shards("documents"):
+        if shard in faulty:
+            continue
         documents = run.read_shard("documents", shard, Document)
         tally.texts += len(documents)
-        repeated = [row.text_id for row in documents if row.text_id in seen]
-        seen |= {row.text_id for row in documents}
-        tally.findings += [f"{shard}: text {text_id} occurs twice" for text_id in repeated]
+        tally.findings += [f"{shard}: text {text_id} occurs twice" for text_id in _repeated(documents, seen)]
         if shard in failed:
             tally.in_failed_shards += len(documents)
         elif missing := [stage.writes for stage in PIPELINE if run.header(stage.writes, shard) is None]:
@@ -54,6 +73,13 @@ def check_run(location: str) -> Tally:
             found = _check_shard(run, shard, documents, augmented, tools)
             tally.findings += [f"{shard}: {finding}" for finding in found]
     return tally
+
+
+def _repeated(rows: Iterable[Document | Augmented], seen: set[str]) -> Iterator[str]:
+    for row in rows:
+        if row.text_id in seen:
+            yield row.text_id
+        seen.add(row.text_id)
 
 
 def _check_shard(
@@ -76,6 +102,9 @@ def _check_shard(
 def _check_calls(
     candidates: Sequence[Candidate], executed: Sequence[Executed], scored: Sequence[Scored]
 ) -> Iterator[str]:
+    for table, rows in (("candidates", candidates), ("executed", executed), ("scored", scored)):
+        if repeated := [name for name, count in Counter(map(_name, rows)).items() if count > 1]:
+            yield f"{len(repeated)} calls are more than once in {table}, such as {min(repeated)}"
     for before, after, lost in ((candidates, executed, "executed"), (executed, scored, "scored")):
         if missing := {_name(row) for row in before} ^ {_name(row) for row in after}:
             yield f"{len(missing)} calls are not {lost}, or from nowhere, such as {min(missing)}"
@@ -83,6 +112,7 @@ def _check_calls(
 
 def _check_texts(augmented: Sequence[Augmented], documents: Sequence[Document]) -> Iterator[str]:
     texts = {document.text_id: document.text for document in documents}
+    yield from (f"text {text_id} is more than once in C*" for text_id in _repeated(augmented, set()))
     for row in augmented:
         try:
             text = remove_calls(row.text, row.calls)
@@ -110,25 +140,5 @@ def _read_drops(run: RunFolder, shard: str, stage: str) -> list[Dropped]:
     return run.read_shard(table, shard, Dropped) if run.header(table, shard) else []
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Check one run and say what was found; 0 if nothing is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m jobs.check_run", description="Is everything accounted for?")
-    parser.add_argument("run", help="the run folder")
-    try:
-        tally = check_run(parser.parse_args(arguments).run)
-    except ValueError as error:
-        print(f"check_run: {error}", file=sys.stderr)
-        return 2
-    without = tally.texts - tally.with_calls - tally.in_failed_shards
-    print(
-        f"{tally.texts:,} texts: {tally.with_calls:,} in C* with {tally.calls:,} calls, {without:,} without a call, "
-        f"{tally.in_failed_shards:,} in failed shards"
-    )
-    for finding in tally.findings[:MAX_FINDINGS_SHOWN]:
-        print(finding)
-    print(f"{len(tally.findings):,} findings" if tally.findings else "everything is accounted for")
-    return 1 if tally.findings else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["verify", *sys.argv[1:]]))

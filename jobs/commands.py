@@ -106,6 +106,19 @@ def query(run: str, sql: str | None = None) -> int:
     return query_run(run, sql)
 
 
+def verify(run: str) -> int:
+    """Check every file of a run that has ended: its columns, its rows, that every text and call is accounted for.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+    """
+    from jobs.check_run import verify_run
+
+    return verify_run(run)
+
+
 def build_index(passages: str, index: str, *, title_column: str = "title", text_column: str = "text") -> int:
     """Make the index that WikiSearch and QA look things up in, from a file of passages.
 
@@ -159,4 +172,5 @@ def _with_tool_options(command: Callable[..., int]) -> Callable[..., int]:
 app.command(_with_tool_options(annotate))
 app.command(status)
 app.command(query)
+app.command(verify)
 app.command(build_index)

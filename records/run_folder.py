@@ -110,13 +110,13 @@ class RunFolder:
         with ThreadPoolExecutor(HEADER_THREADS) as threads:
             headers = dict(zip(paths, threads.map(self._read_header, paths), strict=True))
         return TableHeaders(
-            by_shard={_stem(path): header for path, header in headers.items() if header},
+            by_shard={shard_of(path): header for path, header in headers.items() if header},
             damaged=[path for path, header in headers.items() if header is None],
         )
 
     def shards(self, table: str, suffix: str = ".parquet") -> list[str]:
         """The names of a table's shards, in order; nothing is opened, so a damaged one is among them."""
-        return [_stem(path) for path in self._files(table, suffix)]
+        return [shard_of(path) for path in self._files(table, suffix)]
 
     def paths(self, table: str) -> list[str]:
         """The paths of a table's shards as `filesystem` takes them, in order."""
@@ -202,7 +202,8 @@ def _check_nulls(content: pa.Table, shard: str) -> None:
             raise pa.ArrowInvalid(f"{shard} has {column.null_count} rows without a value for {field.name}")
 
 
-def _stem(path: str) -> str:
+def shard_of(path: str) -> str:
+    """The shard's name in the path of one of its files."""
     return posixpath.basename(path).split(".", 1)[0]
 
 

@@ -78,6 +78,7 @@ def assert_rows_of(run: Path, other: Path) -> None:
     from jobs.compare_runs import compare_runs
 
     assert compare_runs(str(run), str(other)).differences == []
+    assert main(["verify", str(run)]) == 0
 
 
 def rows(run: Path, table: str, record: type) -> list:

@@ -2,12 +2,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
-from jobs.check_run import check_run, main
+from jobs.check_run import check_run
+from jobs.command_line import main
 from records.run_folder import RunFolder
 from records.schema import RecordT
-from records.stages import Augmented, Document, Dropped, Executed, Scored
+from records.stages import Augmented, Candidate, Document, Dropped, Executed, Scored
 from tests.small_run import SHARD, write, write_small_run
 
 
@@ -25,7 +27,7 @@ def findings(run: RunFolder) -> list[str]:
 
 
 def test_a_run_in_which_everything_is_accounted_for(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([run.location]) == 0
+    assert main(["verify", run.location]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "2 texts: 1 in C* with 1 calls, 1 without a call, 0 in failed shards",
         "everything is accounted for",
@@ -64,23 +66,23 @@ def test_a_shard_without_an_output_has_to_be_among_the_failed_ones(
     run: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run.delete(f"augmented/{SHARD}.parquet")
-    assert main([run.location]) == 1
+    assert main(["verify", run.location]) == 1
     assert f"{SHARD}: has no augmented, and has not failed" in capsys.readouterr().out
     run.write_json(f"failed/interleave/{SHARD}.json", {"error": "x"})
-    assert main([run.location]) == 0
+    assert main(["verify", run.location]) == 0
     assert "2 in failed shards" in capsys.readouterr().out
 
 
 def test_a_folder_that_is_no_run_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(tmp_path)]) == 2
+    assert main(["verify", str(tmp_path)]) == 2
     assert "no run folder in" in capsys.readouterr().err
 
 
 def test_a_run_whose_tools_nobody_knows_is_one_line(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     run.write_json("run.json", {"settings": {"tools": ["calculator", "abacus"]}})
-    assert main([run.location]) == 2
+    assert main(["verify", run.location]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line == f"check_run: {run.location} was made with tools that are not here: abacus"
+    assert line == f"toolformer: {run.location} was made with tools that are not here: abacus"
 
 
 def test_the_failed_shards_are_listed_once_in_all(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,3 +95,40 @@ def test_the_failed_shards_are_listed_once_in_all(run: RunFolder, monkeypatch: p
     )
     check_run(run.location)
     assert sorted(listed) == sorted(set(listed))
+
+
+def test_a_call_that_occurs_twice_is_found(run: RunFolder) -> None:
+    for table, record in (("candidates", Candidate), ("executed", Executed), ("scored", Scored)):
+        edit(run, table, record, lambda rows: [*rows, rows[1]])
+    assert [finding.partition(",")[0] for finding in findings(run)] == [
+        f"{SHARD}: 1 calls are more than once in {table}" for table in ("candidates", "executed", "scored")
+    ]
+
+
+def test_files_that_do_not_hold_what_their_footers_tell_are_named(run: RunFolder) -> None:
+    folder = Path(run.root)
+    (folder / "scored/part-00003.parquet").write_bytes(b"")
+    whole = pq.read_table(folder / "executed" / f"{SHARD}.parquet")
+    pq.write_table(whole.slice(1), folder / "executed" / f"{SHARD}.parquet")
+    pq.write_table(whole.select(["text_id"]), folder / "candidates" / f"{SHARD}.parquet")
+    found = findings(run)
+    assert len(found) == 3
+    assert f"{SHARD}: candidates is damaged: its columns are not those of a Candidate" in found
+    assert f"{SHARD}: executed is damaged: its rows are not those that its footer tells of" in found
+    assert found[2].startswith("part-00003: scored is damaged: ")
+
+
+def test_a_shard_of_another_run_is_found(run: RunFolder) -> None:
+    write(run, "scored", Scored, [], shard="part-00007")
+    assert findings(run) == ["part-00007: is in scored but not in documents"]
+
+
+def test_outputs_that_were_made_with_other_settings_are_found(run: RunFolder) -> None:
+    stages = ("ingest", "propose", "execute", "score", "interleave")
+    told = run.read_json("run.json") | {"stage_fingerprints": dict.fromkeys(stages, "f")}
+    run.write_json("run.json", told)
+    run.write_json("ingest.json", {"shards": {SHARD: "another"}})
+    assert findings(run) == [
+        f"{SHARD}: its documents are not those that were read from the corpus",
+        f"{SHARD}: candidates was made with other settings or from other rows",
+    ]

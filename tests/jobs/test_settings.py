@@ -41,7 +41,7 @@ def test_the_share_of_a_control_slice_is_a_setting_only_where_there_is_a_screen(
             model=ModelOptions(model="m"),
             screen=screen,
         )
-        return resolve_settings(options, options.make_tools(), "f")
+        return resolve_settings(options, options.make_tools(), "f", 100)
 
     plain, other = resolve(ScreenOptions()), resolve(ScreenOptions(screen_control=0.5))
     assert plain == other
