@@ -13,8 +13,10 @@ What is proposed for a text depends on the text, the tool, the options and the m
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,6 +39,7 @@ from tools.tool import Tool
 
 if TYPE_CHECKING:
     from lm.model import LanguageModel
+    from lm.text_reading import TextReading
 
 TEXTS_AT_ONCE = 64
 """Of so many texts the model's hidden states are in memory together."""
@@ -111,7 +114,6 @@ class _Chooser:
         self._texts = texts
         self._model = model
         self._options = options
-        self._reading = model.read_texts([text.places.ids for text in texts])
         self._asked: list[tuple[int, Tool]] = []
         self.prompts: list[Prompt] = []
         self.openings: list[list[Opening]] = []
@@ -134,6 +136,12 @@ class _Chooser:
                 self.prompts.append(Prompt(shared_ids=shared_ids, own_ids=text.own_ids, text_ids=text.places.ids))
                 self.openings.append([])
         return dropped
+
+    @cached_property
+    def _reading(self) -> "TextReading":
+        num_asked = Counter(number for number, _ in self._asked)
+        texts = [text.places.ids for text in self._texts]
+        return self._model.read_texts(texts, [num_asked[number] > 1 for number in range(len(texts))])
 
     def choose(self, batch: Sequence[int], log_starts: Sequence[np.ndarray]) -> list[list[Place]]:
         """The k most probable places above tau_s of each prompt, without those where no result could help."""

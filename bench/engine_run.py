@@ -104,7 +104,7 @@ class _Chooser:
     def __init__(self, model: LanguageModel, work: Workload, meter: Meter) -> None:
         self._work = work
         self._meter = meter
-        self._reading = model.read_texts([text.text_ids for text in work.texts])
+        self._reading = model.read_texts([text.text_ids for text in work.texts], [False] * len(work.texts))
         self.log_starts: dict[int, np.ndarray] = {}
         self.places: dict[int, list[int]] = {}
         self.hopeful: dict[int, list[int]] = {}

@@ -44,7 +44,7 @@ def prepare(network: Network, tokenizer: TextTokenizer) -> None:
         if _agree(network, _shared_rows(network, tokenizer, prompt), own):
             return
         network.unserve()
-    if not _agree(network, _whole_rows(network, sequences), own):
+    if not _agree(network, [hidden_TW[-1] for hidden_TW in network.read_whole(sequences)], own):
         raise ValueError(f"model {tokenizer.name!r} ({family}) answers differently in a batch; {_KNOWN_FAMILIES}")
     logger.warning(
         "samples of %s (%s) cannot share what they begin with: each is read whole for every token, which is slow",
@@ -75,11 +75,6 @@ def _agree(network: Network, rows: Sequence[Tensor], own: Sequence[Tensor]) -> b
         for hidden_W, logits_V in zip(rows, own, strict=True)
     ]
     return all(gap.item() <= AGREEMENT[network.model.dtype] for gap in gaps)
-
-
-def _whole_rows(network: Network, sequences: Sequence[Sequence[int]]) -> list[Tensor]:
-    hidden_NTW = network.read_alone(network.pad(sequences))
-    return [hidden_TW[len(ids) - 1] for hidden_TW, ids in zip(hidden_NTW, sequences, strict=True)]
 
 
 def _shared_rows(network: Network, tokenizer: TextTokenizer, prompt: Prompt) -> list[Tensor]:

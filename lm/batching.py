@@ -1,6 +1,7 @@
-"""Batches by token budget: sequences of similar length together, so that little of a batch is padding."""
+"""Batches by token budget, sequences of similar length together."""
 
 import gc
+import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
@@ -37,13 +38,14 @@ class TokenBudget:
     ) -> Iterator[tuple[list[int], Sequence[AnswerT]]]:
         """One batch after the other, computed when it is asked for: its indices and its answers.
 
-        A batch of n sequences costs n times its longest, padding included; that is at most the budget, or n is 1.
+        A batch costs the sum of its lengths; that is at most the budget, or it is one sequence.
         The longest go first: if memory does not suffice, that shows at once.
         Raises torch.OutOfMemoryError if one sequence alone, with a budget of one token, does not fit.
         """
         waiting = sorted(range(len(lengths)), key=lambda index: -lengths[index])
         while waiting:
-            batch = waiting[: max(1, self.tokens // max(1, lengths[waiting[0]]))]
+            totals = itertools.accumulate(lengths[index] for index in waiting)
+            batch = waiting[: max(1, sum(1 for _ in itertools.takewhile(lambda total: total <= self.tokens, totals)))]
             found = self.attempt(lambda batch=batch: answer(batch))  # type: ignore[misc]
             if found is not None:
                 waiting = waiting[len(batch) :]

@@ -16,7 +16,7 @@ from lm.batching import TokenBudget
 from lm.network import Network
 from lm.prompt_reading import Chain, group_by_segment
 from lm.requests import Insertion, ScoreRequest
-from lm.shared_attention import CausalTokens, Layout, Segment
+from lm.shared_attention import CausalTokens, Layout, PackedTokens, Segment
 
 
 class InsertionReader:
@@ -49,14 +49,9 @@ class InsertionReader:
         return [answers[number] for number in range(len(insertions))]
 
     def _read(self, beginnings: Sequence[Sequence[int]]) -> list[Segment]:
-        own = CausalTokens(keep=True)
-        ids_NT = self._network.pad(beginnings)
-        position_NT = torch.arange(ids_NT.shape[1], device=ids_NT.device).expand(ids_NT.shape)
-        self._network.read(ids_NT, position_NT, Layout([], own))
-        return [
-            Segment([(keys[n, :, : len(ids)], values[n, :, : len(ids)]) for keys, values in own.layers])
-            for n, ids in enumerate(beginnings)
-        ]
+        own = PackedTokens([len(ids) for ids in beginnings], keep=True)
+        self._network.read_packed(beginnings, [], own)
+        return own.segments()
 
     def _read_insertions(
         self, texts: Sequence[Sequence[int]], insertions: Sequence[Insertion], segment_of: dict[int, Segment]

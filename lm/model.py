@@ -125,11 +125,14 @@ class LanguageModel:
         self._check_length(len(prompt.shared_ids) + len(prompt.own_ids) + len(prompt.text_ids))
         return self._reader.log_starts_alone(prompt).numpy()
 
-    def read_texts(self, texts: Sequence[Sequence[int]]) -> TextReading:
-        """Texts, given by their token ids, whose tokens' log-probabilities may be asked for bit by bit."""
+    def read_texts(self, texts: Sequence[Sequence[int]], asked_again: Sequence[bool]) -> TextReading:
+        """Texts, given by their token ids, whose tokens' log-probabilities may be asked for bit by bit.
+
+        `asked_again`: whether that may happen more than once for a text, so that it had better be read to its end.
+        """
         for text_ids in texts:
             self._check_length(len(self.tokenizer.bos_ids) + len(text_ids))
-        return TextReading(self._network, self._budget, self.tokenizer.bos_ids, texts)
+        return TextReading(self._network, self._budget, self.tokenizer.bos_ids, texts, asked_again)
 
     @torch.inference_mode()
     def log_probs(self, requests: Sequence[ScoreRequest]) -> list[np.ndarray]:
@@ -137,12 +140,12 @@ class LanguageModel:
         for request in requests:
             _check_targets(request)
             self._check_length(len(request.ids))
-        ends = [max(r.targets, default=0) for r in requests]
+        ends = [max(r.targets, default=1) for r in requests]
 
         def answer(batch: list[int]) -> list[np.ndarray]:
             chosen = [requests[index] for index in batch]
-            ids_BT = self._network.pad([r.ids[: ends[index]] for index, r in zip(batch, chosen, strict=True)])
-            return self._target_log_probs(self._network.read_alone(ids_BT), chosen)
+            hidden = self._network.read_whole([r.ids[: ends[index]] for index, r in zip(batch, chosen, strict=True)])
+            return self._target_log_probs(hidden, chosen)
 
         return self._budget.run(ends, answer)
 
@@ -166,8 +169,8 @@ class LanguageModel:
         """The same for one request, batch of one. Settles what is close."""
         _check_targets(request)
         self._check_length(len(request.ids))
-        ids_BT = self._network.pad([request.ids[: max(request.targets, default=0)]])
-        return self._target_log_probs(self._network.read_alone(ids_BT), [request])[0]
+        hidden = self._network.read_whole([request.ids[: max(request.targets, default=1)]])
+        return self._target_log_probs(hidden, [request])[0]
 
     def _read(self, prompts: Sequence[Prompt]) -> Iterator[tuple[list[int], Sequence[ReadPrompt]]]:
         """Prompts in batches of equal shared ids; one is read when it is asked for."""
@@ -203,9 +206,9 @@ class LanguageModel:
         begun = iter(self._budget.run(sizes, answer))
         return [[next(begun) for _ in its_places] for its_places in chosen]
 
-    def _target_log_probs(self, hidden_BTH: Tensor, requests: Sequence[ScoreRequest]) -> list[np.ndarray]:
+    def _target_log_probs(self, hidden: Sequence[Tensor], requests: Sequence[ScoreRequest]) -> list[np.ndarray]:
         # The hidden state after token j - 1 foretells token j.
-        rows = [hidden_TH[[j - 1 for j in r.targets]] for hidden_TH, r in zip(hidden_BTH, requests, strict=True)]
+        rows = [hidden_TW[[j - 1 for j in r.targets]] for hidden_TW, r in zip(hidden, requests, strict=True)]
         targets = torch.tensor([r.ids[j] for r in requests for j in r.targets], device=self._network.device)
         return self._split(self._network.token_log_probs(torch.cat(rows), targets), [len(r.targets) for r in requests])
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from lm.shared_attention import CausalTokens, Layout, serve, using
+from lm.shared_attention import Group, Layout, PackedTokens, serve, using
 
 # 512 rows of a vocabulary of 50,000 are 100 MB of float32.
 HEAD_ROWS = 512
@@ -58,12 +58,27 @@ class Network:
         with using(layout):
             return self._run(ids_BT, position_BT)
 
-    def read_alone(self, ids_BT: Tensor) -> Tensor:
-        """Hidden states (B, T, width) of whole sequences, padded on the right; nothing before, nothing kept."""
-        position_BT = torch.arange(ids_BT.shape[1], device=self.device).expand(ids_BT.shape)
+    def read_whole(self, sequences: Sequence[Sequence[int]]) -> list[Tensor]:
+        """Hidden states (T, width) of each of several whole sequences; nothing before, nothing kept, no padding.
+
+        A model that is not served reads them padded on the right.
+        """
+        lengths = [len(sequence) for sequence in sequences]
         if self.is_served:
-            return self.read(ids_BT, position_BT, Layout([], CausalTokens()))
-        return self._run(ids_BT, position_BT)
+            return list(self.read_packed(sequences, [], PackedTokens(lengths)).split(lengths))
+        ids_BT = self.pad(sequences)
+        position_BT = torch.arange(ids_BT.shape[1], device=self.device).expand(ids_BT.shape)
+        hidden_BTW = self._run(ids_BT, position_BT)
+        return [hidden_TW[:length] for hidden_TW, length in zip(hidden_BTW, lengths, strict=True)]
+
+    def read_packed(
+        self, sequences: Sequence[Sequence[int]], levels: Sequence[Sequence[Group]], own: PackedTokens, start: int = 0
+    ) -> Tensor:
+        """Hidden states (sum of lengths, width) of sequences that each begin at position `start`, behind `levels`."""
+        ids = [token for sequence in sequences for token in sequence]
+        ids_1T = torch.tensor([ids], dtype=torch.long, device=self.device)
+        positions = [torch.arange(start, start + len(sequence), device=self.device) for sequence in sequences]
+        return self.read(ids_1T, torch.cat(positions)[None], Layout(levels, own))[0]
 
     def logits(self, hidden_RH: Tensor) -> Tensor:
         """The head's float32 logits, (R, V), scaled or capped as the model's family does."""

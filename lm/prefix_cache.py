@@ -3,10 +3,8 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 
-import torch
-
 from lm.network import Network
-from lm.shared_attention import CausalTokens, Layout, Segment
+from lm.shared_attention import PackedTokens, Segment
 
 MAX_PREFIXES = 8
 
@@ -31,7 +29,6 @@ class PrefixCache:
         return self._segments[key]
 
     def _read(self, ids: Sequence[int]) -> Segment:
-        own = CausalTokens(keep=True)
-        ids_1T = self._network.pad([ids])
-        self._network.read(ids_1T, torch.arange(len(ids), device=ids_1T.device)[None], Layout([], own))
-        return Segment([(keys[0], values[0]) for keys, values in own.layers])
+        own = PackedTokens([len(ids)], keep=True)
+        self._network.read_packed([ids], [], own)
+        return own.segments()[0]

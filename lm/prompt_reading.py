@@ -12,7 +12,7 @@ from torch import Tensor
 from lm.network import Network
 from lm.prefix_cache import PrefixCache
 from lm.requests import Place, Prompt
-from lm.shared_attention import CausalTokens, Group, LayerCache, Layout, Segment
+from lm.shared_attention import CausalTokens, Group, LayerCache, Layout, PackedTokens, Segment
 from lm.tokenizer import TextTokenizer
 
 Chain = tuple[tuple[Segment, int], ...]
@@ -58,21 +58,14 @@ class PromptReader:
         shared = self._prefixes.segment(shared_ids[:-1])
         # The last shared token is read again with each prompt: even the first row is then among those read.
         sequences = [[*shared_ids[-1:], *prompt.own_ids, *prompt.text_ids[:-1]] for prompt in prompts]
-        own = CausalTokens(keep=True)
-        rows = range(len(prompts))
-        levels = [] if shared is None else [[Group(shared, rows, [len(shared)] * len(rows), len(rows))]]
-        ids_NT = self._network.pad(sequences)
-        position_NT = torch.arange(ids_NT.shape[1], device=ids_NT.device) + len(shared_ids) - 1
-        hidden_NTW = self._network.read(ids_NT, position_NT.expand(ids_NT.shape), Layout(levels, own))
-        chains = [
-            (*(() if shared is None else ((shared, len(shared)),)), (_cut(own.layers, n, len(ids)), len(ids)))
-            for n, ids in enumerate(sequences)
-        ]
+        own = PackedTokens([len(ids) for ids in sequences], keep=True)
+        before: Chain = () if shared is None else ((shared, len(shared)),)
+        levels = [[Group(segment, [0], [length], 1)] for segment, length in before]
+        hidden_LW = self._network.read_packed(sequences, levels, own, start=len(shared_ids) - 1)
+        log_starts = self._log_starts(hidden_LW.split(own.lengths), prompts)
         return [
-            ReadPrompt(prompt, log_starts_T, chain)
-            for prompt, log_starts_T, chain in zip(
-                prompts, self._log_starts(hidden_NTW, sequences, prompts), chains, strict=True
-            )
+            ReadPrompt(prompt, log_starts_T, (*before, (segment, len(segment))))
+            for prompt, log_starts_T, segment in zip(prompts, log_starts, own.segments(), strict=True)
         ]
 
     def open(self, places: Sequence[tuple[ReadPrompt, Place]]) -> list[Branch]:
@@ -83,13 +76,13 @@ class PromptReader:
             for read, place in places
         ]
         if not self._network.is_served:
-            hidden_NTW = self._network.read_alone(self._network.pad(sequences))
-            return [Branch(ids, hidden_NTW[n, len(ids) - 1]) for n, ids in enumerate(sequences)]
+            hidden = self._network.read_whole(sequences)
+            return [Branch(ids, hidden_TW[-1]) for ids, hidden_TW in zip(sequences, hidden, strict=True)]
         chains = [
             (*read.chain[:-1], (read.chain[-1][0], 1 + len(read.prompt.own_ids) + place.token_index))
             for read, place in places
         ]
-        own = CausalTokens(keep=True)
+        own = CausalTokens()
         ids_NL = self._network.pad([open_ids] * len(places))
         first_N = torch.tensor([len(ids) - len(open_ids) for ids in sequences], device=ids_NL.device)
         position_NL = first_N[:, None] + torch.arange(len(open_ids), device=ids_NL.device)
@@ -110,18 +103,13 @@ class PromptReader:
 
     def _read_whole(self, prompts: Sequence[Prompt]) -> list[ReadPrompt]:
         sequences = [[*prompt.shared_ids, *prompt.own_ids, *prompt.text_ids[:-1]] for prompt in prompts]
-        hidden_NTW = self._network.read_alone(self._network.pad(sequences))
-        log_starts = self._log_starts(hidden_NTW, sequences, prompts)
+        log_starts = self._log_starts(self._network.read_whole(sequences), prompts)
         return [ReadPrompt(prompt, log_starts_T) for prompt, log_starts_T in zip(prompts, log_starts, strict=True)]
 
-    def _log_starts(
-        self, hidden_NTW: Tensor, sequences: Sequence[Sequence[int]], prompts: Sequence[Prompt]
-    ) -> Sequence[Tensor]:
+    def _log_starts(self, hidden: Sequence[Tensor], prompts: Sequence[Prompt]) -> Sequence[Tensor]:
+        """From hidden states (T, W): the last ones foretell the text's tokens."""
         counts = [len(prompt.text_ids) for prompt in prompts]
-        rows = [
-            hidden_TW[len(ids) - count : len(ids)]
-            for hidden_TW, ids, count in zip(hidden_NTW, sequences, counts, strict=True)
-        ]
+        rows = [hidden_TW[len(hidden_TW) - count :] for hidden_TW, count in zip(hidden, counts, strict=True)]
         log_starts = self._network.any_token_log_probs(torch.cat(rows), self._tokenizer.start_marker_ids)
         return log_starts.cpu().split(counts)
 
@@ -139,7 +127,3 @@ def group_by_segment(chains: Sequence[Chain]) -> list[list[Group]]:
                 lengths.append(length)
         levels.append([Group(segment, *members, len(chains)) for segment, members in seen.items()])
     return levels
-
-
-def _cut(layers: Sequence[LayerCache], row: int, length: int) -> Segment:
-    return Segment([(keys[row, :, :length], values[row, :, :length]) for keys, values in layers])

@@ -144,8 +144,8 @@ class Sampler:
 
     def _logits_alone(self, draft: Draft) -> Tensor:
         """The logits (1, V) after a draft, from its whole sequence: batch of one, nothing shared."""
-        ids_1T = self._network.pad([[*_branch(draft).ids, *draft.ids]])
-        return self._network.logits(self._network.read_alone(ids_1T)[0, -1:])
+        [hidden_TW] = self._network.read_whole([[*_branch(draft).ids, *draft.ids]])
+        return self._network.logits(hidden_TW[-1:])
 
     def _retire(self, draft: Draft) -> bool:
         """Whether the draft is at its end; it then lets go of what it went on from."""

@@ -117,7 +117,6 @@ class WholeSlots:
     def write(self, ids: Sequence[int]) -> Tensor:
         """One pass over all sequences, padded to the longest."""
         sequences = [[*sequence, token] for sequence, token in zip(self._sequences, ids, strict=True)]
-        hidden_NTW = self._network.read_alone(self._network.pad(sequences))
+        hidden = self._network.read_whole(sequences)
         self._sequences = sequences
-        ends_N = torch.tensor([len(sequence) - 1 for sequence in sequences], device=hidden_NTW.device)
-        return hidden_NTW[torch.arange(len(ends_N), device=hidden_NTW.device), ends_N]
+        return torch.stack([hidden_TW[-1] for hidden_TW in hidden])

@@ -14,18 +14,25 @@ class TextReading:
     """Texts behind the beginning-of-sequence token. Keeps hidden states: which tokens will matter is not yet known."""
 
     def __init__(
-        self, network: Network, budget: TokenBudget, bos_ids: Sequence[int], texts: Sequence[Sequence[int]]
+        self,
+        network: Network,
+        budget: TokenBudget,
+        bos_ids: Sequence[int],
+        texts: Sequence[Sequence[int]],
+        asked_again: Sequence[bool],
     ) -> None:
+        """`asked_again`: whether a text may be asked about more than once; it is then read to its end."""
         self._network = network
         self._budget = budget
         self._bos_ids = bos_ids
         self._texts = texts
+        self._asked_again = asked_again
         self._hidden: dict[int, Tensor] = {}
 
     @torch.inference_mode()
     def log_probs(self, wanted: Mapping[int, Sequence[int]]) -> dict[int, np.ndarray]:
         """For text number n and tokens j of it, float32 (j,): log p(x_j | x_<j). Only those rows meet the head."""
-        self._read([number for number, tokens in wanted.items() if tokens and number not in self._hidden])
+        self._read({number: self._end(number, tokens) for number, tokens in wanted.items() if tokens})
         numbers = [number for number, tokens in wanted.items() if tokens]
         answers = {number: np.empty(0, np.float32) for number in wanted}
         if numbers:
@@ -35,13 +42,20 @@ class TextReading:
             answers |= {number: value.numpy() for number, value in zip(numbers, values, strict=True)}
         return answers
 
-    def _read(self, numbers: Sequence[int]) -> None:
-        # The last token foretells nothing that is in the text.
-        sequences = [[*self._bos_ids, *self._texts[number][:-1]] for number in numbers]
+    def _end(self, number: int, tokens: Sequence[int]) -> int:
+        """How many tokens of a text to read: up to the last that is asked for, or all if more may be asked for."""
+        return len(self._texts[number]) - 1 if self._asked_again[number] else max(tokens)
+
+    def _read(self, ends: Mapping[int, int]) -> None:
+        # What is read behind the beginning-of-sequence token ends before the last token that is asked for.
+        missing = [
+            number for number, end in ends.items() if len(self._hidden.get(number, ())) < len(self._bos_ids) + end
+        ]
+        sequences = [[*self._bos_ids, *self._texts[number][: ends[number]]] for number in missing]
 
         def answer(batch: list[int]) -> list[Tensor]:
-            hidden_NTW = self._network.read_alone(self._network.pad([sequences[index] for index in batch]))
-            return [hidden_NTW[n, : len(sequences[index])].clone() for n, index in enumerate(batch)]
+            # Copies, so that a text does not keep its whole batch in memory.
+            return [hidden_TW.clone() for hidden_TW in self._network.read_whole([sequences[index] for index in batch])]
 
         hidden = self._budget.run([len(sequence) for sequence in sequences], answer)
-        self._hidden |= dict(zip(numbers, hidden, strict=True))
+        self._hidden |= dict(zip(missing, hidden, strict=True))

@@ -83,7 +83,7 @@ class ScriptedModel:
         self.asked["alone"] += 1
         return self._start_log_probs(prompt)
 
-    def read_texts(self, texts: Sequence[Sequence[int]]) -> "ScriptedReading":
+    def read_texts(self, texts: Sequence[Sequence[int]], asked_again: Sequence[bool]) -> "ScriptedReading":
         return ScriptedReading(self, texts)
 
     def log_probs(self, requests: Sequence[ScoreRequest]) -> list[np.ndarray]:

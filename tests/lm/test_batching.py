@@ -18,9 +18,9 @@ def test_batches_are_the_longest_first_within_the_budget_and_answers_keep_their_
         batches.append(batch)
         return [f"answer {index}" for index in batch]
 
-    # Lengths 3 9 4 3 in a budget of 10: the 9 alone; 4 and 3 (padded to 4) make 8; 3 is left.
+    # Lengths 3 9 4 3 in a budget of 10: the 9 alone; 4, 3 and 3 make 10.
     answers = TokenBudget(10).run([3, 9, 4, 3], answer)
-    assert batches == [[1], [2, 0], [3]]
+    assert batches == [[1], [2, 0, 3]]
     assert answers == ["answer 0", "answer 1", "answer 2", "answer 3"]
 
 

@@ -136,7 +136,7 @@ def test_a_family_whose_logits_the_engine_would_get_wrong_is_refused(monkeypatch
             [Asked(own_ids=[5], text_ids=[6] * (n - 110), places=[Place(token_index=n - 111, keys=[1])])],
             max_new_tokens=9 - len(m.tokenizer.open_ids),
         ),
-        lambda m, n: m.read_texts([[6] * (n - 1)]),
+        lambda m, n: m.read_texts([[6] * (n - 1)], [False]),
     ],
     ids=["score", "score alone", "start alone", "sample", "text"],
 )
