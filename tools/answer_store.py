@@ -65,7 +65,7 @@ class AnswerStore:
         self._prefixes: dict[str, str] = {}
         self._lock = threading.Lock()
         self._said: set[str] = set()
-        self._error: OSError | None = None
+        self._error: OSError | ValueError | None = None
 
     @property
     def is_replayed(self) -> bool:
@@ -100,12 +100,12 @@ class AnswerStore:
         }
         try:
             self._folder.write_json(name, entry)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self._error = error
             self._say_once("full", f"no more answers are kept: {error}")
 
     def check(self) -> None:
-        """Raises OSError if a recording has become incomplete; a cache may."""
+        """Raises OSError (or ValueError) if a recording has become incomplete; a cache may."""
         if self._error is not None and self._mode == "record":
             raise self._error
 

@@ -219,6 +219,15 @@ def test_an_answer_that_no_store_would_have_written_is_none(tmp_path: Path, chan
     assert use(tmp_path, "replay", Shout(), ["a"])[0].status == "unavailable"
 
 
+@pytest.mark.parametrize("call_input", ["\ud800", "\0", "../../etc/passwd", "x" * 10**6, "\n", "🙂"])
+def test_any_input_can_be_kept_and_none_decides_where(tmp_path: Path, call_input: str) -> None:
+    folder = tmp_path / "answers"
+    before, after = (use(folder, "cache", Shout(), [call_input])[0] for _ in range(2))
+    assert after.from_cache and row(after) == row(before)
+    assert [path.name for path in tmp_path.iterdir()] == ["answers"]
+    assert len(list(folder.glob("Shout/*/??/" + "?" * 30 + ".json"))) == 1
+
+
 def test_many_workers_share_one_folder(tmp_path: Path) -> None:
     inputs = [f"call {number}" for number in range(60)]
     tools = [Shout() for _ in range(4)]

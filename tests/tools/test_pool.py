@@ -276,7 +276,7 @@ def test_others_go_on_while_a_call_waits_to_be_repeated() -> None:
         return call_input
 
     tool = Scripted(answer, max_in_flight=1)
-    outcomes = ToolPool({"Scripted": tool}, first_delay=0.1).run([("Scripted", n, None) for n in ("first", "a", "b")])
+    outcomes = ToolPool({"Scripted": tool}, first_delay=0.4).run([("Scripted", n, None) for n in ("first", "a", "b")])
     assert done == ["a", "b", "first"]
     assert {outcome.status for outcome in outcomes} == {"ok"}
 
@@ -311,7 +311,7 @@ def test_a_tool_that_is_down_is_left_alone_and_said_once_to_be(caplog: pytest.Lo
 
 
 def test_a_tool_that_is_back_is_asked_again_once_one_call_has_found_out(caplog: pytest.LogCaptureFixture) -> None:
-    tool = Scripted(Flaky(5), max_retries=0, pause_after=5, pause=0.05)
+    tool = Scripted(Flaky(5), max_in_flight=1, max_retries=0, pause_after=5, pause=0.05)
     pool = ToolPool({"Scripted": tool})
     statuses: list[str] = []
     with caplog.at_level(logging.WARNING):
