@@ -51,7 +51,8 @@ def score(
     trials = start_trials(executed, documents, model, tools.values(), options.prune_below)
     answered = [trial for trial in trials if trial.executed.result is not None and fits(trial, model)]
     passed = screen(answered, model, options.screen)
-    for trial, loss in zip(passed, _losses(passed, model, with_result=True), strict=True):
+    unread = [trial for trial in passed if math.isnan(trial.loss_with_result)]
+    for trial, loss in zip(unread, _losses(unread, model, with_result=True), strict=True):
         trial.loss_with_result = loss
     hopeful = [trial for trial in passed if not _is_lost(trial, model)]
     unknown = [trial for trial in hopeful if math.isnan(trial.loss_with_call)]
@@ -106,7 +107,7 @@ def _scored(trial: Trial) -> Scored:
         input_sees_future=input_sees_future,
         sees_future=input_sees_future or sees_future(call.result or "", trial.text, call.char_offset),
         is_kept=bool(is_large and not is_struck),
-        loss_inserted=_column(trial.loss_inserted),
+        loss_near=_column(trial.loss_near),
         screening=trial.screening,
     )
 

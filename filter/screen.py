@@ -1,11 +1,13 @@
 """An approximate screen before the filter, off by default: most calls are lost, and a cheaper loss shows which.
 
-    L_in = L_i with the call and its result directly before x_i, as it would stand in C*, instead of before the text
+    L_near = L_i with the call and its result `screen_distance` tokens before x_i, instead of before the whole text
 
-The beginning x_<i is then read once for all calls of a text, and a call costs its own tokens and the few that count.
-Only calls with L_i(epsilon) - L_in >= tau_f - margin are scored exactly; a model that has seen no calls inside texts
-may think little of good ones there, so some are lost. How many, the control slice tells: a share of those that did not
-pass, drawn by a hash, is scored exactly all the same.
+What stands before the call is then read once for all calls of a text, and a call costs its own tokens, those up to x_i
+and the few that count. Only calls with L_i(epsilon) - L_near >= tau_f - margin are scored exactly. Some good ones are
+lost; how many, the control slice tells: a share of those that did not pass, drawn by a hash, is scored all the same.
+
+At distance 0 the call stands as in C*, but a model that has never seen a call inside a text does not know how to go on
+after one: its surprise at the first token hides what the result gave away. A few words later it has recovered.
 """
 
 import hashlib
@@ -27,8 +29,11 @@ class ScreenOptions:
     """Whether calls are screened before they are scored, and how its losses are watched."""
 
     screen_margin: float | None = None
-    """Score exactly only calls whose loss reduction, with the call directly before the words that count, is at least
-    the threshold less this margin, in nats. Larger costs more and loses fewer; by default every call is scored."""
+    """Score exactly only calls whose loss reduction, with the call a few tokens before its place, is at least the
+    threshold less this margin, in nats. Larger costs more and loses fewer; by default every call is scored."""
+    screen_distance: int = 32
+    """How many tokens before its place the screen puts a call. Fewer cost less; models that have not seen calls inside
+    texts need a dozen or more."""
     screen_control: float = 0.05
     """Share of the calls that did not pass the screen which is scored all the same, to tell how many good ones it
     loses."""
@@ -36,6 +41,8 @@ class ScreenOptions:
     def __post_init__(self) -> None:
         if self.screen_margin is not None and not math.isfinite(self.screen_margin):
             raise ValueError(f"screen_margin is {self.screen_margin}; it must be a number of nats, or left out")
+        if self.screen_distance < 0:
+            raise ValueError(f"screen_distance is {self.screen_distance}; it must be at least 0 tokens")
         if not 0 <= self.screen_control <= 1:
             raise ValueError(f"screen_control is {self.screen_control}; it must be a share, from 0 to 1")
 
@@ -47,17 +54,20 @@ def screen(trials: Sequence[Trial], model: "LanguageModel", options: ScreenOptio
     """
     if options.screen_margin is None:
         return list(trials)
-    for trial, loss in zip(trials, _losses_inserted(trials, model), strict=True):
-        trial.loss_inserted = loss
+    for trial, loss in zip(trials, _losses_near(trials, model, options.screen_distance), strict=True):
+        trial.loss_near = loss
     for trial in trials:
-        if _passes(trial, model, options.screen_margin):
+        if _passes(trial, model, options.screen_margin, options.screen_distance):
             trial.screening = "passed"
+            # There the call stood before the whole text already.
+            if trial.executed.token_index <= options.screen_distance:
+                trial.loss_with_result = trial.loss_near
         else:
             trial.screening = "control" if _is_control(trial, options.screen_control) else "left_out"
     return [trial for trial in trials if trial.screening != "left_out"]
 
 
-def _losses_inserted(trials: Sequence[Trial], model: "LanguageModel") -> list[float]:
+def _losses_near(trials: Sequence[Trial], model: "LanguageModel", distance: int) -> list[float]:
     numbers: dict[str, int] = {}
     texts: list[Sequence[int]] = []
     insertions = []
@@ -69,23 +79,28 @@ def _losses_inserted(trials: Sequence[Trial], model: "LanguageModel") -> list[fl
         insertions.append(
             Insertion(
                 text=numbers[text_id],
-                token_index=trial.executed.token_index,
+                token_index=max(0, trial.executed.token_index - distance),
                 ids=call_ids(trial, model, with_result=True),
-                num_targets=len(trial.weighted),
+                targets=trial.weighted,
             )
         )
     return [weighted_loss(log_probs) for log_probs in model.log_probs_inserted(texts, insertions)]
 
 
-def _passes(trial: Trial, model: "LanguageModel", margin: float) -> bool:
+def _passes(trial: Trial, model: "LanguageModel", margin: float, distance: int) -> bool:
     """Whether the call is worth scoring. What is close is settled alone, so that the batch decides nothing."""
     bound = trial.bound - margin
-    if abs(trial.loss_without - trial.loss_inserted - bound) <= CLOSE_NATS:
+    if abs(trial.loss_without - trial.loss_near - bound) <= CLOSE_NATS:
         trial.loss_without = loss_without_alone(trial, model)
-        place = trial.executed.token_index
-        before = [*model.tokenizer.bos_ids, *trial.text_ids[:place], *call_ids(trial, model, with_result=True)]
-        trial.loss_inserted = loss_alone(model, before, trial.text_ids[place:], 0)
-    return not is_below(trial.loss_without - trial.loss_inserted, bound)
+        trial.loss_near = _loss_near_alone(trial, model, distance)
+    return not is_below(trial.loss_without - trial.loss_near, bound)
+
+
+def _loss_near_alone(trial: Trial, model: "LanguageModel", distance: int) -> float:
+    place = max(0, trial.executed.token_index - distance)
+    before = [*model.tokenizer.bos_ids, *trial.text_ids[:place], *call_ids(trial, model, with_result=True)]
+    # The rest of the text behind all that is a text behind a prefix.
+    return loss_alone(model, before, trial.text_ids[place:], trial.executed.token_index - place)
 
 
 def _is_control(trial: Trial, share: float) -> bool:

@@ -27,7 +27,7 @@ class Trial:
     loss_without: float
     loss_with_call: float
     loss_with_result: float = math.nan
-    loss_inserted: float = math.nan
+    loss_near: float = math.nan
     screening: str | None = None
 
     @property

@@ -1,7 +1,8 @@
-"""How likely a text's next tokens are behind something written directly before them, from one cache of the text.
+"""How likely tokens of a text are behind something written into it, from one cache of the text.
 
-A text is read once, up to the last place that is asked about. What is written at its places, and the tokens that count
-behind it, are so many short sequences that go on from there: [BOS] x_<i from the cache, the rest their own.
+A text is read once, up to the last place that is asked about. What is written at its places, and the text from there
+to the last token that counts, are so many short sequences that go on from it: [BOS] x_<i from the cache, the rest
+their own.
 
 Shapes: N sequences, L tokens of their own, W hidden width.
 """
@@ -28,7 +29,7 @@ class InsertionReader:
         self._bos_ids = bos_ids
 
     def log_probs(self, texts: Sequence[Sequence[int]], insertions: Sequence[Insertion]) -> list[np.ndarray]:
-        """Per insertion float32 (targets,): log p(x_{i+t} | x_<i, what is written, x_i .. x_{i+t-1})."""
+        """Per insertion float32 (targets,): log p(x_j | x_<i, what is written at i, x_i .. x_{j-1})."""
         members: dict[int, list[int]] = {}
         for number, insertion in enumerate(insertions):
             members.setdefault(insertion.text, []).append(number)
@@ -59,7 +60,7 @@ class InsertionReader:
         """The insertions into some texts, by their numbers."""
         numbers = list(segment_of)
         # The last token that counts foretells none that does.
-        own = [_ahead(insertions[number], texts)[:-1] for number in numbers]
+        own = [_ahead(insertions[n], texts[insertions[n].text])[:-1] for n in numbers]
 
         def answer(batch: list[int]) -> list[np.ndarray]:
             chosen = [insertions[numbers[index]] for index in batch]
@@ -82,28 +83,28 @@ class InsertionReader:
     def _target_log_probs(
         self, hidden_NLW: Tensor, chosen: Sequence[Insertion], texts: Sequence[Sequence[int]]
     ) -> list[np.ndarray]:
-        counts = [insertion.num_targets for insertion in chosen]
-        ends = [len(insertion.ids) + insertion.num_targets - 1 for insertion in chosen]
-        rows = [hidden_LW[end - count : end] for hidden_LW, end, count in zip(hidden_NLW, ends, counts, strict=True)]
-        targets = [token for insertion in chosen for token in _ahead(insertion, texts)[len(insertion.ids) :]]
+        rows = [
+            hidden_LW[[len(insertion.ids) + j - insertion.token_index - 1 for j in insertion.targets]]
+            for hidden_LW, insertion in zip(hidden_NLW, chosen, strict=True)
+        ]
+        targets = [texts[insertion.text][j] for insertion in chosen for j in insertion.targets]
         ids = torch.tensor(targets, device=self._network.device)
         values = self._network.token_log_probs(torch.cat(rows), ids)
-        return [value.numpy() for value in values.cpu().split(counts)]
+        return [value.numpy() for value in values.cpu().split([len(insertion.targets) for insertion in chosen])]
 
 
 def whole_request(bos_ids: Sequence[int], text_ids: Sequence[int], insertion: Insertion) -> ScoreRequest:
     """The same question about one whole sequence.
 
-    >>> request = whole_request([0], [5, 6, 7, 8], Insertion(text=0, token_index=1, ids=[9, 9], num_targets=2))
+    >>> request = whole_request([0], [5, 6, 7, 8], Insertion(text=0, token_index=1, ids=[9, 9], targets=[2]))
     >>> list(request.ids), list(request.targets)
-    ([0, 5, 9, 9, 6, 7], [4, 5])
+    ([0, 5, 9, 9, 6, 7], [5])
     """
-    before = [*bos_ids, *text_ids[: insertion.token_index], *insertion.ids]
-    ahead = text_ids[insertion.token_index : insertion.token_index + insertion.num_targets]
-    return ScoreRequest(ids=[*before, *ahead], targets=range(len(before), len(before) + len(ahead)))
+    ids = [*bos_ids, *text_ids[: insertion.token_index], *_ahead(insertion, text_ids)]
+    before = len(bos_ids) + len(insertion.ids)
+    return ScoreRequest(ids=ids, targets=[before + j for j in insertion.targets])
 
 
-def _ahead(insertion: Insertion, texts: Sequence[Sequence[int]]) -> list[int]:
-    """What is written, and the tokens that count."""
-    first = insertion.token_index
-    return [*insertion.ids, *texts[insertion.text][first : first + insertion.num_targets]]
+def _ahead(insertion: Insertion, text_ids: Sequence[int]) -> list[int]:
+    """What is written, and the text from there to the last token that counts."""
+    return [*insertion.ids, *text_ids[insertion.token_index : insertion.targets[-1] + 1]]

@@ -151,15 +151,14 @@ class LanguageModel:
 
     @torch.inference_mode()
     def log_probs_inserted(self, texts: Sequence[Sequence[int]], insertions: Sequence[Insertion]) -> list[np.ndarray]:
-        """Per insertion float32 (targets,): the text's next tokens behind what is written directly before them.
+        """Per insertion float32 (targets,): the text's tokens behind what is written into it.
 
         Each text is read once for all that is inserted into it; a model that is not served reads every sequence whole.
         """
         bos_ids = self.tokenizer.bos_ids
         for insertion in insertions:
             _check_insertion(insertion, len(texts[insertion.text]))
-            num_read = insertion.token_index + len(insertion.ids) + insertion.num_targets
-            self._check_length(len(bos_ids) + num_read)
+            self._check_length(len(bos_ids) + len(insertion.ids) + insertion.targets[-1] + 1)
         if not self._network.is_served:
             return self.log_probs([whole_request(bos_ids, texts[n.text], n) for n in insertions])
         return InsertionReader(self._network, self._budget, bos_ids).log_probs(texts, insertions)
@@ -230,11 +229,12 @@ def _check_prompt(prompt: Prompt) -> None:
 
 
 def _check_insertion(insertion: Insertion, num_tokens: int) -> None:
-    if not insertion.ids:
-        raise ValueError("an insertion is empty; without one, ask for the text's own log-probabilities")
-    if not 0 <= insertion.token_index < insertion.token_index + insertion.num_targets <= num_tokens:
+    if not insertion.ids or not insertion.targets:
+        raise ValueError("an insertion needs something to write and tokens to ask for")
+    if not 0 <= insertion.token_index <= insertion.targets[0] <= insertion.targets[-1] < num_tokens:
         raise ValueError(
-            f"{insertion.num_targets} tokens from {insertion.token_index} on are not inside a text of {num_tokens}"
+            f"targets {list(insertion.targets)} must lie between place {insertion.token_index} and the end of the "
+            f"text, {num_tokens} tokens"
         )
 
 

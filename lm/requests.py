@@ -53,7 +53,7 @@ class ScoreRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Insertion:
-    """Asks for the log-probability of a text's next tokens behind something written directly before them."""
+    """Asks for the log-probability of a text's next tokens behind something written into it."""
 
     text: int
     """Number of the text."""
@@ -61,5 +61,5 @@ class Insertion:
     """What is written stands before this token."""
     ids: Sequence[int]
     """What is written, at least one token."""
-    num_targets: int
-    """So many tokens of the text count, `token_index` the first."""
+    targets: Sequence[int]
+    """The tokens of the text that are asked for, rising, none before `token_index`."""

@@ -88,11 +88,11 @@ class Scored(Executed):
     """The input or the result occurs in the text after the call and not before it (true of most useful results)."""
     is_kept: bool
     """loss_reduction >= tau_f, and not struck by the rule about inputs that only occur later."""
-    loss_inserted: float | None = None
-    """The screen's approximation of loss_with_result: the call with its result stands directly before token i. None
-    without a screen, or if there is no result to score."""
+    loss_near: float | None = None
+    """The screen's approximation of loss_with_result: the call stands a few tokens before its place instead of before
+    the text. None without a screen, or if there is no result to score."""
     screening: str | None = None
-    """One of records.stages.SCREENINGS; None where loss_inserted is."""
+    """One of records.stages.SCREENINGS; None where loss_near is."""
 
 
 @dataclass(frozen=True, kw_only=True)

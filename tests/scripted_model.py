@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from lm.requests import Place, Prompt, Sample, ScoreRequest
+from lm.requests import Insertion, Place, Prompt, Sample, ScoreRequest
 from lm.tokenizer import Places
 
 _TOKEN = re.compile(r" ?\w+| ?[^\w\s]|\s")
@@ -89,6 +89,16 @@ class ScriptedModel:
     def log_probs(self, requests: Sequence[ScoreRequest]) -> list[np.ndarray]:
         self.asked["scores"] += len(requests)
         return [self._log_probs(request) for request in requests]
+
+    def log_probs_inserted(self, texts: Sequence[Sequence[int]], insertions: Sequence[Insertion]) -> list[np.ndarray]:
+        self.asked["inserted"] = self.asked.get("inserted", 0) + len(insertions)
+        answers = []
+        for insertion in insertions:
+            text_ids, place = texts[insertion.text][: insertion.targets[-1] + 1], insertion.token_index
+            ids = [*self.tokenizer.bos_ids, *text_ids[:place], *insertion.ids, *text_ids[place:]]
+            before = len(self.tokenizer.bos_ids) + len(insertion.ids)
+            answers.append(self._log_probs(ScoreRequest(ids=ids, targets=[before + j for j in insertion.targets])))
+        return answers
 
     def log_probs_alone(self, request: ScoreRequest) -> np.ndarray:
         self.asked["alone"] += 1
