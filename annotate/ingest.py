@@ -71,22 +71,32 @@ class Shard(NamedTuple):
 
 
 class _Reading(NamedTuple):
-    """One row of the corpus, read: a whole document (not yet cut), or why it was dropped."""
+    """One row of the corpus: a whole document (not yet cut), or why it was dropped; neither where a shard ends."""
 
     document: Document | None
     dropped: Dropped | None
 
 
-def ingest(options: IngestOptions, tokenizer: "TextTokenizer", max_text_tokens: int) -> Iterator[Shard]:
+def ingest(
+    options: IngestOptions, tokenizer: "TextTokenizer", max_text_tokens: int, readings: Sequence[Sequence[str]] = ()
+) -> Iterator[Shard]:
     """The shards of a corpus, each of `shard_size` texts but the last; a shard may hold nothing but drops.
 
+    `readings` names sources that were found together. They are read in this order, and each reading begins a shard, so
+    that a corpus that has grown gives the shards that it gave before, and then those of the sources that were added.
     The corpus is checked before this returns. Raises ValueError, in one line, for a location that is missing or
     unreadable, and for a column that is not there; while iterating, for an empty corpus or a damaged file.
     """
     sources = find_sources(options.corpus)
     named = (options.id_column, options.title_column, options.url_column, options.date_column)
     check_columns(sources, [options.text_column, *(column for column in named if column)])
-    return _shards(_read(sources, options), options, tokenizer, max_text_tokens)
+    return _shards(_read(_group(sources, readings), options), options, tokenizer, max_text_tokens)
+
+
+def _group(sources: Sequence["Source"], readings: Sequence[Sequence[str]]) -> list[list["Source"]]:
+    left = {source.name: source for source in sources}
+    groups = [[left.pop(name) for name in reading if name in left] for reading in readings]
+    return [*groups, list(left.values())]
 
 
 def _shards(
@@ -101,7 +111,8 @@ def _shards(
             if len(shard.documents) == options.shard_size:
                 yield shard
                 shard = Shard([], [])
-        if len(shard.dropped) >= MAX_DROPS_PER_SHARD:
+        is_border = not (document or dropped) and (shard.documents or shard.dropped)
+        if is_border or len(shard.dropped) >= MAX_DROPS_PER_SHARD:
             yield shard
             shard = Shard([], [])
     if shard.documents or shard.dropped:
@@ -114,8 +125,8 @@ def _pieces(document: Document, tokenizer: "TextTokenizer", max_text_tokens: int
         yield Document(**whole | {"text_id": f"{document.text_id}-{part}", "part": part, "text": text})
 
 
-def _read(sources: Sequence["Source"], options: IngestOptions) -> Iterator[_Reading]:
-    readings = _without_duplicates(_read_all(sources, options))
+def _read(groups: Sequence[Sequence["Source"]], options: IngestOptions) -> Iterator[_Reading]:
+    readings = _without_duplicates(_read_all(groups, options))
     if options.max_documents is None:
         yield from readings
         return
@@ -127,15 +138,18 @@ def _read(sources: Sequence["Source"], options: IngestOptions) -> Iterator[_Read
             return
 
 
-def _read_all(sources: Sequence["Source"], options: IngestOptions) -> Iterator[_Reading]:
+def _read_all(groups: Sequence[Sequence["Source"]], options: IngestOptions) -> Iterator[_Reading]:
     wanted = list(dict.fromkeys(column for columns in _columns(options).values() for column in columns))
     is_empty = True
-    for source in sources:
-        for row in source.rows(wanted):
-            is_empty = False
-            yield _read_row(source.name, row, options)
+    for group in groups:
+        for source in group:
+            for row in source.rows(wanted):
+                is_empty = False
+                yield _read_row(source.name, row, options)
+        yield _Reading(None, None)
     if is_empty:
-        raise ValueError(f"corpus {', '.join(source.name for source in sources[:3])} is empty: it holds no document")
+        names = [source.name for group in groups for source in group]
+        raise ValueError(f"corpus {', '.join(names[:3])} is empty: it holds no document")
 
 
 def _without_duplicates(readings: Iterable[_Reading]) -> Iterator[_Reading]:

@@ -17,7 +17,7 @@ from jobs.options import AnnotateOptions
 from jobs.recipe import AnnotateRecipe
 from jobs.reuse import UNANSWERED
 from jobs.run_job import Job, Outcome, run_job
-from jobs.run_lock import lock_run
+from jobs.run_lease import hold_run
 from jobs.settings import check_settings, resolve_settings
 from jobs.summary import describe_unanswered, screen_table, screen_yields, tool_yields, yield_table
 from records.run_folder import RunFolder
@@ -51,6 +51,7 @@ def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
         recipe=AnnotateRecipe(options=options, max_text_tokens=most, model_revision=model.revision),
         stage_fingerprints=settings.stage_fingerprints,
         tool_fingerprints=settings.tool_fingerprints,
+        may_corpus_change=options.change_settings,
         ask_again=UNANSWERED if options.retry_failed else (),
         corpus=look_at_corpus(options.ingest.corpus, settings.stage_fingerprints["ingest"]),
         workers=options.workers,
@@ -61,13 +62,13 @@ def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
     with contextlib.ExitStack() as stack:
         with blaming_run_folder(run):
             run.create()
-            stack.enter_context(lock_run(run))
+            holder = stack.enter_context(hold_run(run))
             run.remove_leftovers()
             changes = check_settings(run, settings, may_change=options.change_settings)
             settings.write(run)
         if changes:
             print(f"what depends on it is made again: {'; '.join(changes)}", file=sys.stderr)
-        outcome = run_job(job, interrupts)
+        outcome = run_job(replace(job, holder=holder), interrupts)
     _print_end(job, outcome)
     if outcome.last.state == "stopped":
         return interrupts.exit_code

@@ -8,20 +8,19 @@ A worker that dies is replaced and its shard tried again after a while; a shard 
 import asyncio
 import contextlib
 import sys
-import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 
 from jobs.actors import PoolSize, WorkerOptions, start_actor
-from jobs.failures import UnusableError, blaming_run_folder, one_line, raise_if_disk_refuses, raise_if_refused
+from jobs.failures import UnusableError, one_line, put_aside, raise_if_disk_refuses, raise_if_refused
 from jobs.ledger import Ledger
 from jobs.pipeline import Needs, Stage
 from jobs.stage_work import Recipe, ShardReport
-from records.locations import without_keys
+from jobs.task import Task
 from records.run_folder import RunFolder
 
 MAX_RETRY_DELAY = 60.0
@@ -30,23 +29,6 @@ MAX_FAILED_STARTS = 5
 
 class Stopped(Exception):  # noqa: N818 - an order that was carried out, not an error
     """The run was asked to stop; what is finished is kept."""
-
-
-@dataclass(order=True, frozen=True)
-class Task:
-    """A shard that waits for a stage. Sorted: later stages first, then in the order of the corpus."""
-
-    priority: int
-    shard: str
-    stage: Stage = field(compare=False)
-    num_attempts: int = field(default=0, compare=False)
-    only_reuse: bool = field(default=False, compare=False)
-    """Whether a plain worker is to see first if the output for other settings holds all that is needed."""
-
-    @property
-    def needs(self) -> Needs:
-        """The kind of worker that the task is for."""
-        return "cpu" if self.only_reuse else self.stage.needs
 
 
 class Driver:
@@ -106,9 +88,9 @@ class Driver:
         """The pools that have something to do and no worker yet that is open."""
         return [needs for needs, events in self._wanted.items() if events[0].is_set() and not self._num_open[needs]]
 
-    def stop(self) -> None:
-        """Take no more shards and abandon those in hand."""
-        self._end(Stopped())
+    def stop(self, reason: Exception | None = None) -> None:
+        """Take no more shards and abandon those in hand; `drive` then raises the reason, by default Stopped."""
+        self._end(reason or Stopped())
 
     def _end(self, error: BaseException | None = None) -> None:
         if self._ended.done():
@@ -203,22 +185,11 @@ class Driver:
             loop, queue = asyncio.get_running_loop(), self._queues[task.needs]
             loop.call_later(self._delay(task.num_attempts), queue.put_nowait, task)
         elif task.stage.reads:
-            await asyncio.to_thread(self._put_aside, task, error)
+            await asyncio.to_thread(put_aside, self._run, task, error)
             self._ledger.give_up(task.stage, task.shard)
             self._enqueue(task.shard, None)
         else:
             raise UnusableError(f"the corpus cannot be read: {one_line(error)}") from error
-
-    def _put_aside(self, task: Task, error: RayError) -> None:
-        failure = {
-            "stage": task.stage.name,
-            "shard": task.shard,
-            "attempts": task.num_attempts,
-            "error": without_keys(one_line(error)),
-            "traceback": without_keys("".join(traceback.format_exception(error))),
-        }
-        with blaming_run_folder(self._run):
-            self._run.write_json(f"failed/{task.stage.name}/{task.shard}.json", failure)
 
     @contextlib.asynccontextmanager
     async def _worker(self, needs: Needs) -> AsyncIterator[Any]:

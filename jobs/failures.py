@@ -2,10 +2,13 @@
 
 import contextlib
 import errno
+import traceback
 from collections.abc import Iterator
 
 from ray.exceptions import RayError, RayTaskError
 
+from jobs.task import Task
+from records.locations import without_keys
 from records.run_folder import RunFolder
 
 # A full or read-only disk fails every shard alike: no retry helps, and the user has to act.
@@ -51,6 +54,19 @@ def raise_if_disk_refuses(error: RayError, run: RunFolder) -> None:
         raise UnusableError(
             f"--run {run.shown} cannot be written to ({cause}); make room and run the same command again to go on"
         ) from error
+
+
+def put_aside(run: RunFolder, task: Task, error: RayError) -> None:
+    """Write down, in `failed/`, that a shard could not be done."""
+    failure = {
+        "stage": task.stage.name,
+        "shard": task.shard,
+        "attempts": task.num_attempts,
+        "error": without_keys(one_line(error)),
+        "traceback": without_keys("".join(traceback.format_exception(error))),
+    }
+    with blaming_run_folder(run):
+        run.write_json(f"failed/{task.stage.name}/{task.shard}.json", failure)
 
 
 def one_line(error: RayError) -> str:

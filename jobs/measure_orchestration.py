@@ -29,7 +29,7 @@ class DoNothing:
 
     num_shards: int
 
-    def ingest(self) -> Iterator[tuple[Sequence[Document], Sequence[Dropped]]]:
+    def ingest(self, _: Sequence[Sequence[str]]) -> Iterator[tuple[Sequence[Document], Sequence[Dropped]]]:
         """One text a shard."""
         for number in range(self.num_shards):
             yield [_document(number)], []

@@ -34,12 +34,12 @@ class AnnotateRecipe:
     model_revision: str | None = None
     """The commit of a model on the Hugging Face Hub."""
 
-    def ingest(self) -> Iterator[Shard]:
+    def ingest(self, readings: Sequence[Sequence[str]]) -> Iterator[Shard]:
         """The shards of the corpus, cut to the model's window."""
         from lm.tokenizer import TextTokenizer
 
         tokenizer = TextTokenizer.load(model_folder(self.options.model.model, self.model_revision))
-        return ingest(self.options.ingest, tokenizer, self.max_text_tokens)
+        return ingest(self.options.ingest, tokenizer, self.max_text_tokens, readings)
 
     def open(self, needs: Needs) -> Compute:
         """Load the model or the tools, once."""

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from jobs.actors import PoolSize, WorkerOptions, ray_session
-from jobs.corpus_state import CorpusState, shards_already_read
+from jobs.corpus_state import CorpusState, settle_corpus
 from jobs.driver import Driver, Stopped
 from jobs.failures import UnusableError, blaming_cluster, blaming_run_folder
 from jobs.interrupts import Interrupts
@@ -26,6 +26,7 @@ from jobs.progress import (
     Snapshot,
     take_snapshot,
 )
+from jobs.run_lease import Holder
 from jobs.stage_work import Recipe
 from records.run_folder import RunFolder
 
@@ -48,6 +49,10 @@ class Job:
     on_gpu: bool = False
     tool_fingerprints: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Per stage and name of a tool, of the settings that decide what can be reused of the tool's rows."""
+    holder: Holder | None = None
+    """Of the run folder's lease; the run ends if it is lost."""
+    may_corpus_change: bool = False
+    """Whether the corpus is read anew if files are gone or have other sizes."""
     ask_again: Collection[str] = ()
     """Statuses of calls that are asked again, although their shards are done."""
 
@@ -67,6 +72,7 @@ def run_job(job: Job, interrupts: Interrupts) -> Outcome:
     Raises ValueError for what the user has to change; what is finished by then is kept.
     """
     with blaming_run_folder(job.run):
+        job = replace(job, corpus=settle_corpus(job.run, job.corpus, may_change=job.may_corpus_change))
         ledger = _open_ledger(job)
         is_read = _admit_documents(job, ledger)
     started = time.monotonic()
@@ -106,7 +112,7 @@ def _open_ledger(job: Job) -> Ledger:
 
 def _admit_documents(job: Job, ledger: Ledger) -> bool:
     """Enter the shards of a corpus that was read to its end; False if it has to be read (again)."""
-    shards = shards_already_read(job.run, job.corpus)
+    shards = job.corpus.shards
     headers = ledger.headers["documents"]
     if not shards or any(name not in headers or headers[name].fingerprint != shards[name] for name in shards):
         return False
@@ -172,6 +178,8 @@ async def _report(job: Job, ledger: Ledger, driver: Driver, sizes: Mapping[Needs
                 is_ingesting=driver.is_ingesting,
             )
             line.show(snapshot)
+            if job.holder and job.holder.taken_by:
+                driver.stop(UnusableError(f"another driver ({job.holder.taken_by}) has taken over {job.run.shown}"))
             if now >= next_save:
                 next_save = now + SECONDS_BETWEEN_SAVES
                 # Whoever writes shards finds out whether the disk is full; this is only a report.

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from jobs.corpus_state import read_state
 from jobs.counting import count_rows
 from jobs.pipeline import Needs, Stage
 from jobs.reuse import Compute, Earlier, NothingToReuseError, Order, StageOutput, complete, refuse
@@ -24,8 +25,11 @@ __all__ = ["Compute", "Expected", "IngestWorker", "Recipe", "ShardReport", "Stag
 class Recipe(Protocol):
     """How rows are made; sent to every worker, so it can be pickled and holds nothing that is open."""
 
-    def ingest(self) -> Iterator[tuple[Sequence[Document], Sequence[Dropped]]]:
-        """The shards of the corpus, in order. Raises ValueError if the corpus cannot be used."""
+    def ingest(self, readings: Sequence[Sequence[str]]) -> Iterator[tuple[Sequence[Document], Sequence[Dropped]]]:
+        """The shards of the corpus, in order, of each reading's files after those of the one before.
+
+        Raises ValueError if the corpus cannot be used.
+        """
 
     def open(self, needs: Needs) -> Compute:
         """Load what such stages need, once per worker. Raises ValueError if an option cannot be used."""
@@ -109,7 +113,8 @@ class IngestWorker:
 
     def __init__(self, run: RunFolder, recipe: Recipe, stage: Stage, stage_fingerprint: str) -> None:
         self._run, self._stage, self._stage_fingerprint = run, stage, stage_fingerprint
-        self._shards = enumerate(recipe.ingest())
+        state = read_state(run, stage_fingerprint)
+        self._shards = enumerate(recipe.ingest(state.readings if state else []))
 
     def next_shard(self) -> ShardReport | None:
         """Write the next shard of documents, or leave it alone if it is already there; None after the last."""

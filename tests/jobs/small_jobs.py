@@ -67,7 +67,7 @@ class SmallRecipe:
     first_to_open: str | None = None
     """A file that does not exist yet: the first worker with the model makes it, all others fail to start."""
 
-    def ingest(self) -> Iterator[tuple[Sequence[Document], Sequence[Dropped]]]:
+    def ingest(self, readings: Sequence[Sequence[str]]) -> Iterator[tuple[Sequence[Document], Sequence[Dropped]]]:
         for shard in range(self.num_shards):
             if self.gate and self.gate_at == ("ingest", f"part-{shard:05d}"):
                 self.gate.pass_through()

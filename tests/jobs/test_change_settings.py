@@ -135,3 +135,21 @@ def test_a_tool_that_answers_otherwise_is_asked_again_and_the_rest_stands_where_
     assert annotate(run, corpus, model, *SWEEPABLE) == 0
     assert tables_written(run, before) == {"executed"}
     assert [row.seconds for row in rows(run, "executed", Executed)] != seconds
+
+
+def test_files_that_are_added_to_the_corpus_are_annotated_and_the_others_are_not_again(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus, run = tmp_path / "corpus", tmp_path / "run"
+    corpus.mkdir()
+    (corpus / "b.txt").write_text("Mill 1 ground 401 sacks, 2 more.")
+    assert annotate(run, corpus, model, *SWEEPABLE) == 0
+    before = written_at(run)
+    (corpus / "a.txt").write_text("Mill 2 ground 402 sacks, 3 more.")
+    (corpus / "c.txt").write_text("Mill 1 ground 401 sacks, 2 more.")
+    assert annotate(run, corpus, model, *SWEEPABLE) == 0
+    assert written_at(run).items() >= before.items()
+    assert {Path(name).stem for name in written_at(run).keys() - before.keys()} == {"part-00001"}
+    assert [row["text"][5] for row in read_rows(run)["documents"]] == ["1", "2"]
+    assert [row["reason"] for row in read_rows(run)["dropped/ingest"]] == ["duplicate"]
+    assert main(["verify", str(run)]) == 0
