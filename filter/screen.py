@@ -60,7 +60,7 @@ def screen(trials: Sequence[Trial], model: "LanguageModel", options: ScreenOptio
         if _passes(trial, model, options.screen_margin, options.screen_distance):
             trial.screening = "passed"
             # There the call stood before the whole text already.
-            if trial.executed.token_index <= options.screen_distance:
+            if _near(trial, options.screen_distance) == 0:
                 trial.loss_with_result = trial.loss_near
         else:
             trial.screening = "control" if _is_control(trial, options.screen_control) else "left_out"
@@ -68,23 +68,28 @@ def screen(trials: Sequence[Trial], model: "LanguageModel", options: ScreenOptio
 
 
 def _losses_near(trials: Sequence[Trial], model: "LanguageModel", distance: int) -> list[float]:
-    numbers: dict[str, int] = {}
-    texts: list[Sequence[int]] = []
-    insertions = []
-    for trial in trials:
-        text_id = trial.executed.text_id
-        if text_id not in numbers:
-            numbers[text_id] = len(texts)
-            texts.append(trial.text_ids)
-        insertions.append(
-            Insertion(
-                text=numbers[text_id],
-                token_index=max(0, trial.executed.token_index - distance),
-                ids=call_ids(trial, model, with_result=True),
-                targets=trial.weighted,
-            )
-        )
-    return [weighted_loss(log_probs) for log_probs in model.log_probs_inserted(texts, insertions)]
+    """L_near of each trial. Equal calls that stand at one place of a text, for whatever tokens, are read once."""
+    texts: dict[str, Sequence[int]] = {trial.executed.text_id: trial.text_ids for trial in trials}
+    number_of = {text_id: number for number, text_id in enumerate(texts)}
+    groups: dict[tuple[int, int, tuple[int, ...]], list[int]] = {}
+    for index, trial in enumerate(trials):
+        ids = tuple(call_ids(trial, model, with_result=True))
+        groups.setdefault((number_of[trial.executed.text_id], _near(trial, distance), ids), []).append(index)
+    insertions = [
+        Insertion(text=text, token_index=place, ids=ids, targets=sorted({j for n in group for j in trials[n].weighted}))
+        for (text, place, ids), group in groups.items()
+    ]
+    losses: dict[int, float] = {}
+    answers = model.log_probs_inserted(list(texts.values()), insertions)
+    for insertion, group, answer in zip(insertions, groups.values(), answers, strict=True):
+        known = dict(zip(insertion.targets, answer, strict=True))
+        losses |= {index: weighted_loss(known[j] for j in trials[index].weighted) for index in group}
+    return [losses[index] for index in range(len(trials))]
+
+
+def _near(trial: Trial, distance: int) -> int:
+    """Before which token the screen puts the call."""
+    return max(0, trial.executed.token_index - distance)
 
 
 def _passes(trial: Trial, model: "LanguageModel", margin: float, distance: int) -> bool:
@@ -97,7 +102,7 @@ def _passes(trial: Trial, model: "LanguageModel", margin: float, distance: int) 
 
 
 def _loss_near_alone(trial: Trial, model: "LanguageModel", distance: int) -> float:
-    place = max(0, trial.executed.token_index - distance)
+    place = _near(trial, distance)
     before = [*model.tokenizer.bos_ids, *trial.text_ids[:place], *call_ids(trial, model, with_result=True)]
     # The rest of the text behind all that is a text behind a prefix.
     return loss_alone(model, before, trial.text_ids[place:], trial.executed.token_index - place)

@@ -86,6 +86,19 @@ def test_a_call_that_stood_before_the_whole_text_is_not_read_there_again() -> No
     assert model.asked["scores"] == 1
 
 
+def test_equal_calls_that_stand_at_one_place_are_read_once_for_all_their_tokens() -> None:
+    model = ScriptedModel(TRUSTING)
+    calls = [replace(CALL, token_index=place) for place in (2, 3, 4)]
+    options = ScoreOptions(screen=ScreenOptions(screen_margin=-100.0, screen_control=0.0, screen_distance=3))
+    rows = score(calls, [DOCUMENT], model, TOOLS, options)
+    # The first two stand before the text, the third after "2".
+    assert model.sequences == [f"{BOS}{RIGHT}2 and 3 is 5 apples", f"{BOS}2{RIGHT} and 3 is 5 apples"]
+    # " 5" and " apples" are known, the tokens before cost ln 1000 each.
+    unlikely, likely = math.log(1_000), math.log(1 / 0.9)
+    first = 5 / 15 * unlikely + 4 / 15 * unlikely + 3 / 15 * likely + 2 / 15 * likely
+    assert [row.loss_near for row in rows[:2]] == pytest.approx([first, 5 / 15 * unlikely + 7 / 15 * likely])
+
+
 def test_the_control_slice_is_scored_although_it_did_not_pass() -> None:
     (row,) = screened(ScriptedModel(TRUSTING), "5", screen_margin=-100.0, screen_control=1.0, screen_distance=1)
     assert row.screening == "control" and row.is_kept and row.loss_with_result == pytest.approx(ALMOST_NOTHING)
