@@ -80,8 +80,9 @@ clean:  ## remove .venv, the demo's run and all caches
 	rm -rf $(VENV) $(WORLD) $(DEMO) runs/same-rows build *.egg-info .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# The paper does not say at which temperature it samples. At 0.5 a model this small seldom slips in a long expression.
 define annotate_demo
-$(BIN)/toolformer annotate --corpus $(WORLD)/corpus.jsonl --run $(1) --model $(MODEL) $(2) \
+$(BIN)/toolformer annotate --corpus $(WORLD)/corpus.jsonl --run $(1) --model $(MODEL) $(2) --temperature 0.5 \
     --tools calculator,calendar,qa,search,translation --qa.table $(WORLD)/questions.jsonl \
     --search.index $(WORLD)/index --translation.glossary $(WORLD)/glossary.jsonl
 endef

@@ -214,7 +214,7 @@ def _save(
     half.load_state_dict(model.state_dict())
     half.bfloat16().save_pretrained(options.out)
     tokenizer.save_pretrained(options.out)
-    described = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
+    described = {key: value for key, value in vars(options).items() if key != "out"}
     described |= {"trained_steps": progress["step"], "trained_tokens": progress["tokens"]}
     (options.out / "pretraining.json").write_text(json.dumps(described, indent=2) + "\n")
 
