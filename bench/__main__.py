@@ -15,6 +15,7 @@ import torch
 from bench.compare import Outcome, Setting, compare
 from bench.models import NAMES, ROOT
 from bench.report import render, render_outcome, write_page
+from lm.model import DEFAULT_TOKEN_BUDGETS
 
 # Model, tokens of a text, texts. Long texts of a large model would take the baseline hours on a CPU; tokens are counted
 # on the small one, since they depend on the shape no more than the tokenizer makes them.
@@ -30,7 +31,6 @@ PLANS = {
         ("llama-8b", 1000, 4),
     ),
 }
-TOKEN_BUDGETS = {"cpu": 4096, "cuda": 65536}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,7 +88,7 @@ def _settings(options: argparse.Namespace, kind: str) -> list[Setting]:
             dtype=options.dtype or ("bfloat16" if kind == "cuda" else "float32"),
             num_texts=options.texts or num_texts,
             num_tokens=num_tokens,
-            token_budget=options.token_budget or TOKEN_BUDGETS[kind],
+            token_budget=options.token_budget or DEFAULT_TOKEN_BUDGETS[kind],
             max_repeats=max(1, options.repeats),
         )
         for name, num_tokens, num_texts in plan

@@ -30,7 +30,8 @@ from lm.tokenizer import TextTokenizer
 ChoosePlaces = Callable[[Sequence[int], Sequence[np.ndarray]], Sequence[Sequence[Place]]]
 """From the numbers of some prompts, and log p(start marker) before each token of theirs, to each one's places."""
 
-DEFAULT_TOKEN_BUDGET = 4096
+DEFAULT_TOKEN_BUDGETS = {"cpu": 1024, "cuda": 16384}
+"""Tokens through the model at once, by kind of device: on a CPU what its caches hold, on a GPU what keeps it busy."""
 
 
 class LanguageModel:
@@ -41,10 +42,10 @@ class LanguageModel:
         model: PreTrainedModel,
         tokenizer: TextTokenizer,
         *,
-        token_budget: int = DEFAULT_TOKEN_BUDGET,
+        token_budget: int | None = None,
         folder: Path | None = None,
     ) -> None:
-        """`folder` holds the model's files, if it came from there.
+        """`folder` holds the model's files, if it came from there. `token_budget`: by default what suits the device.
 
         Raises ValueError for a model that the engine cannot run exactly.
         """
@@ -58,7 +59,8 @@ class LanguageModel:
         self.window = read_window(model.config, tokenizer.name)
         """The longest sequence, in tokens."""
         self._network = Network(model)
-        self._budget = TokenBudget(token_budget)
+        default = DEFAULT_TOKEN_BUDGETS[self._network.device.type]
+        self._budget = TokenBudget(default if token_budget is None else token_budget)
         self._reader = PromptReader(self._network, tokenizer)
         prepare(self._network, tokenizer)
 
@@ -69,7 +71,7 @@ class LanguageModel:
         *,
         device: str = "cpu",
         dtype: str = "float32",
-        token_budget: int = DEFAULT_TOKEN_BUDGET,
+        token_budget: int | None = None,
     ) -> Self:
         """A model by its folder or name; `device` as torch names it, `dtype` "float32" or "bfloat16".
 

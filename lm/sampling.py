@@ -19,6 +19,9 @@ from lm.requests import Sample
 from lm.slots import SharedSlots, Slots, WholeSlots
 from lm.tokenizer import END_MARKER, TextTokenizer
 
+# One step of a slot is one token, but it comes with keys and values of its own: so many tokens of the budget.
+TOKENS_PER_SLOT = 16
+
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingOptions:
@@ -96,7 +99,7 @@ class Sampler:
         return Sample(ids=tuple(draft.ids), text=text)
 
     def _num_slots(self) -> int:
-        return max(1, self._budget.tokens // self._options.max_new_tokens)
+        return max(1, self._budget.tokens // TOKENS_PER_SLOT)
 
     def _slots(self, num_slots: int) -> Slots:
         if not self._network.is_served:
