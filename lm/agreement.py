@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from lm.attention_serving import UnservedAttention
 from lm.network import Network
 from lm.prompt_reading import PromptReader
 from lm.requests import Place, Prompt
-from lm.shared_attention import UnservedAttention
 from lm.slots import SharedSlots
 from lm.tokenizer import TextTokenizer
 

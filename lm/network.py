@@ -10,7 +10,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.activations import NewGELUActivation
 
-from lm.shared_attention import Group, Layout, PackedTokens, serve, using
+from lm.attention_serving import serve, using
+from lm.shared_attention import Group, Layout, PackedTokens
 
 # 512 rows of a vocabulary of 50,000 are 100 MB of float32.
 HEAD_ROWS = 512

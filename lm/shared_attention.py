@@ -4,30 +4,21 @@ Softmax over keys that are cut into parts is the parts' softmaxes weighted by th
 by itself as long as it also says log sum exp of its scores (Hydragen, arXiv 2402.05099; exact). Keys and values of a
 prompt or a text are therefore kept once, never copied per sample, and many queries meet them in one matrix product.
 
-A model comes here through transformers' attention interface; which parts its tokens see is the current `Layout`.
+`lm.attention_serving` has a model come here; which parts its tokens see is the current `Layout`.
 
 Shapes: N sequences, H query heads, K key heads (H a multiple of K), L new tokens, S shared entries, D head width.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from contextvars import ContextVar
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Protocol
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 LayerCache = tuple[Tensor, Tensor]
 Attended = tuple[Tensor, Tensor]
 """What a part answers: the values (N, H, L, D), and log sum exp of its scores (N, H, L), float32."""
-
-_NAME = "shared_parts"
-# Arguments by which a family asks for more than softmax(q k / scale) v.
-_UNSERVED_ARGUMENTS = ("softcap", "s_aux", "position_bias")
 
 
 class OwnTokens(Protocol):
@@ -179,79 +170,3 @@ def _merge(parts: Sequence[Attended]) -> Tensor:
     for (out, _), weight in zip(parts[1:], weights[1:], strict=True):
         merged = torch.addcmul(merged, out.to(merged.dtype), weight)
     return merged.to(parts[0][0].dtype)
-
-
-class UnservedAttention(ValueError):  # noqa: N818  what it says of a model
-    """A family whose attention is more than the parts can say."""
-
-
-_layout: ContextVar[Layout | None] = ContextVar("layout", default=None)
-
-
-@contextlib.contextmanager
-def using(layout: Layout) -> Iterator[None]:
-    """Within, a model that is served attends as the layout says."""
-    token = _layout.set(layout)
-    try:
-        yield
-    finally:
-        _layout.reset(token)
-
-
-def serve(model: PreTrainedModel) -> Callable[[], None] | None:
-    """Have the model's attention done here; None if its family goes neither through transformers' interface nor ours.
-
-    Outside `using` it attends as it always did. Calling what is returned takes it back.
-    """
-    if model.config.model_type == "gptj":
-        return _serve_gptj(model)
-    if not getattr(model, "_supports_attention_backend", False):
-        return None
-    ALL_ATTENTION_FUNCTIONS.register(_NAME, _attention)
-    before = model.config.get_text_config()._attn_implementation
-    model.set_attn_implementation(_NAME)
-    return lambda: model.set_attn_implementation(before)
-
-
-def _attention(
-    module: Any,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float | None = None,
-    **kwargs: Any,
-) -> tuple[Tensor, None]:
-    """What transformers calls in each layer; query (N, H, L, D), answer (N, L, H, D)."""
-    layout = _layout.get()
-    if layout is None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
-    if unserved := [name for name in _UNSERVED_ARGUMENTS if kwargs.get(name) is not None]:
-        raise UnservedAttention(f"attention with {unserved[0]}")
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return layout.attend(module.layer_idx, query, key, value, scale).transpose(1, 2), None
-
-
-def _serve_gptj(model: PreTrainedModel) -> Callable[[], None]:
-    """GPT-J, the paper's model, has attention of its own making, with one method to put ours in place of."""
-    modules = [layer.attn for layer in cast(Any, model.base_model).h]
-    for module in modules:
-        module._attn = _gptj_attention(module)
-
-    def take_back() -> None:
-        for module in modules:
-            del module._attn
-
-    return take_back
-
-
-def _gptj_attention(module: Any) -> Callable[..., Any]:
-    its_own = module._attn
-
-    def attention(query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None = None) -> Any:
-        layout = _layout.get()
-        if layout is None:
-            return its_own(query, key, value, attention_mask)
-        return layout.attend(module.layer_idx, query, key, value, 1 / float(module.scale_attn)), None
-
-    return attention
