@@ -140,7 +140,7 @@ class _Chooser:
     @cached_property
     def _reading(self) -> "TextReading":
         num_asked = Counter(number for number, _ in self._asked)
-        texts = [text.places.ids for text in self._texts]
+        texts = [text.places.ids if num_asked[number] else [] for number, text in enumerate(self._texts)]
         return self._model.read_texts(texts, [num_asked[number] > 1 for number in range(len(texts))])
 
     def choose(self, batch: Sequence[int], log_starts: Sequence[np.ndarray]) -> list[list[Place]]:

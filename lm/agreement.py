@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lm.attention_serving import UnservedAttention
 from lm.network import Network
 from lm.prompt_reading import PromptReader
 from lm.requests import Place, Prompt
+from lm.shared_attention import UnservedAttention
 from lm.slots import SharedSlots
 from lm.tokenizer import TextTokenizer
 
@@ -78,10 +78,13 @@ def _agree(network: Network, rows: Sequence[Tensor], own: Sequence[Tensor]) -> b
 
 
 def _shared_rows(network: Network, tokenizer: TextTokenizer, prompt: Prompt) -> list[Tensor]:
-    """Two branches of one prompt, of which neither may see the other, and a token more for each; none if unserved."""
+    """Two branches of one prompt, of which neither may see the other, and a token more for each; none if unserved.
+
+    The prompt stands behind another in its batch, of which it may see nothing either.
+    """
     reader = PromptReader(network, tokenizer)
     try:
-        [read] = reader.read([prompt])
+        _, read = reader.read([prompt, prompt])
     except UnservedAttention:
         return []
     branches = reader.open([(read, Place(token_index=index, keys=[])) for index in (0, 2)])

@@ -12,17 +12,14 @@ from typing import Any, cast
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from lm.shared_attention import Layout
+from lm.shared_attention import Layout, UnservedAttention
 
 _NAME = "shared_parts"
 # Arguments by which a family asks for more than softmax(q k / scale) v.
 _UNSERVED_ARGUMENTS = ("softcap", "s_aux", "position_bias")
-
-
-class UnservedAttention(ValueError):  # noqa: N818  what it says of a model
-    """A family whose attention is more than the parts can say."""
 
 
 _layout: ContextVar[Layout | None] = ContextVar("layout", default=None)
@@ -48,6 +45,7 @@ def serve(model: PreTrainedModel) -> Callable[[], None] | None:
     if not getattr(model, "_supports_attention_backend", False):
         return None
     ALL_ATTENTION_FUNCTIONS.register(_NAME, _attention)
+    ALL_MASK_ATTENTION_FUNCTIONS.register(_NAME, _mask)
     before = model.config.get_text_config()._attn_implementation
     model.set_attn_implementation(_NAME)
     return lambda: model.set_attn_implementation(before)
@@ -68,8 +66,15 @@ def _attention(
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
     if unserved := [name for name in _UNSERVED_ARGUMENTS if kwargs.get(name) is not None]:
         raise UnservedAttention(f"attention with {unserved[0]}")
+    if value.shape[-1] != query.shape[-1]:
+        raise UnservedAttention(f"values of width {value.shape[-1]} for queries of width {query.shape[-1]}")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     return layout.attend(module.layer_idx, query, key, value, scale).transpose(1, 2), None
+
+
+def _mask(*args: Any, **kwargs: Any) -> Tensor | None:
+    """A layout needs no mask; outside of one the model gets the mask that it always had."""
+    return sdpa_mask(*args, **kwargs) if _layout.get() is None else None
 
 
 def _serve_gptj(model: PreTrainedModel) -> Callable[[], None]:

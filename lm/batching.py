@@ -48,6 +48,7 @@ class TokenBudget:
             batch = waiting[: max(1, sum(1 for _ in itertools.takewhile(lambda total: total <= self.tokens, totals)))]
             found = self.attempt(lambda batch=batch: answer(batch))  # type: ignore[misc]
             if found is not None:
+                self._grow(sum(lengths[index] for index in batch))
                 waiting = waiting[len(batch) :]
                 yield batch, found
 
@@ -61,7 +62,6 @@ class TokenBudget:
             self.tokens //= 2
             self._num_fitting = 0
         else:
-            self._grow()
             return answer
         # Outside the handler, whose traceback keeps the failed batch's tensors alive.
         gc.collect()
@@ -70,8 +70,9 @@ class TokenBudget:
         logger.warning("out of memory on the device; going on with batches of %d tokens", self.tokens)
         return None
 
-    def _grow(self) -> None:
-        self._num_fitting += 1
+    def _grow(self, num_tokens: int) -> None:
+        """Counts a batch that fitted; a small one proves nothing."""
+        self._num_fitting += num_tokens > self.tokens // 2
         if self.tokens < self._most and self._num_fitting >= BATCHES_UNTIL_GROWTH:
             self.tokens = min(self._most, self.tokens + max(1, self.tokens // 4))
             self._num_fitting = 0

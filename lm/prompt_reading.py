@@ -82,7 +82,7 @@ class PromptReader:
             (*read.chain[:-1], (read.chain[-1][0], 1 + len(read.prompt.own_ids) + place.token_index))
             for read, place in places
         ]
-        own = CausalTokens()
+        own = CausalTokens(keep=True)
         ids_NL = self._network.pad([open_ids] * len(places))
         first_N = torch.tensor([len(ids) - len(open_ids) for ids in sequences], device=ids_NL.device)
         position_NL = first_N[:, None] + torch.arange(len(open_ids), device=ids_NL.device)

@@ -4,6 +4,7 @@ Continuous batching: a finished sample's slot is taken at once by the next one w
 prompt. Prompts are read when slots run empty, so only those being sampled from are in memory.
 """
 
+import functools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,14 +13,14 @@ import torch
 from torch import Tensor
 
 from lm.batching import TokenBudget
-from lm.network import Network
+from lm.network import HEAD_ROWS, Network
 from lm.noise import Noise, choose
 from lm.prompt_reading import Branch
 from lm.requests import Sample
 from lm.slots import SharedSlots, Slots, WholeSlots
 from lm.tokenizer import END_MARKER, TextTokenizer
 
-# One step of a slot is one token, but it comes with keys and values of its own: so many tokens of the budget.
+# What a sample takes up while it is written: keys and values of so many tokens, more only for the long ones.
 TOKENS_PER_SLOT = 16
 
 
@@ -68,10 +69,14 @@ class Sampler:
             [Draft(branch, key, Noise(key, size)) for key in branch_keys]
             for branch, branch_keys in zip(branches, keys, strict=True)
         ]
-        rows = [row for row, place in enumerate(drafts) for _ in place]
-        if rows:
-            logits_BV = self._network.logits(torch.stack([branch.hidden for branch in branches]))
-            self._draw([draft for place in drafts for draft in place], logits_BV[rows])
+        most = max(map(len, drafts), default=0)
+        at_once = max(1, HEAD_ROWS // max(1, most))
+        for first in range(0, len(branches), at_once):
+            places = drafts[first : first + at_once]
+            logits_BV = self._network.logits(torch.stack([b.hidden for b in branches[first : first + at_once]]))
+            self._draw(
+                [draft for place in places for draft in place], [n for n, p in enumerate(places) for _ in p], logits_BV
+            )
         return drafts
 
     def finish(self, drafts: Iterable[Draft]) -> None:
@@ -79,18 +84,15 @@ class Sampler:
         source = (draft for draft in drafts if not self._retire(draft))
         again: deque[Draft] = deque()
         active: list[Draft] = []
-        num_slots = self._num_slots()
-        slots = self._slots(num_slots)
+        slots, num_slots = self._slots(), self._num_slots()
         while True:
-            if self._num_slots() < num_slots:
-                # Memory ran out. What was being written starts again in fewer slots.
-                num_slots = self._num_slots()
-                again.extendleft(reversed(active))
-                slots, active = self._slots(num_slots), []
-            self._fill(slots, active, num_slots, again, source)
-            if not active:
+            fits = self._fill(slots, active, num_slots, again, source)
+            if fits and not active:
                 return
-            self._step(slots, active)
+            if not fits or not self._step(slots, active):
+                # Memory ran out. What was being written starts again, in fewer slots.
+                again.extendleft(reversed(active))
+                slots, num_slots, active = self._slots(), self._num_slots(), []
 
     def sample(self, draft: Draft) -> Sample:
         """A finished draft's sample."""
@@ -101,21 +103,23 @@ class Sampler:
     def _num_slots(self) -> int:
         return max(1, self._budget.tokens // TOKENS_PER_SLOT)
 
-    def _slots(self, num_slots: int) -> Slots:
+    def _slots(self) -> Slots:
         if not self._network.is_served:
-            return WholeSlots(self._network)
-        num_tokens = len(self._tokenizer.open_ids) + self._options.max_new_tokens
-        return SharedSlots(self._network, num_slots, num_tokens)
+            return WholeSlots(self._network, self._budget)
+        return SharedSlots(self._network, self._num_slots(), TOKENS_PER_SLOT)
 
     def _fill(
         self, slots: Slots, active: list[Draft], num_slots: int, again: deque[Draft], source: Iterator[Draft]
-    ) -> None:
+    ) -> bool:
+        """Take drafts in until the slots are full or none is left; False if memory ran out."""
         while len(active) < num_slots:
             draft = self._restart(again.popleft()) if again else next(source, None)
             if draft is None:
-                return
-            slots.enter(_branch(draft))
+                return True
             active.append(draft)
+            if self._budget.attempt(functools.partial(slots.enter, _branch(draft))) is None:
+                return False
+        return True
 
     def _restart(self, draft: Draft) -> Draft:
         """Back to the first token, which needs no pass; the same tokens will be drawn again."""
@@ -124,22 +128,31 @@ class Sampler:
         del draft.ids[1:]
         return draft
 
-    def _step(self, slots: Slots, active: list[Draft]) -> None:
-        """One token more for every draft; those at their end leave."""
-        hidden_NW = self._budget.attempt(lambda: slots.write([draft.ids[-1] for draft in active]))
-        if hidden_NW is None:
-            return
-        self._draw(active, self._network.logits(hidden_NW))
+    def _step(self, slots: Slots, active: list[Draft]) -> bool:
+        """One token more for every draft; those at their end leave. False if memory ran out."""
+        if self._budget.attempt(lambda: self._write(slots, active)) is None:
+            return False
         for number in reversed(range(len(active))):
             if self._retire(active[number]):
                 slots.leave(number)
                 active[number] = active[-1]
                 del active[-1]
+        return True
 
-    def _draw(self, drafts: Sequence[Draft], logits_NV: Tensor) -> None:
-        """One more token for each draft. A choice too close to call is made on the draft's sequence alone."""
+    def _write(self, slots: Slots, active: Sequence[Draft]) -> int:
+        """The number of tokens written."""
+        hidden_NW = slots.write([draft.ids[-1] for draft in active])
+        for first in range(0, len(active), HEAD_ROWS):
+            drafts = active[first : first + HEAD_ROWS]
+            self._draw(drafts, range(len(drafts)), self._network.logits(hidden_NW[first : first + HEAD_ROWS]))
+        return len(active)
+
+    def _draw(self, drafts: Sequence[Draft], rows: Sequence[int], logits_BV: Tensor) -> None:
+        """One more token for each draft, from its row. A choice too close to call is made on its sequence alone."""
+        if not drafts:
+            return
         noise = [draft.noise.step() for draft in drafts]
-        tokens, is_close = choose(logits_NV, noise, self._options.temperature)
+        tokens, is_close = choose(logits_BV[list(rows)], noise, self._options.temperature)
         for n, draft in enumerate(drafts):
             if is_close[n]:
                 [tokens[n]], _ = choose(self._logits_alone(draft), [noise[n]], self._options.temperature)

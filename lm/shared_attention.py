@@ -21,6 +21,10 @@ Attended = tuple[Tensor, Tensor]
 """What a part answers: the values (N, H, L, D), and log sum exp of its scores (N, H, L), float32."""
 
 
+class UnservedAttention(ValueError):  # noqa: N818  what it says of a model
+    """A family whose attention is more than the parts can say."""
+
+
 class OwnTokens(Protocol):
     """The part that no other sequence sees: takes the new keys and values in and attends to them."""
 
@@ -93,9 +97,10 @@ class PackedTokens:
     layers: list[LayerCache] = field(default_factory=list)
     """Per layer, keys and values of the whole row, each (K, sum of lengths, D)."""
 
-    def attend(self, layer: int, query: Tensor, keys: Tensor, values: Tensor, scale: float) -> Attended:  # noqa: ARG002
+    def attend(self, layer: int, query: Tensor, keys: Tensor, values: Tensor, scale: float) -> Attended:
         """Causal attention inside each sequence; `query` (1, H, sum of lengths, D). Layers come in order."""
         if self.keep:
+            _check_order(layer, self.layers)
             self.layers.append((keys[0], values[0]))
         groups = query.shape[1] // keys.shape[1]
         if groups > 1:
@@ -115,18 +120,26 @@ class PackedTokens:
 
 @dataclass(eq=False)
 class CausalTokens:
-    """The same few new tokens for each of N sequences, such as the start marker; each sees those before it."""
+    """As many new tokens for each of N sequences, padded on the right; each sees those before it in its own."""
 
+    keep: bool = False
     layers: list[LayerCache] = field(default_factory=list)
     """Per layer, keys and values, each (N, K, L, D)."""
 
-    def attend(self, layer: int, query: Tensor, keys: Tensor, values: Tensor, scale: float) -> Attended:  # noqa: ARG002
+    def attend(self, layer: int, query: Tensor, keys: Tensor, values: Tensor, scale: float) -> Attended:
         """Causal attention inside each sequence. Layers come in order."""
-        self.layers.append((keys, values))
+        if self.keep:
+            _check_order(layer, self.layers)
+            self.layers.append((keys, values))
         groups = query.shape[1] // keys.shape[1]
         if groups > 1:
             keys, values = (part.repeat_interleave(groups, dim=1) for part in (keys, values))
         return attend(query, keys, values, scale=scale, is_causal=True)
+
+
+def _check_order(layer: int, layers: Sequence[LayerCache]) -> None:
+    if layer != len(layers):
+        raise UnservedAttention(f"layer {layer} comes after {len(layers)} layers")
 
 
 def attend(

@@ -5,7 +5,9 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
+from lm.batching import TokenBudget
 from lm.network import Network
 from lm.prompt_reading import Branch, group_by_segment
 from lm.shared_attention import Attended, LayerCache, Layout, attend
@@ -14,8 +16,8 @@ from lm.shared_attention import Attended, LayerCache, Layout, attend
 class Slots(Protocol):
     """N sequences, numbered from 0; where one leaves, the last takes its number."""
 
-    def enter(self, branch: Branch) -> None:
-        """A new sequence, with the next number."""
+    def enter(self, branch: Branch) -> int:
+        """A new sequence; its number, the next one."""
 
     def leave(self, number: int) -> None:
         """Forget a sequence."""
@@ -28,14 +30,15 @@ class SharedSlots:
     """For models that are served: own tokens in one buffer per layer, everything before them in shared segments."""
 
     def __init__(self, network: Network, num_slots: int, num_tokens: int) -> None:
-        """Room for `num_slots` sequences of `num_tokens` tokens after their branch's beginning."""
+        """Room for `num_slots` sequences of `num_tokens` tokens of their own; longer ones double the room of all."""
         self._network = network
-        self._shape = (num_slots, num_tokens)
+        self._num_slots = num_slots
+        self._num_tokens = num_tokens
         self._branches: list[Branch] = []
         self._lengths: list[int] = []
         self._buffers: list[LayerCache] = []
 
-    def enter(self, branch: Branch) -> None:
+    def enter(self, branch: Branch) -> int:
         """Copies the start marker's keys and values, one or two tokens."""
         if not self._buffers:
             self._buffers = [(self._room(keys), self._room(values)) for keys, values in branch.marker]
@@ -45,6 +48,7 @@ class SharedSlots:
             values_SKMD[slot, :, :length] = values_KLD
         self._branches.append(branch)
         self._lengths.append(length)
+        return slot
 
     def leave(self, number: int) -> None:
         """The last sequence moves into the slot."""
@@ -58,6 +62,8 @@ class SharedSlots:
 
     def write(self, ids: Sequence[int]) -> Tensor:
         """One pass over N new tokens, whatever their sequences have in common."""
+        if max(self._lengths) == self._num_tokens:
+            self._double()
         device = self._network.device
         lengths_N = torch.tensor(self._lengths, device=device)
         starts_N = torch.tensor([len(b.ids) - b.marker[0][0].shape[1] for b in self._branches], device=device)
@@ -69,9 +75,13 @@ class SharedSlots:
         return hidden_N1W[:, 0]
 
     def _room(self, part_KLD: Tensor) -> Tensor:
-        num_slots, num_tokens = self._shape
         num_heads, _, width = part_KLD.shape
-        return part_KLD.new_zeros(num_slots, num_heads, num_tokens, width)
+        return part_KLD.new_zeros(self._num_slots, num_heads, self._num_tokens, width)
+
+    def _double(self) -> None:
+        more = (0, 0, 0, self._num_tokens)
+        self._buffers = [(pad(keys, more), pad(values, more)) for keys, values in self._buffers]
+        self._num_tokens *= 2
 
 
 class _OwnTokens:
@@ -101,13 +111,15 @@ class _OwnTokens:
 class WholeSlots:
     """For models that are not served: every sequence is read whole for every token. Slow, and as right."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, budget: TokenBudget) -> None:
         self._network = network
+        self._budget = budget
         self._sequences: list[list[int]] = []
 
-    def enter(self, branch: Branch) -> None:
+    def enter(self, branch: Branch) -> int:
         """Keeps the ids."""
         self._sequences.append(list(branch.ids))
+        return len(self._sequences) - 1
 
     def leave(self, number: int) -> None:
         """The last sequence takes the number."""
@@ -115,8 +127,12 @@ class WholeSlots:
         del self._sequences[-1]
 
     def write(self, ids: Sequence[int]) -> Tensor:
-        """One pass over all sequences, padded to the longest."""
+        """All sequences, in batches that the budget allows."""
         sequences = [[*sequence, token] for sequence, token in zip(self._sequences, ids, strict=True)]
-        hidden = self._network.read_whole(sequences)
+
+        def answer(batch: list[int]) -> list[Tensor]:
+            return [hidden_TW[-1] for hidden_TW in self._network.read_whole([sequences[index] for index in batch])]
+
+        hidden_NW = torch.stack(self._budget.run([len(sequence) for sequence in sequences], answer))
         self._sequences = sequences
-        return torch.stack([hidden_TW[-1] for hidden_TW in hidden])
+        return hidden_NW

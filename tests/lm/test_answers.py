@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from transformers import BloomConfig, Gemma2Config, GPTJConfig, GraniteConfig, MistralConfig
+from transformers import BloomConfig, Gemma2Config, GPTJConfig, GraniteConfig, Lfm2Config, MistralConfig
 
 from lm.model import LanguageModel
 from lm.requests import Place, ScoreRequest
@@ -171,11 +171,28 @@ def test_gpt_j_the_papers_model_shares_what_its_samples_begin_with(caplog):
     assert not caplog.records
 
 
-@pytest.mark.parametrize("config", [BloomConfig(n_head=4), Gemma2Config(attn_logit_softcapping=2.0, head_dim=8)])
+NOT_SHARED = [
+    BloomConfig(n_head=4),
+    Gemma2Config(attn_logit_softcapping=2.0, head_dim=8),
+    # Its convolutions would see across the borders of a packed row, and not every layer attends.
+    Lfm2Config(num_hidden_layers=2, layer_types=["conv", "full_attention"]),
+]
+
+
+@pytest.mark.parametrize("config", NOT_SHARED, ids=lambda config: config.model_type)
 def test_a_family_whose_attention_cannot_be_shared_is_read_whole_and_that_is_said_once(config, caplog):
     assert_answers_are_those_of_brute_force(build_config_model(config))
-    [said] = caplog.messages
+    [said] = [record.getMessage() for record in caplog.records if record.name == "lm.agreement"]
     assert f"({config.model_type}) cannot share what they begin with" in said
+
+
+def test_outside_the_engine_a_model_answers_as_it_did_before():
+    network = build_model("llama")
+    padded = {"input_ids": torch.tensor([[1, 1, 5, 6], [7, 8, 9, 10]])}
+    padded["attention_mask"] = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1]])
+    before = network(**padded).logits[:, -1]
+    LanguageModel(network, TextTokenizer(build_tokenizer(), name="elsewhere"))
+    assert network(**padded).logits[:, -1].detach() == pytest.approx(before.detach(), abs=1e-5)
 
 
 def assert_answers_are_those_of_brute_force(network):

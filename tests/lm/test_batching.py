@@ -1,14 +1,17 @@
 import pytest
 import torch
+from transformers import BloomConfig
 
 import lm.network
 from lm.batching import BATCHES_UNTIL_GROWTH, TokenBudget
 from lm.model import LanguageModel
+from lm.network import Network
 from lm.prefix_cache import MAX_PREFIXES, PrefixCache
 from lm.requests import Place, ScoreRequest
+from lm.slots import SharedSlots
 from lm.tokenizer import TextTokenizer
 from tests.asking import Asked, draw_samples, start_log_probs
-from tests.models import build_language_model, build_model, build_tokenizer, save_model
+from tests.models import build_config_model, build_language_model, build_model, build_tokenizer, save_model
 
 
 def test_batches_are_the_longest_first_within_the_budget_and_answers_keep_their_order():
@@ -51,8 +54,9 @@ def test_a_halved_budget_grows_back_slowly_and_never_beyond_what_was_asked():
     budget.run([4] * 4, answer)
     assert budget.tokens == 8
     seen = []
-    for _ in range(6 * BATCHES_UNTIL_GROWTH):
-        budget.run([4], answer)
+    for _ in range(4 * BATCHES_UNTIL_GROWTH):
+        budget.run([1], answer)
+        budget.run([4, 4], answer)
         seen.append(budget.tokens)
     # A quarter more each time, rounded down: 8, 10, 12, 15, 16.
     assert sorted(set(seen)) == [8, 10, 12, 15, 16]
@@ -91,6 +95,41 @@ def test_a_model_that_runs_out_of_memory_goes_on_in_smaller_batches_with_equal_a
     for found, value in zip(small.log_probs(scores), expected[1], strict=True):
         assert found == pytest.approx(value, abs=1e-5)
     assert draw_samples(small, [0], samples, max_new_tokens=5) == expected[2]
+
+
+def test_samples_whose_slots_do_not_fit_are_written_in_fewer_slots(monkeypatch):
+    asked = [Asked(own_ids=[5], text_ids=[6, 7], places=[Place(token_index=1, keys=range(40))])]
+    expected = draw_samples(build_language_model(), [0], asked, max_new_tokens=24)
+    small, sizes, room, logits = build_language_model(token_budget=512), [], SharedSlots._room, Network.logits
+
+    def small_room(self, part):
+        sizes.append(self._num_slots)
+        if self._num_slots > 8:
+            raise torch.OutOfMemoryError("keys and values of eight fit")
+        return room(self, part)
+
+    def few_logits(self, hidden):
+        if sizes and len(hidden) > 4:
+            raise torch.OutOfMemoryError("logits of four fit")
+        return logits(self, hidden)
+
+    monkeypatch.setattr(SharedSlots, "_room", small_room)
+    monkeypatch.setattr(Network, "logits", few_logits)
+    assert draw_samples(small, [0], asked, max_new_tokens=24) == expected
+    # 512 tokens are 32 slots; halved until eight have room, and once more until the logits have.
+    assert sorted(set(sizes)) == [4, 8, 16, 32]
+
+
+def test_a_model_that_reads_sequences_whole_keeps_to_the_budget_while_it_samples():
+    network = build_config_model(BloomConfig(n_head=4))
+    model = LanguageModel(network, TextTokenizer(build_tokenizer(), name="whole"), token_budget=200)
+    sizes = []
+    network.base_model.register_forward_pre_hook(
+        lambda module, args, kwargs: sizes.append(kwargs["input_ids"].numel()), with_kwargs=True
+    )
+    asked = [Asked(own_ids=[5] * 60, text_ids=[6, 7], places=[Place(token_index=1, keys=range(12))])]
+    draw_samples(model, [0], asked, max_new_tokens=5)
+    assert 100 < max(sizes) <= 200
 
 
 def test_rows_go_through_the_head_in_chunks(monkeypatch):
