@@ -52,6 +52,7 @@ def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
         stage_fingerprints=settings.stage_fingerprints,
         tool_fingerprints=settings.tool_fingerprints,
         may_corpus_change=options.change_settings,
+        may_forget_files=options.forget_missing_files,
         ask_again=UNANSWERED if options.retry_failed else (),
         corpus=look_at_corpus(options.ingest.corpus, settings.stage_fingerprints["ingest"]),
         workers=options.workers,

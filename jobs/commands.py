@@ -41,6 +41,7 @@ def annotate(
     workers: WorkerOptions = WorkerOptions(),  # noqa: B008
     progress: ProgressOptions = ProgressOptions(),  # noqa: B008
     change_settings: Annotated[bool, Parameter(negative=())] = False,
+    forget_missing_files: Annotated[bool, Parameter(negative=())] = False,
     retry_failed: Annotated[bool, Parameter(negative=())] = False,
     **tool_options: Any,
 ) -> int:
@@ -54,6 +55,8 @@ def annotate(
         The tools to teach, separated by commas.
     change_settings
         Go on with a run folder that was made with other settings: what depends on them is made again, nothing else.
+    forget_missing_files
+        Go on with a run folder whose corpus has lost files: all that came of them is removed.
     retry_failed
         Ask calls again that had no answer in time or whose tool could not be reached. Shards that failed are always
         tried again.
@@ -73,6 +76,7 @@ def annotate(
             workers=workers,
             progress=progress,
             change_settings=change_settings,
+            forget_missing_files=forget_missing_files,
             retry_failed=retry_failed,
         )
     )

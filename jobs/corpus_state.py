@@ -2,8 +2,9 @@
 
 A run that is resumed does not read its corpus again if it was read to the end and every file has its size and time of
 change (a data set by name: always). If only times differ it is read again, and equal shards stay as they are. Files
-that were added are read after all others and begin a shard of their own, so that earlier shards stay too. If a file is
-gone or has another size the run is refused, since rows of texts that are gone would be lost.
+that were added are read after all others and begin a shard of their own, so that earlier shards stay too. If a file has
+another size, or is gone, the run is refused, since rows of its texts would be lost: the first may be by
+`--change-settings`, the second only by `--forget-missing-files`, as a folder that is not mounted is no change of mind.
 """
 
 import sys
@@ -15,6 +16,8 @@ from annotate.corpus import find_sources
 from records.run_folder import RunFolder
 
 INGEST_FILE = "ingest.json"
+MAX_NAMED = 10
+"""Files named in a line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,40 +52,60 @@ def look_at_corpus(locations: Sequence[str], fingerprint: str) -> CorpusState:
 
 def read_state(run: RunFolder, fingerprint: str) -> CorpusState | None:
     """What `ingest.json` tells; None if it is not there or of an ingest stage with other settings."""
-    read = run.read_json(INGEST_FILE)
-    if not isinstance(read, dict) or read.get("fingerprint") != fingerprint or "readings" not in read:
-        return None
-    return CorpusState(**read)
+    state = _read_any_state(run)
+    return state if state and state.fingerprint == fingerprint else None
 
 
-def settle_corpus(run: RunFolder, now: CorpusState, *, may_change: bool) -> CorpusState:
+def settle_corpus(run: RunFolder, now: CorpusState, *, may_change: bool, may_forget: bool) -> CorpusState:
     """The corpus with the order in which it is read, and its shards if they need not be read; written down.
 
-    Raises ValueError if files are gone or have other sizes, and that may not be.
+    Raises ValueError if files are gone and may not be forgotten, or have other sizes and may not change.
     """
-    settled = _settle(run, now, read_state(run, now.fingerprint), may_change=may_change)
+    before = _read_any_state(run)
+    settled = _settle(run, now, before, may_change=may_change, may_forget=may_forget) if before else _afresh(now)
     settled.write(run)
     return settled
 
 
-def _settle(run: RunFolder, now: CorpusState, before: CorpusState | None, *, may_change: bool) -> CorpusState:
-    names = [name for name, _, _ in now.files]
-    afresh = replace(now, readings=[names], shards={})
-    if before is None:
-        return afresh
+def _settle(
+    run: RunFolder, now: CorpusState, before: CorpusState, *, may_change: bool, may_forget: bool
+) -> CorpusState:
     old, new = ({name: (size, changed) for name, size, changed in state.files} for state in (before, now))
-    for name, (old_size, _) in old.items():
-        size = new[name][0] if name in new else None
-        if name in new and size == old_size:
-            continue
-        if may_change:
-            return afresh
-        told = f"now has {size:,}" if size is not None else "is gone"
+    gone = [name for name in old if name not in new]
+    others = [name for name in old if name in new and new[name][0] != old[name][0]]
+    if gone and not may_forget:
         raise ValueError(
-            f"the corpus has changed since {run.shown} was made: {name} had {old_size or 0:,} bytes and {told}; use "
-            "another --run, put the old file back, or give --change-settings to read the corpus anew"
+            f"the corpus has lost {len(gone):,} files since {run.shown} was made: {_listed(gone)}; put them back, use "
+            "another --run, or give --forget-missing-files to remove all that came of them"
         )
+    resized = [f"{name} had {old[name][0] or 0:,} bytes and now has {new[name][0] or 0:,}" for name in others]
+    is_read_alike = before.fingerprint == now.fingerprint
+    if resized and is_read_alike and not may_change:
+        raise ValueError(
+            f"the corpus has changed since {run.shown} was made: {_listed(resized)}; use another --run, put the old "
+            "files back, or give --change-settings to read the corpus anew"
+        )
+    if gone or resized:
+        told = [f"{name} is gone" for name in gone] + resized
+        print(f"the corpus is read anew, what came of old files is removed: {_listed(told)}", file=sys.stderr)
+    if gone or resized or not is_read_alike:
+        return _afresh(now)
+    names = list(new)
     if added := [name for name in names if name not in old]:
         print(f"the corpus has {len(added):,} files more than before; they are added to {run.shown}", file=sys.stderr)
         return replace(now, readings=[*before.readings, added], shards={})
     return replace(now, readings=before.readings, shards=before.shards if old == new else {})
+
+
+def _afresh(now: CorpusState) -> CorpusState:
+    return replace(now, readings=[[name for name, _, _ in now.files]], shards={})
+
+
+def _read_any_state(run: RunFolder) -> CorpusState | None:
+    read = run.read_json(INGEST_FILE)
+    return CorpusState(**read) if isinstance(read, dict) and "readings" in read else None
+
+
+def _listed(entries: Sequence[str]) -> str:
+    more = f" and {len(entries) - MAX_NAMED:,} more" if len(entries) > MAX_NAMED else ""
+    return ", ".join(entries[:MAX_NAMED]) + more

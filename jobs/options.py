@@ -61,6 +61,8 @@ class AnnotateOptions:
     progress: ProgressOptions = field(default_factory=ProgressOptions)
     change_settings: bool = False
     """Whether a run folder that was made with other settings may go on with these."""
+    forget_missing_files: bool = False
+    """Whether a run folder whose corpus has lost files may go on without all that came of them."""
     retry_failed: bool = False
     """Whether calls that no tool answered (timeout, unavailable) are asked again."""
 

@@ -52,7 +52,9 @@ class Job:
     holder: Holder | None = None
     """Of the run folder's lease; the run ends if it is lost."""
     may_corpus_change: bool = False
-    """Whether the corpus is read anew if files are gone or have other sizes."""
+    """Whether the corpus is read anew if files have other sizes."""
+    may_forget_files: bool = False
+    """Whether the corpus is read anew if files are gone."""
     ask_again: Collection[str] = ()
     """Statuses of calls that are asked again, although their shards are done."""
 
@@ -72,7 +74,7 @@ def run_job(job: Job, interrupts: Interrupts) -> Outcome:
     Raises ValueError for what the user has to change; what is finished by then is kept.
     """
     with blaming_run_folder(job.run):
-        job = replace(job, corpus=settle_corpus(job.run, job.corpus, may_change=job.may_corpus_change))
+        job = replace(job, corpus=_settled_corpus(job))
         ledger = _open_ledger(job)
         is_read = _admit_documents(job, ledger)
     started = time.monotonic()
@@ -94,6 +96,10 @@ def run_job(job: Job, interrupts: Interrupts) -> Outcome:
         with contextlib.suppress(OSError):
             job.run.write_json(PROGRESS_FILE, asdict(last))
     return Outcome(ledger=ledger, last=last)
+
+
+def _settled_corpus(job: Job) -> CorpusState:
+    return settle_corpus(job.run, job.corpus, may_change=job.may_corpus_change, may_forget=job.may_forget_files)
 
 
 def _open_ledger(job: Job) -> Ledger:
