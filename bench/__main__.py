@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="default: bfloat16 on CUDA, else float32")
     parser.add_argument("--threads", type=int, default=_num_cores(), help="CPU threads (default: %(default)s)")
-    parser.add_argument("--token-budget", type=int, help="tokens of the engine's batches (4096; on CUDA 65536)")
+    parser.add_argument("--token-budget", type=int, help="tokens of the engine's batches (default: the device's)")
     parser.add_argument("--repeats", type=int, default=3, help="timed runs of each, at most (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=ROOT / "docs/results.md", help="page for the tables")
     parser.add_argument("--raw", type=Path, default=ROOT / "runs/bench", help="folder for the numbers as JSON")

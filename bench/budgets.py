@@ -16,6 +16,7 @@ from bench.documents import stories
 from bench.models import MINIATURE
 from filter.score import ScoreOptions, score
 from lm.model import LanguageModel
+from records.shard_header import LUCK
 from records.stages import Document, Scored
 from tools.calculator import Calculator, CalculatorOptions
 from tools.pool import ToolPool
@@ -25,8 +26,6 @@ TOLERANCE = 1e-4
 EDGE = 1e-3
 """Nats from tau_f within which a verdict stands on the edge."""
 _MEASURED = ("open_probability", "loss_without", "loss_with_call", "loss_with_result", "loss_reduction")
-# How long a tool took is not the engine's.
-_IGNORED = ("seconds", "from_cache")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,7 +63,7 @@ def annotate(documents: Sequence[Document], model: LanguageModel, options: Calcu
 def compare_rows(ours: Sequence[Scored], theirs: Sequence[Scored]) -> tuple[int, float]:
     """How many rows differ in more than the last digits of a number, and the largest difference of a number."""
     differ, gap = abs(len(ours) - len(theirs)), 0.0
-    exact = [field.name for field in fields(Scored) if field.name not in (*_MEASURED, *_IGNORED)]
+    exact = [field.name for field in fields(Scored) if field.name not in (*_MEASURED, *LUCK)]
     for a, b in zip(ours, theirs, strict=False):
         gaps = [_gap(getattr(a, name), getattr(b, name)) for name in _MEASURED]
         differ += any(getattr(a, name) != getattr(b, name) for name in exact) or max(gaps) > TOLERANCE

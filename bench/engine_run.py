@@ -9,8 +9,8 @@ from bench.calls import Call, distinct_calls
 from bench.meter import Meter
 from bench.workload import Workload, choose_places
 from lm.model import LanguageModel
-from lm.requests import Place, Prompt, Sample, ScoreRequest
-from lm.weighted_loss import weighted_loss, weighted_token_indices
+from lm.requests import Place, Prompt, Sample
+from lm.weighted_loss import LossQuestion, weighted_loss, weighted_losses, weighted_token_indices
 
 At = tuple[int, int]
 """A place of the workload: index of the text, token index."""
@@ -141,19 +141,14 @@ def _choose_none(batch: Sequence[int], _: Sequence[np.ndarray]) -> list[list[Pla
 def _call_losses(
     model: LanguageModel, work: Workload, calls: Sequence[Call], prefixes: Sequence[Sequence[int]]
 ) -> list[float]:
-    """L_i(z) of each call, z being its prefix."""
-    groups = equal_sequences(calls, prefixes)
-    requests = []
-    for (n, prefix), members in groups.items():
-        text_ids = work.texts[n].text_ids
-        union = weighted_union([calls[index].token_index for index in members], len(text_ids))
-        ids = [*prefix, *text_ids[: union[-1] + 1]]
-        requests.append(ScoreRequest(ids=ids, targets=[len(prefix) + j for j in union]))
-    losses: dict[int, float] = {}
-    answers = model.log_probs(requests)
-    for ((n, prefix), members), request, answer in zip(groups.items(), requests, answers, strict=True):
-        log_probs = dict(zip(request.targets, answer, strict=True))
-        for index in members:
-            weighted = weighted_token_indices(calls[index].token_index, len(work.texts[n].text_ids))
-            losses[index] = weighted_loss(log_probs[len(prefix) + j] for j in weighted)
-    return [losses[index] for index in range(len(calls))]
+    """L_i(z) of each call, z being its prefix; as the score stage asks."""
+    questions = [
+        LossQuestion(
+            text_id=str(call.text),
+            text_ids=work.texts[call.text].text_ids,
+            prefix_ids=prefix,
+            token_index=call.token_index,
+        )
+        for call, prefix in zip(calls, prefixes, strict=True)
+    ]
+    return weighted_losses(model, questions)

@@ -29,9 +29,10 @@ class Peak:
 
 
 def measure_peak(
-    device: torch.device, dtype: torch.dtype, shapes: Sequence[tuple[int, int]], *, seconds: float = SECONDS_EACH
+    device: torch.device, dtype: torch.dtype, shapes: Sequence[tuple[int, int]], *, seconds: float | None = None
 ) -> Peak:
     """`shapes` is (in, out) of every matrix of the model; each product is repeated for `seconds`."""
+    seconds = SECONDS_EACH if seconds is None else seconds
     kind = "cuda" if device.type == "cuda" else "cpu"
     square = max(2 * size**3 / _time_product(size, size, size, device, dtype, seconds) for size in SQUARE_SIZES[kind])
     rows = ROWS[kind]

@@ -34,7 +34,7 @@ class PlainSizes:
 
 
 class PlainPipeline:
-    """The baseline on one model. `seed` is set before each call of `generate`."""
+    """The baseline on one model."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: TextTokenizer, sizes: PlainSizes, meter: Meter) -> None:
         self._model = model.eval()

@@ -159,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--margins", type=float, nargs="+", default=MARGINS, help="nats")
     parser.add_argument("--distances", type=int, nargs="+", default=DISTANCES, help="tokens")
     parser.add_argument("--repeats", type=int, default=1, help="the least of so many times is shown")
-    parser.add_argument("--token-budget", type=int, default=4096)
+    parser.add_argument("--token-budget", type=int, help="by default what suits the device")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))

@@ -11,6 +11,7 @@ from bench.engine_run import Annotation
 from bench.meter import Meter
 from bench.plain_run import PlainPipeline, PlainSizes
 from bench.workload import Workload
+from lm.sampling import TOKENS_PER_SLOT
 from lm.tokenizer import TextTokenizer
 
 PROMPTS = {"cpu": (1, 2, 4), "cuda": (2, 8, 32)}
@@ -31,8 +32,16 @@ class Tuned:
 
 
 def prompts_in_memory(work: Workload, token_budget: int) -> int:
-    """How many prompts `generate` can take at once if keys and values of `token_budget` tokens have to suffice."""
-    return max(1, token_budget // (work.num_samples * work.longest))
+    """How many prompts `generate` can take at once in the memory that the engine has for keys and values.
+
+    That is, at the engine's most: the slots of its samples, grown to the longest sample, the prompts in hand and those
+    of the batch being read, and the demonstrations once.
+    """
+    per_slot = TOKENS_PER_SLOT
+    while per_slot <= work.max_new_tokens:
+        per_slot *= 2
+    tokens = token_budget // TOKENS_PER_SLOT * per_slot + 2 * token_budget + len(work.shared_ids)
+    return max(1, tokens // (work.num_samples * work.longest))
 
 
 def tune(
