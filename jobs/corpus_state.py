@@ -7,6 +7,7 @@ another size, or is gone, the run is refused, since rows of its texts would be l
 `--change-settings`, the second only by `--forget-missing-files`, as a folder that is not mounted is no change of mind.
 """
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -73,10 +74,11 @@ def _settle(
     old, new = ({name: (size, changed) for name, size, changed in state.files} for state in (before, now))
     gone = [name for name in old if name not in new]
     others = [name for name in old if name in new and new[name][0] != old[name][0]]
+    respelled = _respelled(gone, [name for name in new if name not in old])
     if gone and not may_forget:
         raise ValueError(
-            f"the corpus has lost {len(gone):,} files since {run.shown} was made: {_listed(gone)}; put them back, use "
-            "another --run, or give --forget-missing-files to remove all that came of them"
+            f"the corpus has lost {len(gone):,} files since {run.shown} was made: {_listed(gone)}; put them back"
+            f"{respelled}, use another --run, or give --forget-missing-files to remove all that came of them"
         )
     resized = [f"{name} had {old[name][0] or 0:,} bytes and now has {new[name][0] or 0:,}" for name in others]
     is_read_alike = before.fingerprint == now.fingerprint
@@ -104,6 +106,15 @@ def _afresh(now: CorpusState) -> CorpusState:
 def _read_any_state(run: RunFolder) -> CorpusState | None:
     read = run.read_json(INGEST_FILE)
     return CorpusState(**read) if isinstance(read, dict) and "readings" in read else None
+
+
+def _respelled(gone: Sequence[str], added: Sequence[str]) -> str:
+    """What to do if a file is only named in another way: its name is in its texts' ids, so that counts."""
+    here = {os.path.abspath(name): name for name in added}  # noqa: PTH100 - a name may be a URI
+    for name in gone:
+        if found := here.get(os.path.abspath(name)):  # noqa: PTH100
+            return f" (or write {name} again instead of {found}: names count as they are written)"
+    return ""
 
 
 def _listed(entries: Sequence[str]) -> str:

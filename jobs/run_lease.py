@@ -106,7 +106,9 @@ def hold_run(run: RunFolder, wait: Callable[[float], object] = time.sleep) -> It
 
 def _is_alive(run: RunFolder, other: Lease, wait: Callable[[float], object]) -> bool:
     if other.machine == _this_machine():
-        return _started(other.process) == other.started
+        started = _started(other.process)
+        if started is None or (started and other.started):
+            return started == other.started
     for _ in range(int(SECONDS_TO_EXPIRY / SECONDS_BETWEEN_BEATS) + 1):
         wait(SECONDS_BETWEEN_BEATS)
         if (now := _read(run)) != other:
@@ -117,10 +119,12 @@ def _is_alive(run: RunFolder, other: Lease, wait: Callable[[float], object]) -> 
 def _started(process: int) -> str | None:
     """When a process of this machine began, in ticks since its boot; None if it is gone, empty if nobody tells."""
     try:
-        os.kill(process, 0)
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
+        with contextlib.suppress(PermissionError):  # another user's, so it is there
+            os.kill(process, 0)
     except ProcessLookupError:
         return None
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:
         return ""
 

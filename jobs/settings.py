@@ -104,7 +104,7 @@ def read_tool_names(run: RunFolder) -> list[str]:
 def _differences(before: Mapping[str, Any], now: RunSettings) -> Iterator[str]:
     old, new = before["settings"], now.settings
     for name in dict.fromkeys([*new, *old]):
-        # Of a corpus the files count, however they were named: jobs.corpus_state.
+        # Of a corpus the files count, by the names that they get from it: jobs.corpus_state.
         if name == "corpus":
             continue
         # A model is what it answers, not where it lies: a folder may have been moved.

@@ -72,6 +72,11 @@ def test_files_that_are_gone_are_refused_whatever_else_may_change(
     assert "what came of old files is removed: b is gone" in capsys.readouterr().err
 
 
+def test_a_file_that_is_only_named_in_another_way_is_refused_with_the_name_to_write(run: RunFolder) -> None:
+    with pytest.raises(ValueError, match=r"lost 1 files .*: a; put them back \(or write a again instead of \./a: "):
+        settle_corpus(run, found(["./a", 10, 1], ["b", 20, 1]), may_change=True, may_forget=False)
+
+
 def test_other_options_of_reading_make_it_be_read_anew(run: RunFolder) -> None:
     settled = settle_corpus(run, replace(FIRST, fingerprint="g"), may_change=False, may_forget=False)
     assert (settled.shards, settled.readings) == ({}, [["a", "b"]])

@@ -62,6 +62,29 @@ def test_a_process_that_has_got_the_number_of_a_driver_that_is_gone_is_not_taken
         pass
 
 
+def test_another_user_s_driver_on_this_machine_is_left_alone(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    with hold_run(run, not_waiting):
+        monkeypatch.setattr("os.kill", refuse)
+        with pytest.raises(ValueError, match="another driver"), hold_run(run, not_waiting):
+            pass
+
+
+def test_a_process_of_which_nobody_tells_when_it_began_is_alive_as_long_as_it_renews(run: RunFolder) -> None:
+    holder = Lease(owner="other", machine=_this_machine(), process=os.getpid())
+    write(run, holder)
+    with (
+        pytest.raises(ValueError, match="another driver"),
+        hold_run(run, lambda _: write(run, replace(holder, beat=1))),
+    ):
+        pass
+    waited: list[float] = []
+    with hold_run(run, waited.append):
+        assert sum(waited) > SECONDS_TO_EXPIRY
+
+
 def test_a_driver_elsewhere_that_renews_its_lease_is_left_alone(run: RunFolder) -> None:
     write(run, ELSEWHERE)
     renewals: list[Callable[[], None]] = [lambda: None, lambda: write(run, replace(ELSEWHERE, beat=4))]
