@@ -102,12 +102,16 @@ class AnswerStore:
             self._folder.write_json(name, entry)
         except (OSError, ValueError) as error:
             self._error = error
-            self._say_once("full", f"no more answers are kept: {error}")
+            self._say_once("full", f"answers cannot be kept: {error}")
 
     def check(self) -> None:
-        """Raises OSError (or ValueError) if a recording has become incomplete; a cache may."""
-        if self._error is not None and self._mode == "record":
-            raise self._error
+        """Ends a batch. Raises OSError (or ValueError) if it left a recording incomplete; a cache may be.
+
+        The next batch tries to write again.
+        """
+        error, self._error = self._error, None
+        if error is not None and self._mode == "record":
+            raise error
 
     def _is_used_for(self, tool: Tool) -> bool:
         return self._mode != "cache" or not tool.answers_at_once

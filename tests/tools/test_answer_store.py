@@ -1,5 +1,6 @@
 """Answers on disk: a cache for many runs, a recording, its replay; and that none of it can make a wrong row."""
 
+import contextlib
 import datetime
 import json
 import logging
@@ -261,7 +262,7 @@ def test_a_cache_that_is_full_costs_a_line_and_no_answer(tmp_path: Path, caplog:
     assert {outcome.status for outcome in outcomes} == {"ok"}
     assert len(list(tmp_path.rglob("*.json"))) == 2
     assert [record.getMessage() for record in caplog.records] == [
-        f"{tmp_path}: no more answers are kept: [Errno 28] No space left on device"
+        f"{tmp_path}: answers cannot be kept: [Errno 28] No space left on device"
     ]
 
 
@@ -269,6 +270,18 @@ def test_a_recording_that_is_full_is_an_error_since_it_would_be_worth_nothing(tm
     pool = ToolPool({"Shout": Shout()}, AnswerStore(FullDisk(str(tmp_path)), "record"))
     with pytest.raises(OSError, match="No space left"):
         pool.run([("Shout", str(number), None) for number in range(20)])
+
+
+@pytest.mark.parametrize("mode", ["cache", "record"])
+def test_after_a_write_that_failed_the_next_batch_is_kept_again(tmp_path: Path, mode: Mode) -> None:
+    folder = FullDisk(str(tmp_path))
+    folder.room = 0
+    pool = ToolPool({"Shout": Shout()}, AnswerStore(folder, mode))
+    with pytest.raises(OSError, match="No space left") if mode == "record" else contextlib.nullcontext():
+        pool.run([("Shout", "a", None)])
+    folder.room = 1
+    pool.run([("Shout", "a", None)])
+    assert len(list(tmp_path.rglob("*.json"))) == 1
 
 
 def test_only_one_way_of_using_answers_can_be_chosen() -> None:
