@@ -17,7 +17,7 @@ from jobs.options import AnnotateOptions
 from jobs.recipe import AnnotateRecipe
 from jobs.reuse import UNANSWERED
 from jobs.run_job import Job, Outcome, run_job
-from jobs.run_lease import hold_run
+from jobs.run_lease import LEASE_FILE, hold_run
 from jobs.settings import check_settings, resolve_settings
 from jobs.summary import describe_unanswered, screen_table, screen_yields, tool_yields, yield_table
 from records.run_folder import RunFolder
@@ -64,7 +64,7 @@ def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
         with blaming_run_folder(run):
             run.create()
             holder = stack.enter_context(hold_run(run))
-            run.remove_leftovers()
+            run.remove_leftovers(but_of=LEASE_FILE)
             changes = check_settings(run, settings, may_change=options.change_settings)
             settings.write(run)
         if changes:

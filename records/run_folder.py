@@ -5,6 +5,7 @@ schema is checked, then it is renamed. Its Parquet metadata carry the fingerprin
 counts, so that both can be read without reading a row.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -60,7 +61,7 @@ class RunFolder:
         """Make the folder and try that it can be written to. Raises OSError if not."""
         self.filesystem.create_dir(self.root, recursive=True)
         self.write_bytes("write-test" + TEMPORARY_SUFFIX, b"")
-        self.filesystem.delete_file(self._path("write-test" + TEMPORARY_SUFFIX))
+        self.delete("write-test" + TEMPORARY_SUFFIX)
 
     def write_shard(
         self,
@@ -139,14 +140,19 @@ class RunFolder:
     def delete(self, name: str) -> None:
         """Delete a file of the folder; one that is not there is no error."""
         if self.filesystem.get_file_info(self._path(name)).type != pa.fs.FileType.NotFound:
-            self.filesystem.delete_file(self._path(name))
+            self._delete_path(self._path(name))
 
-    def remove_leftovers(self) -> int:
-        """Delete the temporary files that a killed run left behind, and return how many. Nothing may be writing."""
+    def remove_leftovers(self, *, but_of: str = "") -> int:
+        """Delete the temporary files that a killed run left behind, and return how many were found.
+
+        Nothing may be writing but the file named `but_of`, whose temporary ones stay.
+        """
         selector = pa.fs.FileSelector(self.root, allow_not_found=True, recursive=True)
-        leftovers = [info.path for info in self.filesystem.get_file_info(selector) if _is_temporary(info)]
+        spared = self._path(f".{but_of}.")
+        found = self.filesystem.get_file_info(selector)
+        leftovers = [info.path for info in found if _is_temporary(info) and not info.path.startswith(spared)]
         for path in leftovers:
-            self.filesystem.delete_file(path)
+            self._delete_path(path)
         return len(leftovers)
 
     def write_bytes(self, name: str, content: bytes | pa.Buffer) -> None:
@@ -164,6 +170,10 @@ class RunFolder:
             self.delete(temporary)
             raise
         self.filesystem.move(self._path(temporary), self._path(name))
+
+    def _delete_path(self, path: str) -> None:
+        with contextlib.suppress(FileNotFoundError):  # another process was faster
+            self.filesystem.delete_file(path)
 
     def _read_header(self, path: str) -> ShardHeader | None:
         try:

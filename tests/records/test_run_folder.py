@@ -122,6 +122,42 @@ def test_what_a_killed_writer_leaves_behind_is_no_shard_and_can_be_removed(tmp_p
     assert files(tmp_path) == ["documents/part-00000.parquet"]
 
 
+class Hasty:
+    """A file system on which another process deletes every file right after it was seen."""
+
+    def __init__(self, filesystem: pa.fs.FileSystem) -> None:
+        self.filesystem = filesystem
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.filesystem, name)
+
+    def get_file_info(self, wanted: object) -> object:
+        seen = self.filesystem.get_file_info(wanted)
+        for info in seen if isinstance(seen, list) else [seen]:
+            if info.is_file:
+                self.filesystem.delete_file(info.path)
+        return seen
+
+
+def test_a_temporary_file_that_another_process_removes_first_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunFolder(str(tmp_path))
+    monkeypatch.setattr(run, "filesystem", Hasty(run.filesystem))
+    (tmp_path / ".run.json.1a2b3c4d.tmp").touch()
+    assert run.remove_leftovers() == 1
+    run.create()
+    assert files(tmp_path) == []
+
+
+def test_what_a_thread_is_writing_is_not_taken_for_left_behind(tmp_path: Path) -> None:
+    run = RunFolder(str(tmp_path))
+    for name in (".lease.json.1a2b3c4d.tmp", ".run.json.1a2b3c4d.tmp"):
+        (tmp_path / name).touch()
+    run.remove_leftovers(but_of="lease.json")
+    assert files(tmp_path) == [".lease.json.1a2b3c4d.tmp"]
+
+
 def test_tables_may_be_nested_and_missing_ones_are_empty(tmp_path: Path) -> None:
     run = RunFolder(str(tmp_path))
     run.write_shard("dropped/propose", "part-00003", Dropped, [], fingerprint="", counts={})
