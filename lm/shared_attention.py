@@ -82,7 +82,7 @@ class Layout:
     def attend(self, layer: int, query: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
         """The new tokens' attention over everything that they see, (N, H, L, D)."""
         own = self._own.attend(layer, query, keys, values, scale)
-        return _merge([*(_attend_level(groups, layer, query, scale) for groups in self._levels), own])
+        return merge([*(_attend_level(groups, layer, query, scale) for groups in self._levels), own])
 
 
 @dataclass(eq=False)
@@ -145,12 +145,19 @@ def _check_order(layer: int, layers: Sequence[LayerCache]) -> None:
 def attend(
     query: Tensor, keys: Tensor, values: Tensor, *, scale: float, is_causal: bool = False, visible: Tensor | None = None
 ) -> Attended:
-    """Attention with log sum exp. `visible` broadcasts to (N, H, L, S); with `is_causal`, L = S."""
-    if query.device.type == "cpu":
-        mask = None if visible is None else _additive(visible, query.dtype)
-        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-            query, keys, values, 0.0, is_causal, attn_mask=mask, scale=scale
-        )
+    """Attention with log sum exp. `visible` is (L, S) or broadcasts to (N, H, L, S); with `is_causal`, L = S."""
+    if query.device.type != "cpu":
+        return attend_plainly(query, keys, values, scale=scale, is_causal=is_causal, visible=visible)
+    mask = None if visible is None else _additive(visible, query.dtype)
+    return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        query, keys, values, 0.0, is_causal, attn_mask=mask, scale=scale
+    )
+
+
+def attend_plainly(
+    query: Tensor, keys: Tensor, values: Tensor, *, scale: float, is_causal: bool = False, visible: Tensor | None = None
+) -> Attended:
+    """The same from the formula, for devices without a kernel that says log sum exp."""
     scores = (query @ keys.transpose(-1, -2)).float() * scale
     if is_causal:
         visible = torch.ones(scores.shape[-2:], dtype=torch.bool, device=query.device).tril()
@@ -175,7 +182,8 @@ def _attend_level(groups: Sequence[Group], layer: int, query: Tensor, scale: flo
     return out, lse
 
 
-def _merge(parts: Sequence[Attended]) -> Tensor:
+def merge(parts: Sequence[Attended]) -> Tensor:
+    """The attention over all parts, (N, H, L, D), from that over each."""
     if len(parts) == 1:
         return parts[0][0]
     weights = torch.stack([lse for _, lse in parts]).softmax(0)[..., None]

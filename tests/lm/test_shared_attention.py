@@ -1,0 +1,66 @@
+"""Attention in parts against attention over everything, and the kernel against the formula."""
+
+import pytest
+import torch
+
+from lm.shared_attention import Group, Segment, attend, attend_plainly, merge
+
+SCALE = 0.5
+
+
+def random_parts(*lengths: int) -> tuple[torch.Tensor, list[tuple[torch.Tensor, torch.Tensor]]]:
+    """Queries of two sequences with three heads, and keys and values of some parts."""
+    torch.manual_seed(0)
+    query = torch.randn(2, 3, 4, 8)
+    return query, [(torch.randn(2, 3, length, 8), torch.randn(2, 3, length, 8)) for length in lengths]
+
+
+def test_two_keys_by_hand():
+    query, keys = torch.ones(1, 1, 1, 1), torch.tensor([0.0, 1.0986]).view(1, 1, 2, 1)
+    out, lse = attend(query, keys, torch.tensor([0.0, 4.0]).view(1, 1, 2, 1), scale=1.0)
+    # The scores are 0 and ln 3: weights 1/4 and 3/4, and together ln 4.
+    assert out.item() == pytest.approx(3.0, abs=1e-3)
+    assert lse.item() == pytest.approx(1.3863, abs=1e-3)
+
+
+def test_merged_parts_are_attention_over_all_of_them():
+    query, parts = random_parts(5, 1, 9)
+    keys, values = (torch.cat(side, dim=2) for side in zip(*parts, strict=True))
+    whole, _ = attend(query, keys, values, scale=SCALE)
+    merged = merge([attend(query, k, v, scale=SCALE) for k, v in parts])
+    assert merged == pytest.approx(whole, abs=1e-6)
+
+
+def test_a_part_that_a_sequence_does_not_see_has_no_weight():
+    query, [(keys, values)] = random_parts(4)
+    seen = attend(query, keys, values, scale=SCALE)
+    unseen = torch.full_like(seen[0], 7.0), torch.full_like(seen[1], -torch.inf)
+    assert merge([seen, unseen]) == pytest.approx(seen[0], abs=1e-6)
+
+
+@pytest.mark.parametrize("is_causal", [True, False])
+def test_the_kernel_and_the_formula_agree(is_causal):
+    query, [(keys, values)] = random_parts(4)
+    visible = None if is_causal else torch.tensor([[True, False, True, True]] * 4)
+    for kernel, formula in zip(
+        attend(query, keys, values, scale=SCALE, is_causal=is_causal, visible=visible),
+        attend_plainly(query, keys, values, scale=SCALE, is_causal=is_causal, visible=visible),
+        strict=True,
+    ):
+        assert kernel == pytest.approx(formula, abs=1e-5)
+
+
+def test_a_group_sees_its_segment_up_to_each_ones_length():
+    query, [(keys, values)] = random_parts(6)
+    # Two query heads for one key head, as in grouped-query attention.
+    query, segment = query[:, :2], Segment([(keys[0, :1], values[0, :1])])
+    out, _ = Group(segment, [0, 1], [2, 5], 2).attend(0, query, SCALE)
+    for row, length in ((0, 2), (1, 5)):
+        for head in (0, 1):
+            alone, _ = attend_plainly(
+                query[row : row + 1, head : head + 1],
+                keys[:1, :1, :length],
+                values[:1, :1, :length],
+                scale=SCALE,
+            )
+            assert out[row, head] == pytest.approx(alone[0, 0], abs=1e-6)
