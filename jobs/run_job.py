@@ -27,7 +27,7 @@ from jobs.progress import (
     take_snapshot,
 )
 from jobs.run_lease import Holder
-from jobs.stage_work import Recipe
+from jobs.stage_work import Recipe, find_outputs
 from records.run_folder import RunFolder
 
 SECONDS_OF_PATIENCE = 60.0
@@ -103,14 +103,14 @@ def _settled_corpus(job: Job) -> CorpusState:
 
 
 def _open_ledger(job: Job) -> Ledger:
-    headers = {stage.writes: job.run.headers(stage.writes) for stage in PIPELINE}
-    for found in headers.values():
+    outputs = {stage.writes: find_outputs(job.run, stage) for stage in PIPELINE}
+    for found in outputs.values():
         for path in found.damaged:
             print(f"{path} is damaged or not a shard of this program; it is made again", file=sys.stderr)
     return Ledger(
         PIPELINE,
         job.stage_fingerprints,
-        {table: found.by_shard for table, found in headers.items()},
+        {table: found.by_shard for table, found in outputs.items()},
         tool_fingerprints=job.tool_fingerprints,
         ask_again=job.ask_again,
     )

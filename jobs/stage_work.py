@@ -5,7 +5,7 @@ A recipe says what "compute" is; the real one is `jobs.recipe.AnnotateRecipe`, a
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -14,7 +14,7 @@ from jobs.counting import count_rows
 from jobs.pipeline import Needs, Stage
 from jobs.reuse import Compute, Earlier, NothingToReuseError, Order, StageOutput, complete, refuse
 from records.fingerprint import fingerprint
-from records.run_folder import RunFolder, shard_name
+from records.run_folder import RunFolder, TableHeaders, shard_name
 from records.schema import Record
 from records.shard_header import ShardHeader
 from records.stages import DROP_REASONS, OUTPUT_RECORDS, Document, Dropped, Scored
@@ -77,7 +77,7 @@ class StageWorker:
 
         With `only_reuse` nothing is computed: None if something would have to be.
         """
-        inputs = [self._run.read_shard(table, shard, OUTPUT_RECORDS[table]) for table in stage.reads]
+        inputs = [self._read_input(table, shard) for table in stage.reads]
         order = Order(stage=stage.name, tools=list(expected.parts), ask_again=ask_again)
         earlier = self._read_earlier(stage, shard, expected)
         try:
@@ -86,8 +86,21 @@ class StageWorker:
             return None
         return write_output(self._run, stage, shard, rows, drops, expected)
 
+    def _read_input(self, table: str, shard: str) -> list[Any]:
+        try:
+            return self._run.read_shard(table, shard, OUTPUT_RECORDS[table])
+        except (pa.ArrowException, OSError) as error:
+            if getattr(error, "errno", None) is not None:
+                raise
+            # Not deleted here: a store that is out of reach for a moment looks the same.
+            raise OSError(
+                f"{self._run.shown}/{table}/{shard}.parquet is damaged or cannot be read "
+                f"({' '.join(str(error).split())}); if it stays so, delete it and run the same command again: it is "
+                "made again"
+            ) from error
+
     def _read_earlier(self, stage: Stage, shard: str, expected: Expected) -> Earlier:
-        drops_table = f"dropped/{stage.name}" if DROP_REASONS[stage.name] else None
+        drops_table = _drops_table(stage)
         headers = [self._run.header(table, shard) for table in (stage.writes, drops_table) if table]
         tools = {
             tool
@@ -122,11 +135,29 @@ class IngestWorker:
         if number is None:
             return None
         content = fingerprint(self._stage_fingerprint, documents, drops)
-        header = self._run.header(self._stage.writes, shard_name(number))
-        if header and header.fingerprint == content:
-            return ShardReport(shard=shard_name(number), header=header)
-        expected = Expected(fingerprint=content)
+        expected, drops_table = Expected(fingerprint=content), _drops_table(self._stage)
+        headers = [self._run.header(table, shard_name(number)) for table in (self._stage.writes, drops_table) if table]
+        if headers[0] and all(header and header.fingerprint == content for header in headers):
+            return ShardReport(shard=shard_name(number), header=headers[0])
         return write_output(self._run, self._stage, shard_name(number), documents, drops, expected)
+
+
+def find_outputs(run: RunFolder, stage: Stage) -> TableHeaders:
+    """The headers of what a stage has written; without those of shards whose dropped rows are not there too."""
+    found, drops_table = run.headers(stage.writes), _drops_table(stage)
+    if drops_table is None:
+        return found
+    drops = run.headers(drops_table)
+    whole = {
+        shard: header
+        for shard, header in found.by_shard.items()
+        if shard in drops.by_shard and drops.by_shard[shard].fingerprint == header.fingerprint
+    }
+    return TableHeaders(by_shard=whole, damaged=[*found.damaged, *drops.damaged])
+
+
+def _drops_table(stage: Stage) -> str | None:
+    return f"dropped/{stage.name}" if DROP_REASONS[stage.name] else None
 
 
 def write_output(
@@ -145,7 +176,7 @@ def write_output(
             table, shard, record, content, fingerprint=expected.fingerprint, counts=counts, parts=expected.parts
         )
 
-    if DROP_REASONS[stage.name]:
-        write(f"dropped/{stage.name}", Dropped, drops)
+    if drops_table := _drops_table(stage):
+        write(drops_table, Dropped, drops)
     header = write(stage.writes, OUTPUT_RECORDS[stage.writes], rows)
     return ShardReport(shard=shard, header=header)

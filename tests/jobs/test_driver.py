@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from jobs.check_files import find_faults
 from jobs.driver import Driver
 from jobs.failures import UnusableError
 from jobs.measure_orchestration import measure
+from records.run_folder import RunFolder
 from tests.jobs.small_jobs import Gate, SmallRecipe, read_rows, run_small_job
 
 pytestmark = pytest.mark.usefixtures("shared_ray")
@@ -67,6 +69,42 @@ def test_only_what_is_missing_or_damaged_is_made_again(undisturbed: Path, finish
         "executed/part-00001.parquet",
         "scored/part-00002.parquet",
     }
+    assert read_rows(finished) == read_rows(undisturbed)
+
+
+def test_rows_without_what_was_dropped_beside_them_are_made_again(undisturbed: Path, finished: Path) -> None:
+    before = written_at(finished)
+    (finished / "dropped/ingest/part-00000.parquet").unlink()
+    (finished / "dropped/propose/part-00001.parquet").write_bytes(b"PAR1")
+    shutil.copy(finished / "dropped/interleave/part-00000.parquet", finished / "dropped/interleave/part-00002.parquet")
+    run_small_job(finished, SmallRecipe())
+    after = written_at(finished)
+    assert {name for name in after if after[name] != before[name]} == {
+        f"{table}/part-0000{number}.parquet"
+        for number, stage, rows in (
+            (0, "ingest", "documents"),
+            (1, "propose", "candidates"),
+            (2, "interleave", "augmented"),
+        )
+        for table in (f"dropped/{stage}", rows)
+    }
+    assert read_rows(finished) == read_rows(undisturbed)
+    assert list(find_faults(RunFolder(str(finished)))) == []
+
+
+def test_a_shard_that_is_damaged_behind_its_footer_is_named_and_made_again_once_it_is_deleted(
+    undisturbed: Path, finished: Path
+) -> None:
+    damaged = finished / "executed/part-00001.parquet"
+    content = bytearray(damaged.read_bytes())
+    content[4:200] = b"\xff" * 196
+    damaged.write_bytes(content)
+    (finished / "scored/part-00001.parquet").unlink()
+    run_small_job(finished, SmallRecipe(), max_attempts=1)
+    failure = json.loads((finished / "failed/score/part-00001.json").read_text())
+    assert f"{damaged} is damaged or cannot be read" in failure["error"]
+    damaged.unlink()
+    assert run_small_job(finished, SmallRecipe()).last.state == "finished"
     assert read_rows(finished) == read_rows(undisturbed)
 
 
