@@ -43,7 +43,9 @@ def tool_fingerprints(
         offering = (tool.is_expensive, (own, tool_data[key]) if tool.wants_by_data else ())
         proposing[tool.name] = fingerprint(version["propose"], model, sampling, taught, thresholds, bound, offering)
         executing[tool.name] = fingerprint(version["execute"], answering)
-        scoring[tool.name] = fingerprint(version["score"], model, tool.name, bound, screen_options(options))
+        # L(e(c, ε)) of an expensive tool's call is known before it is asked, so it is there whatever L⁺ is.
+        pruning = (bound, tool.is_expensive)
+        scoring[tool.name] = fingerprint(version["score"], model, tool.name, pruning, screen_options(options))
     return {"propose": proposing, "execute": executing, "score": scoring}
 
 

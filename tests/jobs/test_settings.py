@@ -49,3 +49,17 @@ def test_the_share_of_a_control_slice_is_a_setting_only_where_there_is_a_screen(
     assert screened.settings.items() >= {"screen-margin": 1.0, "screen-control": 0.05}.items()
     changed = {name for name, value in plain.stage_fingerprints.items() if screened.stage_fingerprints[name] != value}
     assert changed == {"score"}
+
+
+def test_losses_of_an_expensive_tool_are_not_taken_for_those_of_a_cheap_one() -> None:
+    options = AnnotateOptions(
+        run="r",
+        tools=("calculator", "calendar"),
+        ingest=IngestOptions(corpus=("c",)),
+        model=ModelOptions(model="m"),
+    )
+    tools = options.make_tools()
+    cheap = resolve_settings(options, tools, "f", 100).tool_fingerprints["score"]
+    tools["calculator"].is_expensive = True
+    expensive = resolve_settings(options, tools, "f", 100).tool_fingerprints["score"]
+    assert {name for name in cheap if cheap[name] != expensive[name]} == {"Calculator"}
