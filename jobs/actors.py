@@ -12,6 +12,7 @@ from typing import Any
 
 import ray
 
+from jobs.failures import first_line
 from jobs.pipeline import Needs, Stage
 from jobs.stage_work import Expected, IngestWorker, Recipe, ShardReport, StageWorker
 from records.run_folder import RunFolder
@@ -142,8 +143,9 @@ def _connect(address: str) -> None:
             socket.create_connection((match["host"], int(match["port"])), timeout=SECONDS_TO_CONNECT).close()
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"--address {address} cannot be reached ({reason}); start that Ray or leave it out") from error
+        raise ValueError(
+            f"--address {address} cannot be reached ({first_line(error)}); start that Ray or leave it out"
+        ) from error
 
 
 def _start_own_ray(options: WorkerOptions, *, on_gpu: bool) -> dict[Needs, PoolSize]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobs.failures import first_line
 from records.fingerprint import MODEL_FILES, fingerprint
 
 if TYPE_CHECKING:
@@ -66,8 +67,9 @@ def model_folder(name_or_path: str, revision: str | None) -> str:
     try:
         return str(snapshot_download(name_or_path, revision=revision, allow_patterns=[*MODEL_FILES, "*.json"]))
     except Exception as error:  # the HTTP library's errors share no base class
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"--model {name_or_path} cannot be loaded as of commit {revision} ({reason})") from error
+        raise ValueError(
+            f"--model {name_or_path} cannot be loaded as of commit {revision} ({first_line(error)})"
+        ) from error
 
 
 def _check_hub(name: str) -> None:
@@ -78,8 +80,7 @@ def _check_hub(name: str) -> None:
     try:
         HfApi().model_info(name, timeout=10)
     except Exception as error:  # the HTTP library's errors share no base class
-        reason = str(error).strip().splitlines()[0]
         raise ValueError(
             f"--model {name} is no folder here, and the Hugging Face Hub does not have it or cannot be reached "
-            f"({reason}); give the folder of a causal language model or its name on the Hub"
+            f"({first_line(error)}); give the folder of a causal language model or its name on the Hub"
         ) from error

@@ -37,6 +37,19 @@ def test_workers_load_the_commit_that_was_fingerprinted(hub: Path) -> None:
     assert look_at_model("org/caller").fingerprint != seen.fingerprint
 
 
+def fail_silently(*_: object, **__: object) -> None:
+    raise ConnectionError
+
+
+def test_a_hub_that_fails_without_a_word_is_a_line_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", fail_silently)
+    with pytest.raises(ValueError, match=r"^--model no/model is no folder here, .* \(no message\)"):
+        look_at_model("no/model")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fail_silently)
+    with pytest.raises(ValueError, match=r"cannot be loaded as of commit 1 \(no message\)"):
+        model_folder("no/model", "1")
+
+
 def test_a_folder_is_loaded_as_it_is(tmp_path: Path) -> None:
     folder = save_calling_model(tmp_path)
     assert look_at_model(folder).revision is None

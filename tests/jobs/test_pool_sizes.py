@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.actors import WorkerOptions, pool_sizes
+from jobs.actors import WorkerOptions, pool_sizes, ray_session
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,15 @@ def test_what_the_user_says_counts() -> None:
     options = WorkerOptions(model_workers=3, tool_workers=2, threads_per_worker=5)
     sizes = pool_sizes(options, on_gpu=False, node_cpus=[16], num_gpus=0)
     assert (sizes["model"].num_workers, sizes["model"].num_threads, sizes["tools"].num_workers) == (3, 5, 2)
+
+
+def test_a_cluster_that_refuses_without_a_word_is_a_line_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.init", refuse)
+    monkeypatch.setattr("ray.shutdown", lambda: None)
+    refused = pytest.raises(ValueError, match=r"--address elsewhere cannot be reached \(no message\)")
+    with refused, ray_session(WorkerOptions(address="elsewhere"), on_gpu=False):
+        pass
