@@ -58,8 +58,8 @@ def annotate(
     forget_missing_files
         Go on with a run folder whose corpus has lost files: all that came of them is removed.
     retry_failed
-        Ask calls again that had no answer in time or whose tool could not be reached. Shards that failed are always
-        tried again.
+        Ask calls again that had no answer in time or whose tool crashed or could not be reached. Shards that failed
+        are always tried again.
     """
     from jobs.annotation import annotate as annotate_corpus
 

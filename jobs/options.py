@@ -64,7 +64,7 @@ class AnnotateOptions:
     forget_missing_files: bool = False
     """Whether a run folder whose corpus has lost files may go on without all that came of them."""
     retry_failed: bool = False
-    """Whether calls that no tool answered (timeout, unavailable) are asked again."""
+    """Whether calls that no tool answered (timeout, unavailable, crashed) are asked again."""
 
     @property
     def score(self) -> ScoreOptions:

@@ -22,7 +22,7 @@ Stages of calls give one row for each row of the first table, in order."""
 Judge = Callable[[Scored], Scored | None]
 """The row with the verdict of today's settings; None where losses have to be computed again to tell."""
 
-UNANSWERED = ("timeout", "unavailable")
+UNANSWERED = ("timeout", "unavailable", "crashed")
 """Statuses of calls that may be answered when they are asked again."""
 
 

@@ -7,6 +7,7 @@ from jobs.counting import count_rows
 from jobs.progress import Snapshot, describe, describe_seconds
 from jobs.summary import (
     ToolYield,
+    describe_unanswered,
     drop_table,
     pruned_table,
     screen_table,
@@ -152,3 +153,11 @@ def test_a_progress_line_tells_speed_time_left_and_yield() -> None:
 def test_durations_have_two_units_at_most() -> None:
     written = [describe_seconds(seconds) for seconds in (0.4, 59, 60, 3_725, 90_000)]
     assert written == ["0 s", "59 s", "1 min", "1 h 2 min", "1 d 1 h"]
+
+
+def test_calls_that_another_attempt_may_answer_are_counted_by_status() -> None:
+    counts = Counter({"status.ok.Add": 5, "status.crashed.Add": 2, "status.timeout.Add": 1, "status.crashed.MT": 1})
+    assert describe_unanswered({"execute": counts}) == (
+        "4 calls were not answered (timeout 1, crashed 3); annotate with --retry-failed asks them again"
+    )
+    assert describe_unanswered({"execute": Counter({"status.bad_input.Add": 1})}) == ""
