@@ -150,17 +150,19 @@ def _end_ingest(job: Job, ledger: Ledger) -> None:
         reasons = ", ".join(f"{name.removeprefix('dropped.')} {number:,}" for name, number in drops.items())
         raise UnusableError(f"the corpus holds no usable text ({reasons or 'no rows'}); give another --corpus")
     admitted = set(ledger.shards)
-    tables = [table for stage in PIPELINE for table in (stage.writes, f"dropped/{stage.name}")]
     with blaming_run_folder(job.run):
-        for table in tables:
-            for shard in set(job.run.shards(table)) - admitted:
-                job.run.delete(f"{table}/{shard}.parquet")
+        for stage in PIPELINE:
+            folders = {stage.writes: ".parquet", f"dropped/{stage.name}": ".parquet", f"failed/{stage.name}": ".json"}
+            for folder, suffix in folders.items():
+                for shard in set(job.run.shards(folder, suffix)) - admitted:
+                    job.run.delete(f"{folder}/{shard}{suffix}")
         replace(job.corpus, shards=ledger.documents).write(job.run)
 
 
 def _forget_old_failures(run: RunFolder, ledger: Ledger) -> None:
-    for stage, done in ledger.done.items():
-        for shard in set(run.shards(f"failed/{stage}", ".json")) & done:
+    """At the end of a run: what is not among its own failures is done, or no shard any more."""
+    for stage, failed in ledger.failed.items():
+        for shard in set(run.shards(f"failed/{stage}", ".json")) - failed:
             run.delete(f"failed/{stage}/{shard}.json")
 
 

@@ -13,8 +13,10 @@ from jobs.check_files import find_faults
 from jobs.driver import Driver
 from jobs.failures import UnusableError
 from jobs.measure_orchestration import measure
+from jobs.reuse import UNANSWERED
+from jobs.run_job import _end_ingest, _open_ledger
 from records.run_folder import RunFolder
-from tests.jobs.small_jobs import Gate, SmallRecipe, read_rows, run_small_job
+from tests.jobs.small_jobs import Gate, SmallRecipe, make_job, read_rows, run_small_job
 
 pytestmark = pytest.mark.usefixtures("shared_ray")
 
@@ -133,13 +135,16 @@ def test_a_shard_that_fails_every_time_is_put_aside_and_the_others_are_done(undi
     assert read_rows(tmp_path) == read_rows(undisturbed)
 
 
-def test_calls_that_were_not_answered_are_asked_again_if_that_is_wanted_and_no_others(tmp_path: Path) -> None:
-    run_small_job(tmp_path, SmallRecipe(unanswered="unavailable"))
+@pytest.mark.parametrize("status", ["unavailable", "crashed"])
+def test_calls_that_were_not_answered_are_asked_again_if_that_is_wanted_and_no_others(
+    status: str, tmp_path: Path
+) -> None:
+    run_small_job(tmp_path, SmallRecipe(unanswered=status))
     before, rows = written_at(tmp_path), read_rows(tmp_path)
     assert [row["result"] for row in rows["executed"]] == ["0", "2", None, "6", "8", "10"]
     run_small_job(tmp_path, SmallRecipe(answers="!"))
     assert written_at(tmp_path) == before
-    run_small_job(tmp_path, SmallRecipe(answers="!"), ask_again=["unavailable"])
+    run_small_job(tmp_path, SmallRecipe(answers="!"), ask_again=UNANSWERED)
     assert [row["result"] for row in read_rows(tmp_path)["scored"]] == ["0", "2", "4!", "6", "8", "10"]
     after = written_at(tmp_path)
     assert {name for name in after if after[name] != before[name]} == {
@@ -217,6 +222,28 @@ def test_shards_of_an_earlier_and_longer_reading_are_removed(finished: Path) -> 
     (finished / "ingest.json").unlink()
     run_small_job(finished, SmallRecipe(num_shards=1))
     assert {Path(name).stem for name in written_at(finished)} == {"part-00000"}
+
+
+def test_what_failed_is_forgotten_with_its_shard_and_once_it_is_done(finished: Path) -> None:
+    failures = [finished / f"failed/execute/part-0000{number}.json" for number in (1, 9)]
+    failures[0].parent.mkdir(parents=True)
+    for path in failures:
+        path.write_text("{}")
+    run_small_job(finished, SmallRecipe())
+    assert [path.exists() for path in failures] == [False, False]
+
+
+def test_what_failed_is_forgotten_with_its_shard_as_soon_as_the_corpus_was_read(finished: Path) -> None:
+    gone, known = (finished / f"failed/execute/part-0000{number}.json" for number in (2, 1))
+    gone.parent.mkdir(parents=True)
+    for path in (gone, known):
+        path.write_text("{}")
+    job = make_job(finished, SmallRecipe())
+    ledger = _open_ledger(job)
+    for shard in ("part-00000", "part-00001"):
+        ledger.admit(shard, ledger.headers["documents"][shard])
+    _end_ingest(job, ledger)
+    assert (gone.exists(), known.exists()) == (False, True)
 
 
 def test_a_worker_that_is_killed_while_it_reads_the_corpus_is_replaced(undisturbed: Path, tmp_path: Path) -> None:
