@@ -123,29 +123,42 @@ def test_results_are_cleaned_and_cut() -> None:
     assert len(outcome.result) == MAX_RESULT_CHARS
 
 
-def test_as_many_calls_are_in_flight_as_the_tool_allows() -> None:
-    for max_in_flight in (1, 3):
-        meeting = threading.Barrier(max_in_flight)  # opens only when so many calls are inside at once
+class Room:
+    """Counts the calls that are inside at once. Each stays until the room was full, and then for one too many."""
 
-        def meet(call_input: str, meeting: threading.Barrier = meeting) -> str:
-            meeting.wait(10)
-            return call_input
+    def __init__(self, capacity: int) -> None:
+        self.capacity, self.inside, self.most = capacity, 0, 0
+        self.lock, self.is_full, self.is_crowded = threading.Lock(), threading.Event(), threading.Event()
 
-        outcomes = run(Scripted(meet, max_in_flight=max_in_flight), ["a", "b", "c"])
-        assert [outcome.status for outcome in outcomes] == ["ok"] * 3
+    def answer(self, call_input: str) -> str:
+        with self.lock:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+            if self.inside >= self.capacity:
+                self.is_full.set()
+            if self.inside > self.capacity:
+                self.is_crowded.set()
+        self.is_full.wait(10)
+        self.is_crowded.wait(0.05)
+        with self.lock:
+            self.inside -= 1
+        return call_input
+
+
+@pytest.mark.parametrize("max_in_flight", [1, 3])
+def test_as_many_calls_are_in_flight_as_the_tool_allows_and_no_more(max_in_flight: int) -> None:
+    room = Room(max_in_flight)
+    outcomes = run(Scripted(room.answer, max_in_flight=max_in_flight), ["a", "b", "c", "d", "e"])
+    assert [outcome.status for outcome in outcomes] == ["ok"] * 5
+    assert room.most == max_in_flight
 
 
 def test_a_tool_that_answers_one_call_at_a_time_is_never_asked_twice_at_once() -> None:
-    busy = threading.Lock()
-
-    def answer(call_input: str) -> str:
-        assert busy.acquire(blocking=False)
-        busy.release()
-        return call_input
-
-    tool = Scripted(answer, max_in_flight=8)
+    room = Room(1)
+    tool = Scripted(room.answer, max_in_flight=8)
     tool.one_at_a_time = True
-    assert {outcome.status for outcome in run(tool, [str(n) for n in range(200)])} == {"ok"}
+    assert [outcome.status for outcome in run(tool, ["a", "b", "c"])] == ["ok"] * 3
+    assert room.most == 1
 
 
 def test_a_hanging_call_times_out_and_holds_up_no_other() -> None:
