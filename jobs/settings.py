@@ -110,6 +110,8 @@ def _differences(before: Mapping[str, Any], now: RunSettings) -> Iterator[str]:
         # A model is what it answers, not where it lies: a folder may have been moved.
         if name == "model" and before["model_fingerprint"] == now.model_fingerprint:
             continue
+        if _is_only_moved(name, before["tool_data"], now.tool_data):
+            continue
         if old.get(name) != new.get(name):
             yield f"--{name} was {_shown(old.get(name))} and is {_shown(new.get(name))}"
         elif name == "model":
@@ -117,6 +119,15 @@ def _differences(before: Mapping[str, Any], now: RunSettings) -> Iterator[str]:
     for key, data in now.tool_data.items():
         if before["tool_data"].get(key, data) != data:
             yield f"the data behind the tool {key} has changed"
+
+
+def _is_only_moved(name: str, old_data: Mapping[str, str], data: Mapping[str, str]) -> bool:
+    """Whether an option says where a tool's data lie, and they are the same as before."""
+    key, _, option = name.partition(".")
+    if not data.get(key) or old_data.get(key) != data[key]:
+        return False
+    # What stands behind the sign is of the files of a model in a folder: tools.tool.full_data_version.
+    return option in find_tools()[key].locates_data or (option == "model" and "+" in data[key])
 
 
 def _shown(value: Any) -> str:

@@ -14,7 +14,7 @@ from jobs.pipeline import PIPELINE
 from lm.weighted_loss import pruning_bound
 from records.fingerprint import fingerprint
 from records.locations import without_keys
-from tools.tool import CHANGE_NO_ANSWER, Tool, ToolOptions
+from tools.tool import CHANGE_NO_ANSWER, Tool, ToolOptions, is_only_location
 
 NO_SETTINGS = CHANGE_NO_ANSWER | {"timeout"}
 """Options of tools that may change within a run. A call that had no answer in time is asked again by --retry-failed."""
@@ -35,7 +35,11 @@ def tool_fingerprints(
     for key, tool in tools.items():
         plain = plain_options(tool.options)
         thresholds = {name: plain[name] for name in CHOOSING}
-        own = {name: value for name, value in plain.items() if name not in common}
+        own = {
+            name: value
+            for name, value in plain.items()
+            if name not in common and not is_only_location(tool, name.replace("-", "_"))
+        }
         answering = (tool.name, tool.version, own, tool_data[key])
         taught = (tool.name, tool.instruction, tuple(tool.demonstrations))
         bound = pruning_bound(tool.options.min_loss_reduction, options.propose.prune_below)

@@ -65,6 +65,7 @@ class QuestionAnswering(Tool):
     Options = QuestionAnsweringOptions
     name = "QA"
     wants_by_data = False
+    locates_data = frozenset({"table", "index"})
     instruction = (
         "Add calls to a question answering system to the text. A call asks a question whose answer helps to write "
         'what comes next. Write a call as "[QA("question")]". Here are some examples:'

@@ -32,6 +32,7 @@ class WikiSearch(Tool):
     Options = SearchOptions
     name = "WikiSearch"
     wants_by_data = False
+    locates_data = frozenset({"index"})
     instruction = (
         "Add calls to a search engine to the text. A call looks up a term in an encyclopedia and helps to write a "
         'fact about it. Write a call as "[WikiSearch("term")]". Here are some examples:'

@@ -110,6 +110,8 @@ class Tool(ABC):
     """Whether an answer takes less time than looking one up, so that a cache leaves the tool out."""
     wants_by_data: ClassVar[bool] = True
     """Whether `wants` may depend on the tool's own options or data, so that other data mean other proposals too."""
+    locates_data: ClassVar[frozenset[str]] = frozenset()
+    """Names of options that only say where data lie; what they hold is in `data_version`."""
     strikes_future_inputs: ClassVar[bool] = False
     """Whether a call is struck whose input occurs only after it (paper, appendix A: machine translation)."""
 
@@ -147,16 +149,24 @@ def full_data_version(tool: Tool) -> str:
     return tool.data_version()
 
 
+def is_only_location(tool: Tool, option: str) -> bool:
+    """Whether an option is given that only says where data lie, of which `full_data_version` has the content."""
+    value = getattr(tool.options, option)
+    if option == "model":
+        return isinstance(value, str) and Path(value).is_dir()
+    return option in tool.locates_data and value is not None
+
+
 def answer_fingerprint(tool: Tool) -> str:
     """Identifies what decides a tool's answers: its name and version, its data, and the options that it adds.
 
-    Thresholds and how the tool is asked are not among them, nor are keys in URLs.
+    Thresholds, where data lie and how the tool is asked are not among them, nor are keys in URLs.
     """
     common = {field.name for field in fields(ToolOptions)} | CHANGE_NO_ANSWER
     deciding = {
         name: without_keys(value) if isinstance(value, str) else value
         for name, value in vars(tool.options).items()
-        if name not in common
+        if name not in common and not is_only_location(tool, name)
     }
     return fingerprint(tool.name, tool.version, full_data_version(tool), deciding)
 

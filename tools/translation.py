@@ -42,6 +42,7 @@ class Translator(Protocol):
 class MachineTranslation(Tool):
     Options = TranslationOptions
     name = "MT"
+    locates_data = frozenset({"glossary"})
     strikes_future_inputs = True
     instruction = (
         "Add calls to a machine translation system to the text. A call translates a phrase into English and helps to "

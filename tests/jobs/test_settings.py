@@ -8,8 +8,9 @@ import pytest
 from annotate.ingest import IngestOptions
 from filter.screen import ScreenOptions
 from jobs.options import AnnotateOptions, ModelOptions
-from jobs.settings import RunSettings, read_tool_names, resolve_settings
+from jobs.settings import OtherSettingsError, RunSettings, check_settings, read_tool_names, resolve_settings
 from records.run_folder import RunFolder
+from tools.translation import TranslationOptions
 
 
 def test_keys_in_locations_are_not_written_down(tmp_path: Path) -> None:
@@ -63,3 +64,34 @@ def test_losses_of_an_expensive_tool_are_not_taken_for_those_of_a_cheap_one() ->
     tools["calculator"].is_expensive = True
     expensive = resolve_settings(options, tools, "f", 100).tool_fingerprints["score"]
     assert {name for name in cheap if cheap[name] != expensive[name]} == {"Calculator"}
+
+
+@pytest.mark.parametrize(("option", "file"), [("glossary", "words.tsv"), ("model", "model")])
+def test_data_of_a_tool_that_only_lie_elsewhere_are_no_other_setting(option: str, file: str, tmp_path: Path) -> None:
+    def resolve(path: Path) -> RunSettings:
+        options = AnnotateOptions(
+            run="r",
+            tools=("translation",),
+            ingest=IngestOptions(corpus=("c",)),
+            model=ModelOptions(model="m"),
+            tool_options={"translation": TranslationOptions(**{option: str(path)})},
+        )
+        return resolve_settings(options, options.make_tools(), "f", 100)
+
+    run = RunFolder(str(tmp_path / "run"))
+    (tmp_path / "run/documents").mkdir(parents=True)
+    (tmp_path / "run/documents/part-00000.parquet").touch()
+    old, new = tmp_path / "old" / file, tmp_path / "new" / file
+    for path in (old, new):
+        content = path / "config.json" if option == "model" else path
+        content.parent.mkdir(parents=True)
+        content.write_text("source\ttarget\n")
+    before, after = resolve(old), resolve(new)
+    assert after.stage_fingerprints == before.stage_fingerprints
+    before.write(run)
+    assert check_settings(run, after, may_change=False) == []
+    content.write_text("source\ttarget\nNacht\tnight\n")
+    other = resolve(new)
+    assert other.stage_fingerprints["execute"] != before.stage_fingerprints["execute"]
+    with pytest.raises(OtherSettingsError, match="the data behind the tool translation has changed"):
+        check_settings(run, other, may_change=False)

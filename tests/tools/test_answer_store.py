@@ -17,6 +17,7 @@ from tools.answer_store import AnswerOptions, AnswerStore, Mode, open_store
 from tools.calculator import Calculator, CalculatorOptions
 from tools.outcome import Outcome
 from tools.pool import ToolPool
+from tools.qa import QuestionAnswering, QuestionAnsweringOptions
 from tools.tool import BadInput, CallContext, Tool, ToolOptions, Unavailable, answer_fingerprint
 
 MONDAY, TUESDAY = datetime.date(2017, 6, 5), datetime.date(2017, 6, 6)
@@ -117,6 +118,17 @@ def test_thresholds_the_device_and_how_a_tool_is_asked_do_not_make_it_another() 
     )
     assert answer_fingerprint(Shout(asked_otherwise)) == plain
     assert answer_fingerprint(Shout(ShoutOptions(suffix="!"))) != plain
+
+
+def test_where_data_lie_does_not_make_a_tool_another_but_what_they_hold_does(tmp_path: Path) -> None:
+    def fingerprint_with(content: str, folder: str) -> str:
+        table = tmp_path / folder / "table.tsv"
+        table.parent.mkdir(exist_ok=True)
+        table.write_text(f"question\tanswer\n{content}")
+        return answer_fingerprint(QuestionAnswering(QuestionAnsweringOptions(table=str(table))))
+
+    assert fingerprint_with("Who?\tI.", "a") == fingerprint_with("Who?\tI.", "b")
+    assert fingerprint_with("Who?\tI.", "a") != fingerprint_with("Who?\tYou.", "a")
 
 
 def test_a_key_in_a_url_does_not_make_a_tool_another() -> None:
