@@ -21,7 +21,6 @@ _NAME = "shared_parts"
 # Arguments by which a family asks for more than softmax(q k / scale) v.
 _UNSERVED_ARGUMENTS = ("softcap", "s_aux", "position_bias")
 
-
 _layout: ContextVar[Layout | None] = ContextVar("layout", default=None)
 
 
@@ -38,7 +37,7 @@ def using(layout: Layout) -> Iterator[None]:
 def serve(model: PreTrainedModel) -> Callable[[], None] | None:
     """Have the model's attention done here; None if its family goes neither through transformers' interface nor ours.
 
-    Outside `using` it attends as it always did. Calling what is returned takes it back.
+    Outside `using` transformers' own attention (SDPA) does it. Calling what is returned takes it back.
     """
     if model.config.model_type == "gptj":
         return _serve_gptj(model)
@@ -68,6 +67,8 @@ def _attention(
         raise UnservedAttention(f"attention with {unserved[0]}")
     if value.shape[-1] != query.shape[-1]:
         raise UnservedAttention(f"values of width {value.shape[-1]} for queries of width {query.shape[-1]}")
+    if getattr(module, "layer_idx", None) is None:
+        raise UnservedAttention("layers without a number")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     return layout.attend(module.layer_idx, query, key, value, scale).transpose(1, 2), None
 

@@ -1,7 +1,8 @@
 """The engine's front: a causal language model that is asked about whole lists of sequences (paper, section 2).
 
-Three questions: how probable a call's start is before every token of a text, samples that continue from chosen places,
-and the log-probability of chosen tokens. Batches, caches, devices stay behind them; answers come in request order.
+Two kinds of question: where calls may start in texts and samples that continue from there, asked together since one
+reading serves both; and log-probabilities of chosen tokens, of whole sequences, of texts bit by bit, or behind what is
+written into a text. Batches, caches, devices stay behind them; answers come in request order.
 """
 
 import functools

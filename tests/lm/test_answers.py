@@ -57,6 +57,13 @@ def score_requests(tokenizer: TextTokenizer) -> list[ScoreRequest]:
     return requests
 
 
+@each_family
+def test_every_known_family_shares_what_its_samples_begin_with(family, caplog):
+    # Were sharing wrong, the engine would notice, read sequences whole, and all the other tests would pass.
+    language_model(family)
+    assert not [record for record in caplog.records if record.name == "lm.agreement"]
+
+
 @pytest.mark.paper("C4")
 @each_family
 def test_start_log_probs_are_those_of_brute_force(family):
