@@ -13,7 +13,7 @@ from lm.network import Network
 from lm.prompt_reading import PromptReader
 from lm.requests import Place, Prompt
 from lm.shared_attention import UnservedAttention
-from lm.slots import SharedSlots
+from lm.static_slots import is_uniform, shared_slots
 from lm.tokenizer import TextTokenizer
 
 # Share of the largest logit by which two ways of computing a row may differ.
@@ -88,7 +88,8 @@ def _shared_rows(network: Network, tokenizer: TextTokenizer, prompt: Prompt) -> 
     except UnservedAttention:
         return []
     branches = reader.open([(read, Place(token_index=index, keys=[])) for index in (0, 2)])
-    slots = SharedSlots(network, len(branches), len(tokenizer.open_ids) + 1)
+    network.has_static_steps &= is_uniform(branches[0])
+    slots = shared_slots(network, len(branches), len(tokenizer.open_ids) + 1)
     for branch in branches:
         slots.enter(branch)
     return [*(branch.hidden for branch in branches), *slots.write(tokenizer.bos_ids * len(branches))]

@@ -28,6 +28,8 @@ class Network:
         self._scale = _logit_scale(config)
         self._cap: float | None = getattr(config, "final_logit_softcapping", None)
         self._take_back: Callable[[], None] | None = None
+        self.has_static_steps = self.device.type == "cuda"
+        """Whether samples are written in steps whose shapes repeat, which a GPU can replay. A CPU has no use for it."""
 
     @property
     def is_served(self) -> bool:

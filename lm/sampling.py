@@ -17,7 +17,8 @@ from lm.network import HEAD_ROWS, Network
 from lm.noise import Noise, choose
 from lm.prompt_reading import Branch
 from lm.requests import Sample
-from lm.slots import SharedSlots, Slots, WholeSlots
+from lm.slots import Slots, WholeSlots
+from lm.static_slots import shared_slots
 from lm.tokenizer import END_MARKER, TextTokenizer
 
 # What a sample takes up while it is written: keys and values of so many tokens, more only for the long ones.
@@ -106,7 +107,7 @@ class Sampler:
     def _slots(self) -> Slots:
         if not self._network.is_served:
             return WholeSlots(self._network, self._budget)
-        return SharedSlots(self._network, self._num_slots(), TOKENS_PER_SLOT)
+        return shared_slots(self._network, self._num_slots(), TOKENS_PER_SLOT)
 
     def _fill(
         self, slots: Slots, active: list[Draft], num_slots: int, again: deque[Draft], source: Iterator[Draft]

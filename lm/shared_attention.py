@@ -32,6 +32,16 @@ class OwnTokens(Protocol):
         """`query` (N, H, L, D); `keys`, `values` (N, K, L, D) of the new tokens."""
 
 
+class SharedPart(Protocol):
+    """A part that several sequences see."""
+
+    rows_N: Tensor | None  # noqa: N815  a shape, not a case
+    """Which sequences; None: all."""
+
+    def attend(self, layer: int, query: Tensor, scale: float) -> Attended:
+        """`query` (N, H, L, D) of those sequences."""
+
+
 @dataclass(frozen=True, eq=False)
 class Segment:
     """Keys and values of a run of tokens that many sequences see."""
@@ -74,7 +84,7 @@ class Group:
 class Layout:
     """Which parts the new tokens of N sequences see: per level one segment each, then what each has alone."""
 
-    def __init__(self, levels: Sequence[Sequence[Group]], own: OwnTokens) -> None:
+    def __init__(self, levels: Sequence[Sequence[SharedPart]], own: OwnTokens) -> None:
         """`levels`: no sequence is in two groups of a level."""
         self._levels = levels
         self._own = own
@@ -171,7 +181,7 @@ def _additive(visible: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill_(~visible, -torch.inf)
 
 
-def _attend_level(groups: Sequence[Group], layer: int, query: Tensor, scale: float) -> Attended:
+def _attend_level(groups: Sequence[SharedPart], layer: int, query: Tensor, scale: float) -> Attended:
     if len(groups) == 1 and groups[0].rows_N is None:
         return groups[0].attend(layer, query, scale)
     # A sequence that no group of the level holds sees nothing there.

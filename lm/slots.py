@@ -67,7 +67,7 @@ class SharedSlots:
         device = self._network.device
         lengths_N = torch.tensor(self._lengths, device=device)
         starts_N = torch.tensor([len(b.ids) - b.marker[0][0].shape[1] for b in self._branches], device=device)
-        own = _OwnTokens(self._buffers, lengths_N)
+        own = WrittenTokens(self._buffers, lengths_N, max(self._lengths) + 1)
         layout = Layout(group_by_segment([branch.chain for branch in self._branches]), own)
         ids_N1 = torch.tensor(ids, device=device)[:, None]
         hidden_N1W = self._network.read(ids_N1, (starts_N + lengths_N)[:, None], layout)
@@ -84,14 +84,15 @@ class SharedSlots:
         self._num_tokens *= 2
 
 
-class _OwnTokens:
+class WrittenTokens:
     """One step: each sequence's new token is put behind its own, and sees them."""
 
-    def __init__(self, buffers: Sequence[LayerCache], lengths_N: Tensor) -> None:
+    def __init__(self, buffers: Sequence[LayerCache], lengths_N: Tensor, end: int) -> None:
+        """`lengths_N`: how many own tokens each has; `end`: at least one more than the longest."""
         self._buffers = buffers
         self._lengths_N = lengths_N
         self._rows_N = torch.arange(len(lengths_N), device=lengths_N.device)
-        self._end = int(lengths_N.max()) + 1
+        self._end = end
         ends_N1 = lengths_N[:, None] + 1
         self._visible_N11S = (torch.arange(self._end, device=lengths_N.device) < ends_N1)[:, None, None]
 

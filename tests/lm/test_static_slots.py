@@ -1,0 +1,303 @@
+"""Decode steps over shapes that repeat against the steps of today, on a CPU; recording with a stand-in for a GPU."""
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import GPTJConfig
+
+from lm.model import LanguageModel
+from lm.prompt_reading import Branch, PromptReader
+from lm.requests import Place, Prompt
+from lm.slots import SharedSlots
+from lm.static_attention import rounded
+from lm.static_slots import StaticSlots
+from lm.step_capture import USES_BEFORE_RECORDING, Steps
+from lm.tokenizer import TextTokenizer
+from tests.asking import Asked, draw_samples
+from tests.models import FAMILIES, build_config_model, build_language_model, build_tokenizer
+
+TEXT = (
+    "The mill ground 400 sacks, 120 more than in May, and the town by the river "
+    "built a bridge in the year of the flood."
+)
+
+two_families = pytest.mark.parametrize("family", ["llama", "gpt2"])
+each_family = pytest.mark.parametrize("family", FAMILIES)
+
+
+@pytest.fixture(autouse=True)
+def inference():
+    with torch.inference_mode():
+        yield
+
+
+def open_branches(model: LanguageModel) -> list[Branch]:
+    """Seven places: of two texts behind one beginning, of one behind another, and of one with nothing before it."""
+    ids = model.tokenizer.encode(TEXT)
+    reader, bos = PromptReader(model._network, model.tokenizer), model.tokenizer.bos_ids
+    beginnings = [[*bos, *ids[:9]]] * 2 + [[*bos, *ids[5:30]], bos]
+    prompts = [
+        Prompt(shared_ids=beginning, own_ids=ids[n : n + 3], text_ids=ids[2 * n : 20 + 3 * n])
+        for n, beginning in enumerate(beginnings)
+    ]
+    branches = []
+    for prompt, places in zip(prompts, ([1, 9, 17], [4], [0, 20], [12]), strict=True):
+        [read] = reader.read([prompt])
+        branches += reader.open([(read, Place(token_index=place, keys=[])) for place in places])
+    return branches
+
+
+class Pair:
+    """The same sequences in both kinds of slots."""
+
+    def __init__(self, model: LanguageModel, record=None) -> None:
+        network = model._network
+        self.usual, self.static = SharedSlots(network, 8, 3), StaticSlots(network, 8, 3, record)
+        self.num = 0
+
+    def enter(self, branch: Branch) -> None:
+        assert self.usual.enter(branch) == self.static.enter(branch) == self.num
+        self.num += 1
+
+    def leave(self, number: int) -> None:
+        self.usual.leave(number)
+        self.static.leave(number)
+        self.num -= 1
+
+    def write(self) -> None:
+        """One token each; the hidden states are the same."""
+        ids = [7 + 11 * number for number in range(self.num)]
+        expected = self.usual.write(ids)
+        assert self.static.write(ids) == pytest.approx(expected, abs=1e-5)
+
+
+def enter_leave_and_write(pair: Pair, branches: list[Branch]) -> None:
+    for branch in branches[:3]:
+        pair.enter(branch)
+    pair.write()
+    for branch in [*branches[3:], branches[0]]:
+        pair.enter(branch)
+    # Own tokens outgrow their room twice.
+    for _ in range(4):
+        pair.write()
+    for number in (2, 0, 5):
+        pair.leave(number)
+        pair.write()
+    pair.enter(branches[5])
+    for _ in range(3):
+        pair.write()
+
+
+@each_family
+def test_steps_of_repeating_shapes_are_the_usual_steps(family):
+    branches = open_branches(build_language_model(family))
+    enter_leave_and_write(Pair(build_language_model(family)), branches)
+
+
+def test_gpt_j_the_papers_model_is_written_in_repeating_shapes_too():
+    network = build_config_model(GPTJConfig(n_embd=32, n_layer=2, n_head=4, rotary_dim=4, n_positions=512))
+    model = LanguageModel(network, TextTokenizer(build_tokenizer(), name="gptj"))
+    branches = open_branches(model)
+    enter_leave_and_write(Pair(model), branches)
+
+
+@two_families
+def test_samples_are_the_same_in_steps_of_repeating_shapes(family):
+    samples = []
+    for has_static_steps in (False, True):
+        model = build_language_model(family, token_budget=100)
+        model._network.has_static_steps = has_static_steps
+        ids = model.tokenizer.encode(TEXT)
+        asked = [
+            Asked(own_ids=[], text_ids=ids[n : n + 12], places=[Place(token_index=3, keys=range(9 * n, 9 * n + 5))])
+            for n in range(3)
+        ]
+        samples.append(draw_samples(model, ids[:6], asked, max_new_tokens=18))
+    assert samples[0] == samples[1]
+
+
+def test_a_step_asks_the_host_for_nothing_and_allocates_by_its_shape_alone(monkeypatch):
+    # While a GPU records, transformers leaves out its own question about packed rows.
+    monkeypatch.setattr("transformers.utils.import_utils.is_cuda_stream_capturing", lambda: True)
+    model = build_language_model("llama")
+    branches = open_branches(model)
+    slots = StaticSlots(model._network, 8, 16)
+    seen = []
+    for leaving, entering in ([], [0, 1, 3]), ([0], [2]):
+        for number in leaving:
+            slots.leave(number)
+        for number in entering:
+            slots.enter(branches[number])
+        shape, table = slots._table(range(3))
+        with _Watched() as watched:
+            slots._step(shape, table)
+        seen.append((shape, table.tolist(), watched.operations))
+    (shape, table, operations), (other_shape, other_table, other_operations) = seen
+    assert not {name for name, _ in operations} & {"_local_scalar_dense", "nonzero", "is_nonzero", "equal"}
+    assert (shape, operations) == (other_shape, other_operations)
+    assert table != other_table
+
+
+class _Watched(TorchDispatchMode):
+    """Which operations ran, on which sizes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        sizes = [tuple(arg.shape) for arg in args if isinstance(arg, torch.Tensor)]
+        self.operations.append((func.overloadpacket.__name__, sizes))
+        return func(*args, **(kwargs or {}))
+
+
+class Repeat:
+    """Stands in for a GPU's recording: computes again what was recorded, on what its inputs then hold."""
+
+    def __init__(self, compute, addresses=lambda: None) -> None:
+        self._compute = compute
+        self._addresses = addresses
+        self._before = addresses()
+        self.output = compute()
+        self.num_replays = 0
+
+    def replay(self) -> None:
+        assert self._addresses() == self._before, "a recording reads and writes where its buffers were"
+        self.output.copy_(self._compute())
+        self.num_replays += 1
+
+
+def recording_pair(model: LanguageModel) -> tuple[Pair, list[Repeat]]:
+    recorded = []
+
+    def addresses():
+        return [buffer.data_ptr() for buffer in (pair.static._own, *(a.entries for a in pair.static._arenas))]
+
+    def record(compute):
+        recorded.append(Repeat(compute, addresses))
+        return recorded[-1]
+
+    pair = Pair(model, record)
+    return pair, recorded
+
+
+@two_families
+def test_replayed_steps_are_the_usual_steps(family):
+    model = build_language_model(family)
+    branches = open_branches(model)
+    pair, recorded = recording_pair(model)
+    enter_leave_and_write(pair, branches)
+    for number in (1, 0, 2, 1, 0):
+        for _ in range(3):
+            pair.leave(number)
+            pair.enter(branches[number])
+            pair.write()
+    assert sum(one.num_replays - 1 for one in recorded) >= 10
+
+
+def test_a_step_whose_buffers_have_moved_is_not_replayed():
+    model = build_language_model()
+    branches = open_branches(model)
+    pair, recorded = recording_pair(model)
+    pair.enter(branches[0])
+    pair.write()
+    pair.leave(0)
+    for _ in range(USES_BEFORE_RECORDING):
+        pair.enter(branches[0])
+        pair.write()
+        pair.leave(0)
+    assert len(recorded) == 1
+    # Another text behind another beginning: both levels need more room.
+    pair.enter(branches[0])
+    pair.enter(branches[4])
+    pair.leave(1)
+    pair.write()
+    assert recorded[0].num_replays == 2
+    assert len(recorded) == 2
+
+
+def doubled(factor: int, table: torch.Tensor) -> torch.Tensor:
+    return (table * factor).float()
+
+
+def test_a_step_is_recorded_once_its_shape_has_come_often_enough():
+    recorded = []
+
+    def record(compute):
+        recorded.append(compute)
+        return Repeat(compute)
+
+    steps = Steps(doubled, torch.device("cpu"), record)
+    for number in range(USES_BEFORE_RECORDING - 1):
+        assert steps.run(2, torch.tensor([number])).tolist() == [2 * number]
+    assert not recorded
+    for number in range(5):
+        assert steps.run(2, torch.tensor([number])).tolist() == [2 * number]
+        assert steps.run(3, torch.tensor([number])).tolist() == [3 * number]
+    assert len(recorded) == 2
+
+
+def test_after_buffers_have_moved_steps_are_recorded_again():
+    recorded = []
+
+    def record(compute):
+        recorded.append(compute)
+        return Repeat(compute)
+
+    steps = Steps(doubled, torch.device("cpu"), record)
+    for _ in range(5):
+        steps.run(2, torch.tensor([1]))
+    steps.forget()
+    assert steps.run(2, torch.tensor([4])).tolist() == [8]
+    assert len(recorded) == 2
+
+
+class Wrong(Repeat):
+    """A replay that does something else."""
+
+    def replay(self) -> None:
+        self.output.fill_(7)
+
+
+def refuse(compute):
+    raise RuntimeError("operation not permitted when stream is capturing\nlong explanation")
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (refuse, "operation not permitted when stream is capturing"),
+        (Wrong, "a replay differs by 2.5 of its largest number"),
+    ],
+    ids=["refused", "wrong"],
+)
+def test_a_recording_that_fails_is_done_without_and_that_is_said_once(record, reason, caplog):
+    steps = Steps(doubled, torch.device("cpu"), record)
+    for number in (1, 1, 1, 2, 3):
+        assert steps.run(2, torch.tensor([number])).tolist() == [2 * number]
+    for _ in range(5):
+        assert steps.run(3, torch.tensor([1])).tolist() == [3]
+    [said] = [record.getMessage() for record in caplog.records]
+    assert said.endswith(reason)
+
+
+def test_memory_that_runs_out_while_recording_is_the_budgets_business():
+    def record(compute):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    steps = Steps(doubled, torch.device("cpu"), record)
+    with pytest.raises(torch.OutOfMemoryError):
+        for _ in range(USES_BEFORE_RECORDING):
+            steps.run(2, torch.tensor([1]))
+
+
+def test_a_cpu_records_nothing(caplog):
+    steps = Steps(doubled, torch.device("cpu"), None)
+    assert [steps.run(2, torch.tensor([n])).item() for n in range(9)] == [2 * n for n in range(9)]
+    assert not caplog.records
+
+
+def test_sizes_are_rounded_up_by_half_at_most():
+    for number in range(2, 3000):
+        assert number <= rounded(number) < 1.5 * number
+    assert len({rounded(number) for number in range(1, 3000)}) == 23
