@@ -9,6 +9,7 @@ from jobs.corpus_state import INGEST_FILE
 from jobs.ledger import Ledger
 from jobs.pipeline import PIPELINE
 from jobs.settings import RUN_FILE
+from jobs.stage_outputs import belong_together, drops_table
 from records.run_folder import RunFolder, shard_of
 from records.schema import Record, arrow_schema
 from records.shard_header import ShardHeader, fingerprint_content, from_metadata
@@ -27,6 +28,7 @@ def find_faults(run: RunFolder) -> Iterator[tuple[str, str]]:
             except (pa.ArrowException, OSError, KeyError, ValueError) as error:
                 yield shard_of(path), f"{table} is damaged: {' '.join(str(error).split())}"
     yield from _find_strangers(headers)
+    yield from _find_parted(headers)
     yield from _find_stale(run, headers)
 
 
@@ -47,6 +49,13 @@ def _find_strangers(headers: Mapping[str, Mapping[str, ShardHeader]]) -> Iterato
     for table, by_shard in headers.items():
         for shard in sorted(by_shard.keys() - headers["documents"].keys()):
             yield shard, f"is in {table} but not in documents"
+
+
+def _find_parted(headers: Mapping[str, Mapping[str, ShardHeader]]) -> Iterator[tuple[str, str]]:
+    for stage in PIPELINE:
+        for shard, header in headers[stage.writes].items():
+            if not belong_together(header, headers[drops_table(stage)].get(shard)):
+                yield shard, f"{drops_table(stage)} does not hold what {stage.writes} tells that was dropped"
 
 
 def _find_stale(run: RunFolder, headers: Mapping[str, Mapping[str, ShardHeader]]) -> Iterator[tuple[str, str]]:

@@ -16,11 +16,13 @@ from jobs.command_line import main
 from jobs.pipeline import PIPELINE
 from jobs.settings import read_tool_names
 from jobs.show_status import open_run
+from jobs.stage_outputs import read_drops
 from records.calls import remove_calls
 from records.run_folder import RunFolder
 from records.stages import Augmented, Candidate, Document, Dropped, Executed, Scored
 
 MAX_FINDINGS_SHOWN = 20
+_STAGES = {stage.name: stage for stage in PIPELINE}
 
 
 @dataclass
@@ -89,14 +91,14 @@ def _check_shard(
     yield from _check_calls(
         run.read_shard("candidates", shard, Candidate), run.read_shard("executed", shard, Executed), scored
     )
-    drops = _read_drops(run, shard, "propose")
+    drops = read_drops(run, _STAGES["propose"], shard)
     spoken_for = {(call.text_id, call.tool) for call in scored} | {(drop.text_id, drop.tool) for drop in drops}
     for document in documents:
         for tool in tools:
             if (document.text_id, tool) not in spoken_for:
                 yield f"text {document.text_id} has neither a call of {tool} nor a reason why not"
     yield from _check_texts(augmented, documents)
-    yield from _check_kept(augmented, scored, _read_drops(run, shard, "interleave"))
+    yield from _check_kept(augmented, scored, read_drops(run, _STAGES["interleave"], shard))
 
 
 def _check_calls(
@@ -133,11 +135,6 @@ def _check_kept(augmented: Sequence[Augmented], scored: Sequence[Scored], drops:
 
 def _name(call: Candidate) -> tuple[str, str, int, str]:
     return call.text_id, call.tool, call.char_offset, call.call_input
-
-
-def _read_drops(run: RunFolder, shard: str, stage: str) -> list[Dropped]:
-    table = f"dropped/{stage}"
-    return run.read_shard(table, shard, Dropped) if run.header(table, shard) else []
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ from jobs.progress import (
     take_snapshot,
 )
 from jobs.run_lease import Holder
-from jobs.stage_work import Recipe, find_outputs
+from jobs.stage_outputs import find_outputs
+from jobs.stage_work import Recipe
 from records.run_folder import RunFolder
 
 SECONDS_OF_PATIENCE = 60.0

@@ -3,21 +3,18 @@
 A recipe says what "compute" is; the real one is `jobs.recipe.AnnotateRecipe`, and tests bring their own.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Protocol
 
 import pyarrow as pa
 
 from jobs.corpus_state import read_state
-from jobs.counting import count_rows
 from jobs.pipeline import Needs, Stage
 from jobs.reuse import Compute, Earlier, NothingToReuseError, Order, StageOutput, complete, refuse
+from jobs.stage_outputs import Expected, ShardReport, find_output, forget_drops, read_drops, write_output
 from records.fingerprint import fingerprint
-from records.run_folder import RunFolder, TableHeaders, shard_name
-from records.schema import Record
-from records.shard_header import ShardHeader
-from records.stages import DROP_REASONS, OUTPUT_RECORDS, Document, Dropped, Scored
+from records.run_folder import RunFolder, shard_name
+from records.stages import OUTPUT_RECORDS, Document, Dropped, Scored
 
 __all__ = ["Compute", "Expected", "IngestWorker", "Recipe", "ShardReport", "StageOutput", "StageWorker"]
 
@@ -36,24 +33,6 @@ class Recipe(Protocol):
 
     def judge(self, row: Scored) -> Scored | None:
         """The row with today's verdict, spoken on its losses; None if they do not suffice."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Expected:
-    """What an output has to be made from to count as done."""
-
-    fingerprint: str
-    """Of the stage's settings and the content of what it reads."""
-    parts: Mapping[str, str] = field(default_factory=dict)
-    """Per tool, in the order in which tools are proposed, of its own settings and the documents."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShardReport:
-    """What a worker tells the driver about a shard: names and numbers, never rows."""
-
-    shard: str
-    header: ShardHeader
 
 
 class StageWorker:
@@ -100,18 +79,13 @@ class StageWorker:
             ) from error
 
     def _read_earlier(self, stage: Stage, shard: str, expected: Expected) -> Earlier:
-        drops_table = _drops_table(stage)
-        headers = [self._run.header(table, shard) for table in (stage.writes, drops_table) if table]
-        tools = {
-            tool
-            for tool, made_from in expected.parts.items()
-            if all(header and header.parts.get(tool) == made_from for header in headers)
-        }
+        header = find_output(self._run, stage, shard) if expected.parts else None
+        tools = {tool for tool, made_from in expected.parts.items() if header and header.parts.get(tool) == made_from}
         if not tools:
             return Earlier()
         try:
             rows = self._run.read_shard(stage.writes, shard, OUTPUT_RECORDS[stage.writes])
-            drops = self._run.read_shard(drops_table, shard, Dropped) if drops_table else []
+            drops = read_drops(self._run, stage, shard)
         except (pa.ArrowException, OSError):
             return Earlier()  # Damaged behind its footer: it is made again.
         return Earlier(
@@ -135,48 +109,10 @@ class IngestWorker:
         if number is None:
             return None
         content = fingerprint(self._stage_fingerprint, documents, drops)
-        expected, drops_table = Expected(fingerprint=content), _drops_table(self._stage)
-        headers = [self._run.header(table, shard_name(number)) for table in (self._stage.writes, drops_table) if table]
-        if headers[0] and all(header and header.fingerprint == content for header in headers):
-            return ShardReport(shard=shard_name(number), header=headers[0])
+        header = find_output(self._run, self._stage, shard_name(number))
+        if header and header.fingerprint == content:
+            if not drops:
+                forget_drops(self._run, self._stage, shard_name(number))  # Damaged, it looks as if it were not there.
+            return ShardReport(shard=shard_name(number), header=header)
+        expected = Expected(fingerprint=content)
         return write_output(self._run, self._stage, shard_name(number), documents, drops, expected)
-
-
-def find_outputs(run: RunFolder, stage: Stage) -> TableHeaders:
-    """The headers of what a stage has written; without those of shards whose dropped rows are not there too."""
-    found, drops_table = run.headers(stage.writes), _drops_table(stage)
-    if drops_table is None:
-        return found
-    drops = run.headers(drops_table)
-    whole = {
-        shard: header
-        for shard, header in found.by_shard.items()
-        if shard in drops.by_shard and drops.by_shard[shard].fingerprint == header.fingerprint
-    }
-    return TableHeaders(by_shard=whole, damaged=[*found.damaged, *drops.damaged])
-
-
-def _drops_table(stage: Stage) -> str | None:
-    return f"dropped/{stage.name}" if DROP_REASONS[stage.name] else None
-
-
-def write_output(
-    run: RunFolder,
-    stage: Stage,
-    shard: str,
-    rows: Sequence[Record],
-    drops: Sequence[Dropped],
-    expected: Expected,
-) -> ShardReport:
-    """Write what the stage dropped and then its rows: the shard counts as done once its rows are there."""
-    counts = count_rows(stage.name, rows, drops)
-
-    def write(table: str, record: type[Record], content: Sequence[Record]) -> ShardHeader:
-        return run.write_shard(
-            table, shard, record, content, fingerprint=expected.fingerprint, counts=counts, parts=expected.parts
-        )
-
-    if drops_table := _drops_table(stage):
-        write(drops_table, Dropped, drops)
-    header = write(stage.writes, OUTPUT_RECORDS[stage.writes], rows)
-    return ShardReport(shard=shard, header=header)

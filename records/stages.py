@@ -152,13 +152,14 @@ DROP_REASONS = {
     "ingest": ("duplicate", "empty_text", "invalid_utf8", "invalid_row", "missing_text"),
     "propose": (
         *("not_offered", "too_long", "no_position", "loss_already_low", "sample_unfinished", "sample_malformed"),
-        "loss_already_low_with_call",
+        *("loss_already_low_with_call", "broken"),
     ),
-    "execute": (),
-    "score": (),
-    "interleave": ("same_place",),
+    "execute": ("broken",),
+    "score": ("broken",),
+    "interleave": ("same_place", "broken"),
 }
-"""The closed set of reasons for which a stage drops a row. A failed call is no drop: it stays, with its status."""
+"""The closed set of reasons for which a stage drops a row. A failed call is no drop: it stays, with its status.
+`broken` is a text or call on which the stage itself fails, again and again."""
 
 OUTPUT_RECORDS: dict[str, type[Record]] = {
     "documents": Document,

@@ -1,7 +1,9 @@
 """A run folder written by hand: two texts, five calls of two tools, two of them kept, at one place."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 
+from jobs.counting import count_rows
 from records.calls import insert_calls
 from records.run_folder import RunFolder
 from records.schema import Record
@@ -30,19 +32,30 @@ def write_small_run(location: str) -> RunFolder:
         _drop("propose", "no_position", "b-0", "MT"),
     ]
     gave_way = [_drop("interleave", "same_place", "a-0", "MT", char_offset=calls[3].char_offset)]
+    proposed = [_only(Candidate, call) for call in calls]
     write(run, "documents", Document, documents)
-    write(run, "candidates", Candidate, [_only(Candidate, call) for call in calls])
+    write(run, "candidates", Candidate, proposed, count_rows("propose", proposed, drops))
     write(run, "executed", Executed, [_only(Executed, call) for call in calls])
     write(run, "scored", Scored, calls)
-    write(run, "augmented", Augmented, [_augmented(calls[0])])
-    write(run, "dropped/propose", Dropped, drops)
-    write(run, "dropped/interleave", Dropped, gave_way)
+    augmented = [_augmented(calls[0])]
+    write(run, "augmented", Augmented, augmented, count_rows("interleave", augmented, gave_way))
+    write(run, "dropped/propose", Dropped, drops, count_rows("propose", proposed, drops))
+    write(run, "dropped/interleave", Dropped, gave_way, count_rows("interleave", augmented, gave_way))
     return run
 
 
-def write(run: RunFolder, table: str, record: type[Record], rows: list, shard: str = SHARD) -> None:
-    """Write a shard of a table, else the only one."""
-    run.write_shard(table, shard, record, rows, fingerprint="0", counts={"rows": len(rows)})
+def write(
+    run: RunFolder,
+    table: str,
+    record: type[Record],
+    rows: list,
+    counts: Mapping[str, int] | None = None,
+    shard: str = SHARD,
+) -> None:
+    """Write a shard of a table, else the only one; one that is there keeps its counts unless others are given."""
+    header = run.header(table, shard)
+    told = counts or (header.counts if header else {"rows": len(rows)})
+    run.write_shard(table, shard, record, rows, fingerprint="0", counts=told)
 
 
 def _document(text_id: str, text: str) -> Document:

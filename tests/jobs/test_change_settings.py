@@ -100,7 +100,7 @@ def test_another_tau_f_speaks_the_verdicts_anew_and_moves_no_text_through_the_mo
     assert tables_written(run, before) == set()
 
     assert annotate(run, corpus, model, *changed, "--change-settings") == 0
-    assert tables_written(run, before) == {"scored", "augmented", "dropped/interleave"}
+    assert tables_written(run, before) == {"scored", "augmented"}
     assert set(pools) == {0}
     pools.clear()
     assert annotate(run, corpus, model, *changed) == 0

@@ -58,8 +58,8 @@ def test_a_call_that_does_not_stand_where_it_should_is_found(run: RunFolder) -> 
 
 
 def test_a_kept_call_that_neither_stands_in_a_text_nor_gave_way_is_found(run: RunFolder) -> None:
-    edit(run, "dropped/interleave", Dropped, lambda _: [])
-    assert findings(run) == [f"{SHARD}: 2 calls were kept, 1 stand in C*, 0 gave way to another"]
+    edit(run, "dropped/interleave", Dropped, lambda rows: [replace(rows[0], tool="Calculator")])
+    assert findings(run) == [f"{SHARD}: 2 calls were kept, 1 stand in C*, 1 gave way to another"]
 
 
 def test_a_shard_without_an_output_has_to_be_among_the_failed_ones(
@@ -116,6 +116,16 @@ def test_files_that_do_not_hold_what_their_footers_tell_are_named(run: RunFolder
     assert f"{SHARD}: candidates is damaged: its columns are not those of a Candidate" in found
     assert f"{SHARD}: executed is damaged: its rows are not those that its footer tells of" in found
     assert found[2].startswith("part-00003: scored is damaged: ")
+
+
+def test_rows_without_what_was_dropped_beside_them_are_found(run: RunFolder) -> None:
+    run.delete(f"dropped/propose/{SHARD}.parquet")
+    drop = Dropped(stage="score", reason="broken", text_id="a-0", tool="MT", char_offset=0, detail=None, count=1)
+    write(run, "dropped/score", Dropped, [drop])
+    assert findings(run) == [
+        f"{SHARD}: dropped/propose does not hold what candidates tells that was dropped",
+        f"{SHARD}: dropped/score does not hold what scored tells that was dropped",
+    ]
 
 
 def test_a_shard_of_another_run_is_found(run: RunFolder) -> None:

@@ -6,6 +6,7 @@ import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,12 @@ from jobs.check_files import find_faults
 from jobs.driver import Driver
 from jobs.failures import UnusableError
 from jobs.measure_orchestration import measure
+from jobs.pipeline import PIPELINE
 from jobs.reuse import UNANSWERED
 from jobs.run_job import _end_ingest, _open_ledger
+from jobs.stage_outputs import Expected, find_output, find_outputs, write_output
 from records.run_folder import RunFolder
+from records.shard_header import ShardHeader
 from tests.jobs.small_jobs import Gate, SmallRecipe, make_job, read_rows, run_small_job
 
 pytestmark = pytest.mark.usefixtures("shared_ray")
@@ -67,7 +71,6 @@ def test_only_what_is_missing_or_damaged_is_made_again(undisturbed: Path, finish
     after = written_at(finished)
     assert {name for name in after if after[name] != before[name]} == {
         "documents/part-00003.parquet",
-        "dropped/ingest/part-00003.parquet",  # a stage that drops writes its drops beside its rows
         "executed/part-00001.parquet",
         "scored/part-00002.parquet",
     }
@@ -76,22 +79,43 @@ def test_only_what_is_missing_or_damaged_is_made_again(undisturbed: Path, finish
 
 def test_rows_without_what_was_dropped_beside_them_are_made_again(undisturbed: Path, finished: Path) -> None:
     before = written_at(finished)
-    (finished / "dropped/ingest/part-00000.parquet").unlink()
+    (finished / "dropped/ingest").mkdir()
+    (finished / "dropped/ingest/part-00000.parquet").write_bytes(b"PAR1")
     (finished / "dropped/propose/part-00001.parquet").write_bytes(b"PAR1")
-    shutil.copy(finished / "dropped/interleave/part-00000.parquet", finished / "dropped/interleave/part-00002.parquet")
+    (finished / "dropped/propose/part-00002.parquet").unlink()
+    shutil.copy(finished / "dropped/propose/part-00000.parquet", finished / "dropped/propose/part-00003.parquet")
     run_small_job(finished, SmallRecipe())
     after = written_at(finished)
     assert {name for name in after if after[name] != before[name]} == {
-        f"{table}/part-0000{number}.parquet"
-        for number, stage, rows in (
-            (0, "ingest", "documents"),
-            (1, "propose", "candidates"),
-            (2, "interleave", "augmented"),
-        )
-        for table in (f"dropped/{stage}", rows)
+        f"{table}/part-0000{number}.parquet" for number in (1, 2, 3) for table in ("dropped/propose", "candidates")
     }
     assert read_rows(finished) == read_rows(undisturbed)
     assert list(find_faults(RunFolder(str(finished)))) == []
+
+
+def test_only_a_stage_that_dropped_something_writes_what_it_dropped(undisturbed: Path) -> None:
+    assert [path.name for path in (undisturbed / "dropped").iterdir()] == ["propose"]
+
+
+def test_what_an_earlier_output_dropped_goes_before_rows_of_which_nothing_was_dropped(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, stage = RunFolder(str(finished)), PIPELINE[1]
+    drops = finished / "dropped/propose/part-00000.parquet"
+    was_there_when_written: list[bool] = []
+    write_shard = RunFolder.write_shard
+
+    def watch(*arguments: Any, **named: Any) -> ShardHeader:
+        was_there_when_written.append(drops.exists())
+        return write_shard(*arguments, **named)
+
+    monkeypatch.setattr(RunFolder, "write_shard", watch)
+    write_output(run, stage, "part-00000", [], [], Expected(fingerprint="0"))
+    assert was_there_when_written == [False]
+    # A driver that was killed in between finds rows whose drops are gone.
+    (finished / "dropped/propose/part-00002.parquet").unlink()
+    assert set(find_outputs(run, stage).by_shard) == {"part-00000", "part-00001", "part-00003"}
+    assert find_output(run, stage, "part-00002") is None
 
 
 def test_a_shard_that_is_damaged_behind_its_footer_is_named_and_made_again_once_it_is_deleted(
@@ -151,7 +175,6 @@ def test_calls_that_were_not_answered_are_asked_again_if_that_is_wanted_and_no_o
         "executed/part-00001.parquet",
         "scored/part-00001.parquet",
         "augmented/part-00001.parquet",
-        "dropped/interleave/part-00001.parquet",
     }
 
 
