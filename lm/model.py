@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 from lm.agreement import prepare
 from lm.batching import TokenBudget
 from lm.fingerprint import fingerprint_folder, fingerprint_weights
+from lm.generation import Generator
 from lm.insertion import InsertionReader, whole_request
 from lm.loading import find_folder, load_network, read_window
 from lm.network import Network
@@ -174,6 +175,10 @@ class LanguageModel:
         hidden = self._network.read_whole([request.ids[: max(request.targets, default=1)]])
         return self._target_log_probs(hidden, [request])[0]
 
+    def generator(self, num_slots: int) -> Generator:
+        """Writes texts token by token, so many at a time."""
+        return Generator(self._network, self.tokenizer, self._budget, num_slots)
+
     def _read(self, prompts: Sequence[Prompt]) -> Iterator[tuple[list[int], Sequence[ReadPrompt]]]:
         """Prompts in batches of equal shared ids; one is read when it is asked for."""
         groups: dict[tuple[int, ...], list[int]] = {}
@@ -212,11 +217,8 @@ class LanguageModel:
         # The hidden state after token j - 1 foretells token j.
         rows = [hidden_TW[[j - 1 for j in r.targets]] for hidden_TW, r in zip(hidden, requests, strict=True)]
         targets = torch.tensor([r.ids[j] for r in requests for j in r.targets], device=self._network.device)
-        return self._split(self._network.token_log_probs(torch.cat(rows), targets), [len(r.targets) for r in requests])
-
-    @staticmethod
-    def _split(values: Tensor, counts: Sequence[int]) -> list[np.ndarray]:
-        return [part.numpy() for part in values.cpu().split(list(counts))]
+        values = self._network.token_log_probs(torch.cat(rows), targets).cpu()
+        return [part.numpy() for part in values.split([len(r.targets) for r in requests])]
 
     def _check_length(self, length: int) -> None:
         if length > self.window:

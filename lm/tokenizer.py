@@ -106,6 +106,11 @@ class TextTokenizer:
         """All entries that contain `]`: `]`, `)]`, `].` and so on."""
         return frozenset(token for token, text in self._entries.items() if END_MARKER in text)
 
+    @cached_property
+    def bracket_ids(self) -> frozenset[int]:
+        """All entries that contain `[`, be it a start marker or `([`, `["` and so on."""
+        return frozenset(token for token, text in self._entries.items() if START_MARKER.strip() in text)
+
     @property
     def largest_id(self) -> int:
         """The largest id that a text can have."""

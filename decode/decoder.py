@@ -1,0 +1,147 @@
+"""Prompts in, texts with answered calls out: the model's batch on one side, the tools' desk on the other.
+
+A text that waits for its tool is in nobody's way: its slot goes to the next one, and it comes back with its own keys
+and values. Only when every text waits does the decoder wait too.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from decode.answer import Answer, Piece
+from decode.desk import Ticket, ToolDesk
+from decode.options import DecodeOptions
+from decode.writing import Writing
+from lm.generation import Generator, Text
+from lm.model import LanguageModel
+from tools.answer_store import AnswerStore
+from tools.tool import Tool
+
+OnPieces = Callable[[Sequence[Piece]], None]
+DEFAULT_BATCH_SIZE = 64
+
+
+@dataclass(eq=False)
+class Request:
+    """One prompt on its way."""
+
+    prompt: str
+    options: DecodeOptions
+    on_pieces: OnPieces | None
+    """Told what has become certain of the text, as it becomes so."""
+    writing: Writing = field(init=False)
+    text: Text = field(init=False)
+    answer: Answer | None = None
+    """None until it is finished."""
+
+
+class Decoder:
+    """`tools` by the name written in calls, opened. Not for several threads, but `wake` may be called from any."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        tools: Mapping[str, Tool],
+        *,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        store: AnswerStore | None = None,
+    ) -> None:
+        """`batch_size`: how many texts are written at a time; as many again may wait for their tools."""
+        self._tokenizer, self._window, self.model_name = model.tokenizer, model.window, model.tokenizer.name
+        self._desk = ToolDesk(tools, store)
+        self._generator: Generator = model.generator(batch_size)
+        self._requests: dict[Text, Request] = {}
+        self._waiting: dict[Ticket, Request] = {}
+
+    @property
+    def num_open(self) -> int:
+        """Requests that are not finished."""
+        return len(self._requests)
+
+    @property
+    def num_passes(self) -> int:
+        """How often the model was run."""
+        return self._generator.num_passes
+
+    def check(self, prompt: str) -> list[int]:
+        """The prompt's token ids. Raises ValueError if they leave no room for another."""
+        ids = [*self._tokenizer.bos_ids, *self._tokenizer.encode(prompt)]
+        if len(ids) >= self._window:
+            raise ValueError(
+                f"a prompt of {len(ids)} tokens leaves nothing of the window of {self._window} tokens of "
+                f"{self.model_name!r}; shorten the one that begins {prompt[:40]!r}"
+            )
+        return ids
+
+    def submit(self, prompt: str, options: DecodeOptions, on_pieces: OnPieces | None = None) -> Request:
+        """Begin a text; it joins the batch at the next `step`. Raises ValueError as `check`."""
+        ids = self.check(prompt)
+        request = Request(prompt, options, on_pieces)
+        request.writing = Writing(
+            self._tokenizer, options, self._desk.names, num_prompt_tokens=len(ids), window=self._window
+        )
+        request.text = self._generator.begin(
+            request.writing, ids, temperature=options.temperature, key=_key(options.seed, prompt)
+        )
+        self._requests[request.text] = request
+        return request
+
+    def cancel(self, request: Request) -> None:
+        """Write no more of it; a tool that it waits for is not waited for."""
+        self._generator.forget(request.text)
+        self._requests.pop(request.text, None)
+
+    def step(self) -> list[Request]:
+        """Take in what tools have answered and write a token of every text; those that are finished now."""
+        for ticket, outcome in self._desk.answered():
+            request = self._waiting.pop(ticket)
+            if request.text in self._requests:
+                self._generator.resume(request.text, request.writing.answer(outcome))
+                _tell(request)
+        return [request for text in self._generator.step() if (request := self._look_at(text)) is not None]
+
+    def wait(self, is_needed: Callable[[], bool] = lambda: True) -> None:
+        """Until there is something to do, if every text waits for a tool: an answer, or somebody calls `wake`."""
+        if not self._generator.num_in_hand:
+            self._desk.wait(is_needed)
+
+    def wake(self) -> None:
+        """End a `wait`, or the next one."""
+        self._desk.wake()
+
+    def finish(self) -> Iterable[Request]:
+        """Step until all that was submitted is finished; each when it is."""
+        while self._requests:
+            self.wait()
+            yield from self.step()
+
+    def write(self, prompts: Sequence[str], options: DecodeOptions) -> list[Answer]:
+        """The answers to some prompts, in their order. Raises ValueError as `check`, before anything is written."""
+        requests = [self.submit(prompt, options) for prompt in prompts]
+        for _ in self.finish():
+            pass
+        return [request.answer for request in requests if request.answer is not None]
+
+    def _look_at(self, text: Text) -> Request | None:
+        """Hand in the call that a text waits for, tell what is certain of it; the request if it is finished."""
+        request = self._requests.get(text)
+        if request is None:
+            return None
+        writing = request.writing
+        if text.is_over:
+            request.answer = writing.finished()
+            del self._requests[text]
+        elif writing.asked is not None:
+            self._waiting[self._desk.hand_in(writing.asked)] = request
+        _tell(request)
+        return request if text.is_over else None
+
+
+def _tell(request: Request) -> None:
+    if request.on_pieces and (fresh := request.writing.transcript.drain()):
+        request.on_pieces(fresh)
+
+
+def _key(seed: int, prompt: str) -> int:
+    digest = hashlib.blake2b(f"{seed}\n{prompt}".encode("utf-8", "replace"), digest_size=16).digest()
+    return int.from_bytes(digest, "big")

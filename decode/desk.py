@@ -1,0 +1,115 @@
+"""Where calls are handed in while texts go on: each is asked in a thread of its own and answered when it is answered.
+
+What a tool's options say about time limits, repetitions, pauses and calls in flight holds here as in annotation, with
+the same lanes (`tools.lane`): a lane for each call, as each is waited for by itself. Nobody waits busily.
+"""
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tools.answer_store import AnswerStore
+from tools.lane import Lane
+from tools.outcome import FACTS, Call, Outcome
+from tools.pool import FIRST_RETRY_DELAY
+from tools.standing import Standing
+from tools.tool import Tool
+
+
+@dataclass(frozen=True, eq=False)
+class Ticket:
+    """A call that was handed in."""
+
+    call: Call
+    number: int
+
+
+class ToolDesk:
+    """`tools` by the name written in calls, opened. Not for several threads, but `wake` may be called from any."""
+
+    def __init__(
+        self, tools: Mapping[str, Tool], store: AnswerStore | None = None, *, first_delay: float = FIRST_RETRY_DELAY
+    ) -> None:
+        self._tools, self._store, self._first_delay = dict(tools), store, first_delay
+        self._standings = {name: Standing(tool) for name, tool in self._tools.items()}
+        self._progress = threading.Condition()
+        self._numbers = itertools.count()
+        self._waiting: dict[str, deque[Ticket]] = {name: deque() for name in self._tools}
+        self._running: dict[Ticket, Lane] = {}
+        self._known: list[tuple[Ticket, Outcome]] = []
+        self._is_woken = False
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The tools that can be asked."""
+        return frozenset(self._tools)
+
+    @property
+    def num_open(self) -> int:
+        """Calls without an answer yet."""
+        return len(self._known) + len(self._running) + sum(map(len, self._waiting.values()))
+
+    def hand_in(self, call: Call) -> Ticket:
+        """Ask a tool. Raises KeyError for one that is not here."""
+        tool = self._tools[call.tool]
+        ticket = Ticket(call if tool.reads_today else call._replace(today=None), next(self._numbers))
+        known = self._store.look_up({ticket.call: tool}) if self._store else {}
+        if ticket.call in known:
+            self._known.append((ticket, known[ticket.call]))
+        else:
+            self._waiting[call.tool].append(ticket)
+            self._start_waiting()
+        return ticket
+
+    def answered(self) -> list[tuple[Ticket, Outcome]]:
+        """The calls that were answered since the last time, or are over their time."""
+        known, self._known = self._known, []
+        with self._progress:
+            for lane in self._running.values():
+                lane.give_up_overdue()
+            done = [(ticket, lane.outcomes[ticket.call]) for ticket, lane in self._running.items() if lane.is_done]
+        for ticket, outcome in done:
+            del self._running[ticket]
+            if outcome.status not in FACTS:
+                self._keep(ticket.call, outcome)
+        self._start_waiting()
+        return known + done
+
+    def wait(self, is_needed: Callable[[], bool] = lambda: True) -> None:
+        """Until a call is answered or over its time, or somebody calls `wake`; not at all unless it is needed.
+
+        `is_needed` is asked under the lock that `wake` takes, so that no waking is lost between asking and waiting.
+        """
+        with self._progress:
+            lanes = list(self._running.values())
+            if not self._known and not self._is_woken and is_needed() and not any(lane.is_done for lane in lanes):
+                self._progress.wait(min((lane.seconds_to_deadline() for lane in lanes), default=None))
+            self._is_woken = False
+
+    def wake(self) -> None:
+        """End a `wait`, or the next one."""
+        with self._progress:
+            self._is_woken = True
+            self._progress.notify_all()
+
+    def _start_waiting(self) -> None:
+        for name, waiting in self._waiting.items():
+            tool = self._tools[name]
+            most = 1 if tool.one_at_a_time else tool.options.max_in_flight
+            num_running = sum(ticket.call.tool == name for ticket in self._running) if waiting else 0
+            while waiting and num_running < most:
+                self._start(waiting.popleft())
+                num_running += 1
+
+    def _start(self, ticket: Ticket) -> None:
+        name = ticket.call.tool
+        lane = Lane(self._tools[name], self._standings[name], self._progress, self._keep, self._first_delay)
+        self._running[ticket] = lane
+        with self._progress:
+            lane.start([ticket.call])
+
+    def _keep(self, call: Call, outcome: Outcome) -> None:
+        if self._store:
+            self._store.keep(call, self._tools[call.tool], outcome)

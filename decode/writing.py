@@ -1,0 +1,203 @@
+"""One text while it is written: where calls start, when a tool is asked, how the text goes on (paper, section 2).
+
+Plain Python: it is fed the model's next tokens and answers with what is to be written; who runs the model and the
+tools is nobody's business here. Between calls a token is plain text. A call starts with a token that holds a `[`, or
+where the start marker is likely enough. At the arrow the text waits; then the result and `]` are written, and no token
+behind an arrow is ever the model's own. A call that comes to nothing, before a tool is asked or after, is taken back to
+the letter, and the next token at its place is another: the text goes on as if it had never been opened.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from decode.answer import Answer, CallRecord, FinishReason, call_pieces
+from decode.call_syntax import read_call
+from decode.options import DecodeOptions
+from decode.transcript import Transcript, join
+from lm.steps import Choice, End, Step, Wait, Write
+from records.calls import CALL_START, render_call
+from tools.outcome import Call, Outcome
+
+_BRACKET = CALL_START.strip()
+
+
+class Vocabulary(Protocol):
+    """What is asked of a tokenizer; `lm.tokenizer.TextTokenizer` is one."""
+
+    @property
+    def open_ids(self) -> Sequence[int]: ...
+    @property
+    def bracket_ids(self) -> Collection[int]: ...
+    @property
+    def special_ids(self) -> Collection[int]: ...
+    def encode(self, text: str) -> list[int]: ...
+    def decode(self, ids: list[int]) -> str: ...
+
+
+class Writing:
+    """The author of one text (`lm.steps.Author`)."""
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        options: DecodeOptions,
+        tool_names: Collection[str],
+        *,
+        num_prompt_tokens: int,
+        window: int,
+    ) -> None:
+        """`window`: how many tokens the prompt and all that is written behind it may be together."""
+        self.asked: Call | None = None
+        """The call that the text waits for."""
+        self.calls: list[CallRecord] = []
+        self.finish_reason: FinishReason | None = None
+        self.transcript = Transcript(vocabulary.decode, options.stop)
+        self._vocabulary, self._options, self._tool_names = vocabulary, options, tool_names
+        self._num_prompt_tokens, self._room = num_prompt_tokens, window - num_prompt_tokens
+        self._num_standing = 0
+        """Tokens behind the prompt, those of the call in the making not among them."""
+        self._num_plain = 0
+        self._call_ids: list[int] = []
+        """The call in the making, of which `_num_written` tokens have been given out to be read."""
+        self._num_written = 0
+        self._calls_left, self._starts_left = options.max_calls, options.max_false_starts
+        self._is_barred_here = False
+
+    @property
+    def open_within(self) -> int:
+        """No call is put inside a character."""
+        return 0 if self.transcript.is_inside_character else self._options.call_top_k
+
+    @property
+    def may_open(self) -> bool:
+        """Not in a call, not directly behind one or where one came to nothing, and not beyond the budget."""
+        return bool(self._calls_left and self._starts_left) and not self._call_ids and not self._is_barred_here
+
+    def take(self, choice: Choice) -> Step:
+        """What becomes of the model's next token."""
+        if self._call_ids:
+            return self._go_on_with_call(choice.token)
+        if self.may_open and choice.is_marker_near:
+            return self._open(self._vocabulary.open_ids)
+        if self.may_open and choice.token in self._vocabulary.bracket_ids:
+            return self._open([choice.token])
+        return self._write_plain(choice.token)
+
+    def answer(self, outcome: Outcome) -> Step:
+        """The text goes on, with the tool's answer if it has one."""
+        call, self.asked = self.asked, None
+        if call is None:
+            raise RuntimeError("no call is waiting for an answer")
+        self._calls_left -= 1
+        if outcome.result is None:
+            return self._take_back(outcome.status, call.tool, call.call_input, outcome)
+        plain = self._decoded().partition(_BRACKET)[0].removesuffix(" ")
+        wanted = plain + render_call(call.tool, call.call_input, outcome.result)
+        num_good = self._num_good(wanted)
+        missing = wanted[len(self._vocabulary.decode(self._call_ids[:num_good])) :]
+        ids = [*self._call_ids[:num_good], *self._vocabulary.encode(missing)]
+        if self._num_standing + len(ids) >= self._room:
+            return self._take_back("no_room", call.tool, call.call_input, outcome)
+        self._num_standing += len(ids)
+        self.transcript.add_call(plain, call_pieces(call.tool, call.call_input, outcome.result))
+        self._record("ok", call.tool, call.call_input, outcome)
+        num_read = min(num_good, self._num_written)
+        return self._close(Write(ids[num_read:], take_back=self._num_written - num_read))
+
+    def finished(self) -> Answer:
+        """What was written, once it has ended."""
+        if self.finish_reason is None:
+            raise RuntimeError("the text has not ended")
+        pieces = self.transcript.pieces
+        return Answer(
+            text=join(pieces),
+            plain_text=join(pieces, only_plain=True),
+            calls=tuple(self.calls),
+            finish_reason=self.finish_reason,
+            num_prompt_tokens=self._num_prompt_tokens,
+            num_new_tokens=self._num_standing,
+            num_plain_tokens=self._num_plain,
+        )
+
+    def _write_plain(self, token: int) -> Step:
+        self._is_barred_here = False
+        if token in self._vocabulary.special_ids:
+            return self._end("stop")
+        self._num_standing += 1
+        self._num_plain += 1
+        if self.transcript.add(token):
+            return self._end("stop")
+        if self._num_plain == self._options.max_new_tokens or self._num_standing == self._room:
+            return self._end("length")
+        return Write([token])
+
+    def _end(self, reason: FinishReason) -> Step:
+        self.finish_reason = reason
+        self.transcript.finish()
+        return End()
+
+    def _open(self, ids: Sequence[int]) -> Step:
+        self._call_ids = list(ids)
+        if self._num_standing + len(ids) >= self._room:
+            return self._false_start("unfinished")
+        self._num_written = len(ids)
+        return Write(ids)
+
+    def _go_on_with_call(self, token: int) -> Step:
+        if token in self._vocabulary.special_ids:
+            return self._false_start("unfinished")
+        self._call_ids.append(token)
+        reading = read_call(self._decoded().partition(_BRACKET)[2])
+        if reading.state == "malformed":
+            return self._false_start("malformed")
+        if reading.tool is not None and reading.tool in self._options.barred:
+            return self._false_start("barred_tool", reading.tool)
+        if reading.tool is not None and reading.tool not in self._tool_names:
+            return self._false_start("unknown_tool", reading.tool)
+        if reading.tool is not None and reading.call_input is not None:
+            self.asked = Call(reading.tool, reading.call_input, self._options.today)
+            return Wait()
+        is_long = len(self._call_ids) > self._options.max_call_tokens
+        if is_long or self._num_standing + len(self._call_ids) >= self._room:
+            return self._false_start("unfinished", reading.tool)
+        self._num_written += 1
+        return Write([token])
+
+    def _false_start(self, status: str, tool: str | None = None) -> Step:
+        self._starts_left -= 1
+        return self._take_back(status, tool)
+
+    def _take_back(
+        self, status: str, tool: str | None, call_input: str | None = None, outcome: Outcome | None = None
+    ) -> Step:
+        """All of the call; the next token is chosen anew where its first one stood."""
+        self._record(status, tool, call_input, outcome)
+        return self._close(Write([], take_back=self._num_written))
+
+    def _close(self, step: Step) -> Step:
+        """No call starts directly behind another, C* has no two at one place, nor where one came to nothing."""
+        self._is_barred_here = True
+        self._call_ids, self._num_written = [], 0
+        return step
+
+    def _record(self, status: str, tool: str | None, call_input: str | None, outcome: Outcome | None) -> None:
+        self.calls.append(
+            CallRecord(
+                tool=tool,
+                call_input=call_input,
+                status=status,
+                result=outcome.result if outcome and status == "ok" else None,
+                char_offset=self.transcript.num_plain_chars,
+                written=self._decoded().lstrip(),
+                seconds=outcome.seconds if outcome else 0.0,
+                note=outcome.note if outcome else None,
+            )
+        )
+
+    def _decoded(self) -> str:
+        return self._vocabulary.decode(self._call_ids)
+
+    def _num_good(self, wanted: str) -> int:
+        """How many tokens of the call can stay: the text up to there is what is wanted."""
+        sizes = range(len(self._call_ids), 0, -1)
+        return next((n for n in sizes if wanted.startswith(self._vocabulary.decode(self._call_ids[:n]))), 0)
