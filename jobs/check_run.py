@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from jobs.check_files import find_faults
 from jobs.command_line import main
 from jobs.pipeline import PIPELINE
+from jobs.run_status import open_run
 from jobs.settings import read_tool_names
-from jobs.show_status import open_run
 from jobs.stage_outputs import read_drops
 from records.calls import remove_calls
 from records.run_folder import RunFolder

@@ -82,17 +82,26 @@ def annotate(
     )
 
 
-def status(run: str) -> int:
-    """How far a run is: shards per stage, speed, time left, yield per tool, what was dropped and why.
+def status(
+    run: str,
+    *,
+    watch: Annotated[float | bool, Parameter(negative=())] = False,
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """How far a run is: shards per stage, speed, time left, failures, yield per tool and how fast it answers, drops.
 
     Parameters
     ----------
     run
         The run folder.
+    watch
+        Show it again until the run ends: `--watch` every 5 seconds, `--watch 60` every 60; Ctrl-C ends only the watch.
+    json
+        Print one JSON object, for scripts; with --watch one a line.
     """
-    from jobs.show_status import show_status
+    from jobs.show_status import StatusOptions, show_status
 
-    return show_status(run)
+    return show_status(run, StatusOptions(watch=watch, json=json))
 
 
 def query(run: str, sql: str | None = None) -> int:

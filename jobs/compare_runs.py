@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
-from jobs.show_status import open_run
+from jobs.run_status import open_run
 from records.run_folder import RunFolder
 from records.schema import Record
 from records.shard_header import LUCK

@@ -5,13 +5,16 @@ A name is `what` or `what.detail.tool`: `rows`, `dropped.not_offered.Calculator`
 
 What was pruned is `dropped.loss_already_low.…` (places), `dropped.loss_already_low_with_call.…` (calls, before the tool
 was asked) and `lost_at_once.…` (calls whose L+ said enough). With a screen there are `screened.passed.…`,
-`screened.control.…`, `screened.left_out.…`, and `screened_kept.…` of those kept.
+`screened.control.…`, `screened.left_out.…`, and `screened_kept.…` of those kept. How long tools took is
+`latency.<bucket>.…` (jobs/latency.py); `from_cache.…` are calls whose answer was known. Neither is part of a shard's
+content.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from jobs.latency import latency_count, was_asked
 from records.stages import Augmented, Candidate, Dropped, Executed, Scored
 
 
@@ -45,10 +48,18 @@ def _names(row: object) -> Iterator[str]:
             if row.screening and row.is_kept:
                 yield f"screened_kept.{row.screening}.{row.tool}"
         case Executed():
-            yield f"status.{row.status}.{row.tool}"
-            if row.note:
-                yield f"note.{row.note}.{row.tool}"
+            yield from _names_of_answer(row)
         case Candidate():
             yield f"calls.{row.tool}"
         case Augmented():
             yield from (f"inserted.{call.tool}" for call in row.calls)
+
+
+def _names_of_answer(row: Executed) -> Iterator[str]:
+    yield f"status.{row.status}.{row.tool}"
+    if row.note:
+        yield f"note.{row.note}.{row.tool}"
+    if row.from_cache:
+        yield f"from_cache.{row.tool}"
+    if was_asked(row):
+        yield latency_count(row)

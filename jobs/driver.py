@@ -182,6 +182,7 @@ class Driver:
         if not task.stage.reads:
             raise_if_refused(error)
         if task.num_attempts < self._options.max_attempts:
+            self._ledger.tried_again[task.stage.name] += 1
             loop, queue = asyncio.get_running_loop(), self._queues[task.needs]
             loop.call_later(self._delay(task.num_attempts), queue.put_nowait, task)
         elif task.stage.reads:

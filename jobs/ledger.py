@@ -48,6 +48,8 @@ class Ledger:
         """Shards done, per stage."""
         self.failed: dict[str, set[str]] = {stage.name: set() for stage in pipeline}
         """Shards given up, per stage."""
+        self.tried_again: Counter[str] = Counter()
+        """Attempts of this run that failed and were not the last, per stage."""
         self.counts: dict[str, Counter[str]] = {stage.name: Counter() for stage in pipeline}
         """The counts of all done shards, per stage."""
         self.num_new_texts = 0

@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TextIO
 
@@ -16,6 +16,7 @@ from jobs.ledger import Ledger
 PROGRESS_FILE = "progress.json"
 SECONDS_BETWEEN_REDRAWS = 0.5
 SECONDS_BETWEEN_SAVES = 5.0
+MAX_FAILURES_NAMED = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,18 @@ class Snapshot:
     """Distinct calls so far, per tool."""
     kept: Mapping[str, int]
     """Calls kept so far, per tool."""
+    shards: int = 0
+    """Shards that the corpus has given so far."""
+    done: Mapping[str, int] = field(default_factory=dict)
+    """Shards done, per stage."""
+    failed: Mapping[str, int] = field(default_factory=dict)
+    """Shards that this run has given up, per stage."""
+    failures: Sequence[str] = ()
+    """The first of them, `<stage>/<shard>`."""
+    tried_again: Mapping[str, int] = field(default_factory=dict)
+    """Attempts of this run that failed and were repeated, per stage."""
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """The counts of all done shards, per stage (`jobs.counting`): while a driver lives, no footer need be read."""
 
 
 def take_snapshot(
@@ -85,6 +98,14 @@ def take_snapshot(
         failed_shards=ledger.num_failed,
         calls={tool: ledger.total(f"calls.{tool}") for tool in tools},
         kept={tool: ledger.total(f"kept.{tool}") for tool in tools},
+        shards=len(ledger.documents),
+        done={stage: len(shards) for stage, shards in ledger.done.items()},
+        failed={stage: len(shards) for stage, shards in ledger.failed.items()},
+        failures=[f"{stage}/{shard}" for stage, shards in ledger.failed.items() for shard in sorted(shards)][
+            :MAX_FAILURES_NAMED
+        ],
+        tried_again=dict(ledger.tried_again),
+        counts={stage: dict(counts) for stage, counts in ledger.counts.items()},
     )
 
 

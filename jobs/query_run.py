@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset
 
-from jobs.show_status import open_run
+from jobs.run_status import open_run
 from jobs.summary import text_table
 from records.run_folder import RunFolder
 from records.schema import arrow_schema

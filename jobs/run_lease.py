@@ -104,16 +104,28 @@ def hold_run(run: RunFolder, wait: Callable[[float], object] = time.sleep) -> It
         holder.release()
 
 
+def is_held(run: RunFolder) -> bool | None:
+    """Whether the driver that holds the run lives, as far as one look tells; None if it may be on another machine."""
+    lease = _read(run)
+    return _is_process_alive(lease) if lease else None
+
+
 def _is_alive(run: RunFolder, other: Lease, wait: Callable[[float], object]) -> bool:
-    if other.machine == _this_machine():
-        started = _started(other.process)
-        if started is None or (started and other.started):
-            return started == other.started
+    if (is_there := _is_process_alive(other)) is not None:
+        return is_there
     for _ in range(int(SECONDS_TO_EXPIRY / SECONDS_BETWEEN_BEATS) + 1):
         wait(SECONDS_BETWEEN_BEATS)
         if (now := _read(run)) != other:
             return now is not None
     return False
+
+
+def _is_process_alive(lease: Lease) -> bool | None:
+    """Whether the lease's process is there; None if nobody on this machine can tell."""
+    if lease.machine != _this_machine():
+        return None
+    started = _started(lease.process)
+    return started == lease.started if started is None or (started and lease.started) else None
 
 
 def _started(process: int) -> str | None:

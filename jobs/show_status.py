@@ -1,107 +1,162 @@
-"""`toolformer status RUN`: how far a run is, from its folder alone, while it works or long after.
+"""`toolformer status RUN`: how far a run is, in words, once or again and again until it ends.
 
-Shards and yield come from the footers of the shards, speed and time left from the `progress.json` of the driver.
+It needs nothing but the folder: any machine that sees it will do, whether or not a driver is at work.
 """
 
+import json
 import sys
 import time
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from jobs.pipeline import PIPELINE
-from jobs.progress import PROGRESS_FILE, SECONDS_BETWEEN_SAVES, describe_seconds
-from jobs.settings import RUN_FILE, read_tool_names
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from jobs.progress import describe_seconds
+from jobs.run_status import SECONDS_TO_SILENCE, RunStatus, open_run, read_status
 from jobs.summary import (
     describe_unanswered,
+    drop_rows,
     drop_table,
     pruned_table,
+    record_table,
     screen_table,
     screen_yields,
     text_table,
     tool_yields,
-    tools_counted,
     yield_table,
 )
-from records.locations import without_keys
-from records.run_folder import RunFolder, TableHeaders
+from records.run_folder import RunFolder
 
-# A driver that has not written for this long is dead.
-SECONDS_TO_SILENCE = 12 * SECONDS_BETWEEN_SAVES
+SECONDS_BETWEEN_LOOKS = 5.0
 
 
-def show_status(location: str) -> int:
-    """Print the state of a run. Raises ValueError if there is no run."""
+@dataclass(frozen=True, kw_only=True)
+class StatusOptions:
+    """How a run's state is shown."""
+
+    watch: float | bool = False
+    """Show it again and again until the run ends, every so many seconds (5 if none are given)."""
+    json: bool = False
+    """Print one JSON object instead, for scripts; with --watch one a line."""
+
+    def __post_init__(self) -> None:
+        if self.watch is not False and self.seconds <= 0:
+            raise ValueError(f"watch is {self.watch}; it must be more than 0 seconds")
+
+    @property
+    def seconds(self) -> float:
+        """Between two looks."""
+        return SECONDS_BETWEEN_LOOKS if isinstance(self.watch, bool) else self.watch
+
+
+def show_status(location: str, options: StatusOptions) -> int:
+    """Print the state of a run, or watch it. Raises ValueError if there is no run."""
     run = open_run(location)
-    progress = run.read_json(PROGRESS_FILE) or {}
-    headers = {stage.name: run.headers(stage.writes) for stage in PIPELINE}
-    counts = {name: _sum(found) for name, found in headers.items()}
-    try:
-        tools = read_tool_names(run)
-    except ValueError as error:
-        print(f"{error}; the tools shown are those that were counted", file=sys.stderr)
-        tools = tools_counted(counts)
-    tables = [
-        _stage_table(run, headers, counts, progress),
-        yield_table(tool_yields(counts, tools)),
-        screen_table(screen_yields(counts, tools)),
-        pruned_table(counts, tools),
-        drop_table(counts),
-        describe_unanswered(counts),
-    ]
-    print("\n\n".join([_describe_state(progress), *filter(None, tables)]))
-    for path in (path for found in headers.values() for path in found.damaged):
-        print(f"{path} is damaged or not a shard of this program; annotate makes it again", file=sys.stderr)
+    if options.watch is not False:
+        return watch(run, options)
+    status = read_status(run)
+    print(json.dumps(to_json(status)) if options.json else describe_status(status))
+    for remark in status.remarks:
+        print(remark, file=sys.stderr)
     return 0
 
 
-def open_run(location: str) -> RunFolder:
-    """The run folder of a run that was begun. Raises ValueError if there is none."""
-    run = RunFolder(location)
-    if not isinstance(run.read_json(RUN_FILE), dict):
-        raise ValueError(
-            f"no run folder in {without_keys(location)}: it has no {RUN_FILE}; `toolformer annotate --run` makes one"
-        )
-    return run
-
-
-def _stage_table(
+def watch(
     run: RunFolder,
-    headers: Mapping[str, TableHeaders],
-    counts: Mapping[str, Counter[str]],
-    progress: Mapping[str, Any],
-) -> str:
-    num_shards = len(headers[PIPELINE[0].name].by_shard)
-    in_flight = progress["in_flight"] if _is_alive(progress) else {}
-    rows = []
-    for stage in PIPELINE:
-        num_done = len(headers[stage.name].by_shard)
-        num_failed = len(run.shards(f"failed/{stage.name}", ".json"))
-        num_running = in_flight.get(stage.name, 0)
-        num_open = max(0, num_shards - num_done - num_failed - num_running)
-        rows.append([stage.name, num_done, num_running, num_failed, num_open, counts[stage.name]["rows"]])
-    return text_table(["stage", "shards done", "running", "failed", "to do", "rows"], rows)
+    options: StatusOptions,
+    wait: Callable[[float], object] = time.sleep,
+    console: Console | None = None,
+) -> int:
+    """Look at a run until it ends or Ctrl-C; redrawn on a terminal, else a line each time and all of it at the end."""
+    console = console or Console()
+    try:
+        if options.json or not console.is_terminal:
+            return _append(run, options, wait)
+        with Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop") as live:
+            try:
+                while (status := read_status(run, wait)).is_running or status.state == "not begun":
+                    live.update(Text(describe_status(status), no_wrap=True, overflow="crop"), refresh=True)
+                    wait(options.seconds)
+            finally:
+                # At its end it draws once more, and then more than the terminal holds.
+                live.update(Text(""), refresh=True)
+        print(describe_status(status))
+    except KeyboardInterrupt:
+        pass  # Whoever watches has seen enough; the run goes on.
+    return 0
 
 
-def _describe_state(progress: Mapping[str, Any]) -> str:
+def _append(run: RunFolder, options: StatusOptions, wait: Callable[[float], object]) -> int:
+    while (status := read_status(run, wait)).is_running or status.state == "not begun":
+        print(json.dumps(to_json(status)) if options.json else describe_state(status), flush=True)
+        wait(options.seconds)
+    print(json.dumps(to_json(status)) if options.json else describe_status(status), flush=True)
+    return 0
+
+
+def to_json(status: RunStatus) -> dict[str, Any]:
+    """All that is known, for scripts; names and units are those of the records."""
+    told = {"finished_texts": 0, "texts": 0, "texts_per_second": 0.0, "seconds_left": None, "updated": None}
+    times = {row.tool: {name: value for name, value in asdict(row).items() if name != "tool"} for row in status.times}
+    return {
+        "state": status.state,
+        **{name: status.progress.get(name, default) for name, default in told.items()},
+        "stages": [asdict(row) for row in status.stages],
+        "tools": [asdict(row) | times.get(row.tool, {}) for row in tool_yields(status.counts, status.tools)],
+        "screens": [asdict(row) | {"recall": row.recall} for row in screen_yields(status.counts, status.tools)],
+        "dropped": [
+            dict(zip(("stage", "reason", "tool", "number"), row, strict=True)) for row in drop_rows(status.counts)
+        ],
+        "failures": [asdict(row) for row in status.failures],
+        "remarks": list(status.remarks),
+    }
+
+
+def describe_status(status: RunStatus) -> str:
+    """Everything, as tables."""
+    tables = [
+        describe_state(status),
+        record_table(status.stages),
+        _describe_failures(status),
+        yield_table(tool_yields(status.counts, status.tools)),
+        record_table(status.times, {"p50": "p50 s", "p95": "p95 s", "p99": "p99 s"}),
+        screen_table(screen_yields(status.counts, status.tools)),
+        pruned_table(status.counts, status.tools),
+        drop_table(status.counts),
+        describe_unanswered(status.counts),
+    ]
+    return "\n\n".join(filter(None, tables))
+
+
+def describe_state(status: RunStatus) -> str:
+    """One line: how far, how fast, how long still."""
+    progress = status.progress
     if not progress:
         return "not begun"
-    state = progress["state"]
-    if state == "running" and not _is_alive(progress):
+    state = status.state
+    if state == "lost":
         state = "ended without a word (killed?); run the same command again to go on"
     line = f"{state}: {progress['finished_texts']:,} of {progress['texts']:,} texts are through"
     line += f", {progress['texts_per_second']:.1f} texts/s"
-    if state == "running" and progress["seconds_left"] is not None:
+    if not status.is_running:
+        return line
+    if progress["seconds_left"] is not None:
         line += f", {describe_seconds(progress['seconds_left'])} left"
+    silence = time.time() - progress["updated"]
+    if silence > SECONDS_TO_SILENCE:
+        line += f"; its driver has said nothing for {describe_seconds(silence)}"
     return line
 
 
-def _is_alive(progress: Mapping[str, Any]) -> bool:
-    return progress.get("state") == "running" and time.time() - progress["updated"] < SECONDS_TO_SILENCE
-
-
-def _sum(found: TableHeaders) -> Counter[str]:
-    total: Counter[str] = Counter()
-    for header in found.by_shard.values():
-        total.update(header.counts)
-    return total
+def _describe_failures(status: RunStatus) -> str:
+    if not status.failures:
+        return ""
+    table = text_table(
+        ["failed at", "shard", "attempts", "error"],
+        [[row.stage, row.shard, row.attempts, row.error] for row in status.failures],
+    )
+    more = status.num_failed - len(status.failures)
+    return f"{table}\nand {more:,} more in failed/" if more > 0 else table

@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Any
 
 from jobs.reuse import UNANSWERED
 
@@ -54,8 +56,16 @@ def _tool_yield(tool: str, total: Counter[str], *, num_texts: int) -> ToolYield:
 
 def yield_table(yields: Sequence[ToolYield]) -> str:
     """One line a tool."""
-    names = [field.name for field in fields(ToolYield)]
-    return text_table(names, [[getattr(row, name) for name in names] for row in yields])
+    return record_table(yields) or text_table([field.name for field in fields(ToolYield)], [])
+
+
+def record_table(records: Sequence[Any], titles: Mapping[str, str] = MappingProxyType({})) -> str:
+    """A line for each record, a column for each field, under its name or another title; empty without records."""
+    if not records:
+        return ""
+    names = [field.name for field in fields(records[0])]
+    header = [titles.get(name, name.replace("_", " ")) for name in names]
+    return text_table(header, [[getattr(record, name) for name in names] for record in records])
 
 
 def describe_unanswered(counts: Mapping[str, Counter[str]]) -> str:
@@ -74,13 +84,19 @@ def num_with_status(counts: Mapping[str, int], status: str) -> int:
 
 def drop_table(counts: Mapping[str, Counter[str]]) -> str:
     """One line for each stage, reason and tool; empty if nothing was dropped."""
-    rows = []
+    rows = drop_rows(counts)
+    return text_table(["stage", "dropped because", "tool", "number"], rows) if rows else ""
+
+
+def drop_rows(counts: Mapping[str, Counter[str]]) -> list[list[Any]]:
+    """[stage, reason, tool, number] of all that was dropped; the tool is empty where it was for none."""
+    rows: list[list[Any]] = []
     for stage, stage_counts in counts.items():
         for name, number in sorted(stage_counts.items()):
             if name.startswith("dropped."):
                 _, reason, *tool = name.split(".")
                 rows.append([stage, reason, *(tool or [""]), number])
-    return text_table(["stage", "dropped because", "tool", "number"], rows) if rows else ""
+    return rows
 
 
 def pruned_table(counts: Mapping[str, Counter[str]], tools: Sequence[str]) -> str:

@@ -61,6 +61,7 @@ def test_an_executed_row_is_counted_by_status_and_a_scored_one_if_it_is_kept() -
         "rows": 2,
         "status.ok.Calculator": 1,
         "status.timeout.Calculator": 1,
+        "latency.-14.Calculator": 2,  # 0.1 s
     }
     assert count_rows("score", [SCORED, replace(SCORED, is_kept=False)], []) == {"rows": 2, "kept.Calculator": 1}
 
