@@ -2,47 +2,33 @@
 
 from collections.abc import Iterator, Mapping
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from jobs.corpus_state import INGEST_FILE
 from jobs.ledger import Ledger
 from jobs.pipeline import PIPELINE
 from jobs.settings import RUN_FILE
 from jobs.stage_outputs import belong_together, drops_table
-from records.run_folder import RunFolder, shard_of
-from records.schema import Record, arrow_schema
-from records.shard_header import ShardHeader, fingerprint_content, from_metadata
+from records.run_folder import DamagedError, RunFolder
+from records.schema import Record
+from records.shard_header import ShardHeader
 from records.stages import DROP_REASONS, OUTPUT_RECORDS, Dropped
 
 
 def find_faults(run: RunFolder) -> Iterator[tuple[str, str]]:
-    """(shard, what is wrong with it) for every file whose columns, rows or fingerprint are not what they should be."""
+    """(shard or file, what is wrong with it) for every file that is not what it should be, or should not be there."""
     headers: dict[str, dict[str, ShardHeader]] = {}
     tables: Mapping[str, type[Record]] = OUTPUT_RECORDS | {f"dropped/{stage}": Dropped for stage in DROP_REASONS}
     for table, record in tables.items():
         headers[table] = {}
-        for path in run.paths(table):
+        for shard in run.shards(table):
             try:
-                headers[table][shard_of(path)] = _read(run, path, record)
-            except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-                yield shard_of(path), f"{table} is damaged: {' '.join(str(error).split())}"
+                headers[table][shard] = run.read_table(table, shard, record)[1]
+            except DamagedError as error:
+                yield shard, f"{error}; delete it and annotate makes it again"
+        yield from ((path, "is named like a shard and is no file") for path in run.misplaced(table))
+    yield from ((path, "was left by a run that was killed; annotate removes it") for path in run.leftovers())
     yield from _find_strangers(headers)
     yield from _find_parted(headers)
     yield from _find_stale(run, headers)
-
-
-def _read(run: RunFolder, path: str, record: type[Record]) -> ShardHeader:
-    """The header of a file that holds what its footer tells. Raises ValueError if it does not."""
-    with run.filesystem.open_input_file(path) as source:
-        content = pq.ParquetFile(source).read(use_threads=False)
-    header = from_metadata(content.schema.metadata or {}, content.num_rows)
-    plain = content.replace_schema_metadata(None)
-    if not plain.schema.equals(arrow_schema(record)):
-        raise ValueError(f"its columns are not those of a {record.__name__}")
-    if fingerprint_content(plain) != header.content:
-        raise ValueError("its rows are not those that its footer tells of")
-    return header
 
 
 def _find_strangers(headers: Mapping[str, Mapping[str, ShardHeader]]) -> Iterator[tuple[str, str]]:

@@ -36,7 +36,7 @@ class CorpusState:
 
     def write(self, run: RunFolder) -> None:
         """Write `ingest.json`."""
-        run.write_json(INGEST_FILE, asdict(self))
+        run.write_json(INGEST_FILE, asdict(self), is_lasting=True)
 
 
 def look_at_corpus(locations: Sequence[str], fingerprint: str) -> CorpusState:

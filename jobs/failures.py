@@ -12,7 +12,11 @@ from records.locations import without_keys
 from records.run_folder import RunFolder
 
 # A full or read-only disk fails every shard alike: no retry helps, and the user has to act.
-FATAL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "make it writable"),
+    **dict.fromkeys((errno.EISDIR, errno.ENOTDIR, errno.EEXIST), "move away what stands there"),
+}
 
 
 class UnusableError(ValueError):
@@ -25,7 +29,10 @@ def blaming_run_folder(run: RunFolder) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UnusableError(f"--run {run.shown} cannot be used ({error}); make room or give another folder") from error
+        remedy = REMEDIES.get(error.errno or 0, "see to it")
+        raise UnusableError(
+            f"--run {run.shown} cannot be used ({_on_one_line(error)}); {remedy} or give another folder"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -50,9 +57,10 @@ def raise_if_refused(error: RayError) -> None:
 def raise_if_disk_refuses(error: RayError, run: RunFolder) -> None:
     """Raise UnusableError if the run folder could not be written to."""
     cause = error.cause if isinstance(error, RayTaskError) else None
-    if isinstance(cause, OSError) and cause.errno in FATAL_ERRNOS:
+    if isinstance(cause, OSError) and cause.errno in REMEDIES:
         raise UnusableError(
-            f"--run {run.shown} cannot be written to ({cause}); make room and run the same command again to go on"
+            f"--run {run.shown} cannot be written to ({cause}); {REMEDIES[cause.errno]} and run the same command "
+            "again to go on"
         ) from error
 
 
@@ -73,6 +81,10 @@ def one_line(error: RayError) -> str:
     """The error that a worker met, without its traceback."""
     cause = error.cause if isinstance(error, RayTaskError) and error.cause else error
     return f"{type(cause).__name__}: {first_line(cause)}"
+
+
+def _on_one_line(error: BaseException) -> str:
+    return without_keys(" ".join(str(error).split()))
 
 
 def first_line(error: BaseException) -> str:

@@ -27,7 +27,7 @@ from jobs.progress import (
     take_snapshot,
 )
 from jobs.run_lease import Holder
-from jobs.stage_outputs import find_outputs
+from jobs.stage_outputs import discard_damaged, find_outputs
 from jobs.stage_work import Recipe
 from records.run_folder import RunFolder
 
@@ -76,6 +76,7 @@ def run_job(job: Job, interrupts: Interrupts) -> Outcome:
     """
     with blaming_run_folder(job.run):
         job = replace(job, corpus=_settled_corpus(job))
+        discard_damaged(job.run)
         ledger = _open_ledger(job)
         is_read = _admit_documents(job, ledger)
     started = time.monotonic()

@@ -42,7 +42,7 @@ class RunSettings:
 
     def write(self, run: RunFolder) -> None:
         """Write `run.json`."""
-        run.write_json(RUN_FILE, {**dataclasses.asdict(self), "versions": _versions()})
+        run.write_json(RUN_FILE, {**dataclasses.asdict(self), "versions": _versions()}, is_lasting=True)
 
 
 def resolve_settings(

@@ -5,15 +5,17 @@ dropped rows are written first, or those of an earlier output deleted first, so 
 stand beside what another output dropped.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jobs.counting import count_rows
-from jobs.pipeline import Stage
-from records.run_folder import RunFolder, TableHeaders, shard_of
+from jobs.pipeline import PIPELINE, Stage
+from records.run_folder import DamagedError, RunFolder, TableHeaders, shard_of
 from records.schema import Record
 from records.shard_header import ShardHeader
 from records.stages import OUTPUT_RECORDS, Dropped
+from records.storage import NOT_A_FILE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +67,7 @@ def find_output(run: RunFolder, stage: Stage, shard: str) -> ShardHeader | None:
 
 
 def read_drops(run: RunFolder, stage: Stage, shard: str) -> list[Dropped]:
-    """What a stage dropped of a shard. Raises pyarrow.ArrowInvalid if the file is damaged."""
+    """What a stage dropped of a shard. Raises DamagedError if the file is damaged."""
     try:
         return run.read_shard(drops_table(stage), shard, Dropped)
     except FileNotFoundError:
@@ -75,6 +77,23 @@ def read_drops(run: RunFolder, stage: Stage, shard: str) -> list[Dropped]:
 def forget_drops(run: RunFolder, stage: Stage, shard: str) -> None:
     """Delete what was dropped beside an earlier output, if anything was."""
     run.delete(f"{drops_table(stage)}/{shard}.parquet")
+
+
+def discard_damaged(run: RunFolder) -> None:
+    """Delete what is damaged behind a good footer, so that it is made again, and say so.
+
+    Only files of shards that failed are read, as that is how it comes out; nobody else may be writing to the run.
+    """
+    tables: Mapping[str, type[Record]] = {**OUTPUT_RECORDS, **{drops_table(stage): Dropped for stage in PIPELINE}}
+    for shard in sorted({shard for stage in PIPELINE for shard in run.shards(f"failed/{stage.name}", ".json")}):
+        for table, record in tables.items():
+            try:
+                run.read_table(table, shard, record)
+            except NOT_A_FILE:
+                continue
+            except DamagedError as error:
+                run.delete(f"{table}/{shard}.parquet")
+                print(f"{error}; it is made again", file=sys.stderr)
 
 
 def write_output(

@@ -6,14 +6,12 @@ A recipe says what "compute" is; the real one is `jobs.recipe.AnnotateRecipe`, a
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Protocol
 
-import pyarrow as pa
-
 from jobs.corpus_state import read_state
 from jobs.pipeline import Needs, Stage
 from jobs.reuse import Compute, Earlier, NothingToReuseError, Order, StageOutput, complete, refuse
 from jobs.stage_outputs import Expected, ShardReport, find_output, forget_drops, read_drops, write_output
 from records.fingerprint import fingerprint
-from records.run_folder import RunFolder, shard_name
+from records.run_folder import DamagedError, RunFolder, shard_name
 from records.stages import OUTPUT_RECORDS, Document, Dropped, Scored
 
 __all__ = ["Compute", "Expected", "IngestWorker", "Recipe", "ShardReport", "StageOutput", "StageWorker"]
@@ -68,15 +66,8 @@ class StageWorker:
     def _read_input(self, table: str, shard: str) -> list[Any]:
         try:
             return self._run.read_shard(table, shard, OUTPUT_RECORDS[table])
-        except (pa.ArrowException, OSError) as error:
-            if getattr(error, "errno", None) is not None:
-                raise
-            # Not deleted here: a store that is out of reach for a moment looks the same.
-            raise OSError(
-                f"{self._run.shown}/{table}/{shard}.parquet is damaged or cannot be read "
-                f"({' '.join(str(error).split())}); if it stays so, delete it and run the same command again: it is "
-                "made again"
-            ) from error
+        except DamagedError as error:
+            raise DamagedError(f"{error}; run the same command again: it is made again") from error
 
     def _read_earlier(self, stage: Stage, shard: str, expected: Expected) -> Earlier:
         header = find_output(self._run, stage, shard) if expected.parts else None
@@ -86,8 +77,8 @@ class StageWorker:
         try:
             rows = self._run.read_shard(stage.writes, shard, OUTPUT_RECORDS[stage.writes])
             drops = read_drops(self._run, stage, shard)
-        except (pa.ArrowException, OSError):
-            return Earlier()  # Damaged behind its footer: it is made again.
+        except DamagedError:
+            return Earlier()  # It is made again.
         return Earlier(
             tools=tools,
             rows=[row for row in rows if getattr(row, "tool", None) in tools],

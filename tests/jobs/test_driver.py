@@ -118,8 +118,8 @@ def test_what_an_earlier_output_dropped_goes_before_rows_of_which_nothing_was_dr
     assert find_output(run, stage, "part-00002") is None
 
 
-def test_a_shard_that_is_damaged_behind_its_footer_is_named_and_made_again_once_it_is_deleted(
-    undisturbed: Path, finished: Path
+def test_a_shard_that_is_damaged_behind_its_footer_is_named_and_made_again_by_the_same_command(
+    undisturbed: Path, finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     damaged = finished / "executed/part-00001.parquet"
     content = bytearray(damaged.read_bytes())
@@ -128,9 +128,9 @@ def test_a_shard_that_is_damaged_behind_its_footer_is_named_and_made_again_once_
     (finished / "scored/part-00001.parquet").unlink()
     run_small_job(finished, SmallRecipe(), max_attempts=1)
     failure = json.loads((finished / "failed/score/part-00001.json").read_text())
-    assert f"{damaged} is damaged or cannot be read" in failure["error"]
-    damaged.unlink()
+    assert f"{damaged} is damaged: " in failure["error"]
     assert run_small_job(finished, SmallRecipe()).last.state == "finished"
+    assert f"{damaged} is damaged: " in capsys.readouterr().err
     assert read_rows(finished) == read_rows(undisturbed)
 
 

@@ -129,6 +129,6 @@ async def wait_for_end(driver: Driver, **_: object) -> None:
 
 
 def test_a_lease_that_cannot_be_read_is_nobody_s(run: RunFolder) -> None:
-    run.write_bytes(LEASE_FILE, b"half a l")
+    (Path(run.root) / LEASE_FILE).write_bytes(b"half a l")
     with hold_run(run, not_waiting):
         pass

@@ -10,6 +10,7 @@ from records.run_folder import RunFolder, shard_name
 from records.schema import arrow_schema
 from records.shard_header import ShardHeader, fingerprint_content
 from records.stages import Document, Dropped, Executed
+from records.storage import Disk
 
 
 def document(number: int, **changes: object) -> Document:
@@ -101,11 +102,11 @@ def test_a_shard_that_could_not_be_written_leaves_the_old_one(tmp_path: Path, mo
     run = RunFolder(str(tmp_path))
     write(run, rows=1, fingerprint="old")
 
-    def write_half(name: str, content: pa.Buffer) -> None:
-        (tmp_path / name).write_bytes(bytes(content)[:10])
+    def write_half(path: str, content: pa.Buffer, **_: bool) -> None:
+        Path(path).write_bytes(bytes(content)[:10])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(run, "write_bytes", write_half)
+    monkeypatch.setattr("records.storage._write", write_half)
     with pytest.raises(OSError, match="No space left"):
         write(run, rows=2, fingerprint="new")
     assert files(tmp_path) == ["documents/part-00000.parquet"]
@@ -122,29 +123,14 @@ def test_what_a_killed_writer_leaves_behind_is_no_shard_and_can_be_removed(tmp_p
     assert files(tmp_path) == ["documents/part-00000.parquet"]
 
 
-class Hasty:
-    """A file system on which another process deletes every file right after it was seen."""
-
-    def __init__(self, filesystem: pa.fs.FileSystem) -> None:
-        self.filesystem = filesystem
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.filesystem, name)
-
-    def get_file_info(self, wanted: object) -> object:
-        seen = self.filesystem.get_file_info(wanted)
-        for info in seen if isinstance(seen, list) else [seen]:
-            if info.is_file:
-                self.filesystem.delete_file(info.path)
-        return seen
-
-
 def test_a_temporary_file_that_another_process_removes_first_is_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = RunFolder(str(tmp_path))
-    monkeypatch.setattr(run, "filesystem", Hasty(run.filesystem))
     (tmp_path / ".run.json.1a2b3c4d.tmp").touch()
+    seen = list(Disk().temporary_files(str(tmp_path)))
+    (tmp_path / ".run.json.1a2b3c4d.tmp").unlink()
+    monkeypatch.setattr(Disk, "temporary_files", lambda *_: iter(seen))
     assert run.remove_leftovers() == 1
     run.create()
     assert files(tmp_path) == []

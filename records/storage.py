@@ -1,0 +1,171 @@
+"""The files of one folder, each there whole or not at all: on a disk by rename, in a bucket by one request.
+
+A disk shows a file while it is written, so it is written under a temporary name that no reader looks for and then
+renamed, which replaces an older one at once. A bucket shows an object when it has all of it, so it is written under
+its own name: there a rename would be a copy and a deletion, twice the traffic and no safer. What each kind of store
+promises and what is relied on: docs/storage.md.
+"""
+
+import contextlib
+import errno
+import os
+import posixpath
+import threading
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.fs
+
+from records.locations import without_keys
+
+TEMPORARY_SUFFIX = ".tmp"
+BUCKETS = ("s3", "gcs", "abfs")
+# Without it, and without being asked, pyarrow begins a multipart upload for every object: three requests for one.
+ONE_REQUEST = "allow_delayed_open"
+NOT_A_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
+
+
+class Disk:
+    """Files of this machine, or of one that is mounted."""
+
+    filesystem: pa.fs.FileSystem = pa.fs.LocalFileSystem()
+
+    def read(self, path: str, last: int | None = None) -> bytes:
+        """The content of a file, or its last so many bytes. Raises OSError, FileNotFoundError if it is not there."""
+        with Path(path).open("rb") as source:
+            if last is not None:
+                source.seek(max(0, os.fstat(source.fileno()).st_size - last))
+            return source.read()
+
+    def write(self, path: str, content: bytes | pa.Buffer, *, is_lasting: bool = False) -> None:
+        """Write a file, whole or not at all; one of that name is replaced. Raises OSError.
+
+        If it is to last, a power cut cannot take it away any more. Else the disk may take half a minute to have it.
+        """
+        folder, base = posixpath.split(path)
+        temporary = posixpath.join(folder, f".{base}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+        try:
+            try:
+                _write(temporary, content, is_lasting=is_lasting)
+            except FileNotFoundError:  # The first file of its folder; asking every time would cost more.
+                Path(folder).mkdir(parents=True, exist_ok=True)
+                _write(temporary, content, is_lasting=is_lasting)
+            Path(temporary).replace(path)
+            if is_lasting:
+                _flush_folder(folder)
+        except OSError:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink()
+            raise
+
+    def delete(self, path: str) -> None:
+        """Delete a file; one that is not there is no error."""
+        Path(path).unlink(missing_ok=True)
+
+    def listed(self, folder: str) -> Iterator[tuple[str, bool]]:
+        """(path, is it a file) of whatever lies in a folder, also links that lead nowhere; nothing without a folder."""
+        with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+            for entry in entries:
+                yield entry.path, _is_file(entry)
+
+    def temporary_files(self, root: str) -> Iterator[str]:
+        """Paths of the temporary files in a folder and below. No link is followed."""
+        for folder, _, names in os.walk(root):
+            yield from (posixpath.join(folder, name) for name in names if name.endswith(TEMPORARY_SUFFIX))
+
+
+class Bucket:
+    """Objects under keys. There are no folders: none is made, and one that holds nothing is not there."""
+
+    def __init__(self, filesystem: pa.fs.FileSystem) -> None:
+        self.filesystem = filesystem
+
+    def read(self, path: str, last: int | None = None) -> bytes:
+        """See `Disk.read`."""
+        with self.filesystem.open_input_file(path) as source:
+            size = source.size()
+            start = 0 if last is None else max(0, size - last)
+            source.seek(start)
+            return bytes(source.read(size - start))
+
+    def write(self, path: str, content: bytes | pa.Buffer, *, is_lasting: bool = False) -> None:  # noqa: ARG002
+        """See `Disk.write`; what a bucket has taken lasts.
+
+        pyarrow publishes what it was given so far when a stream is closed, also by an exception. The only one that can
+        come between its calls is a signal's, such as Ctrl-C, and those strike the main thread alone: so another one
+        writes.
+        """
+        if threading.current_thread() is threading.main_thread():
+            with ThreadPoolExecutor(1) as writer:
+                writer.submit(self._put, path, content).result()
+        else:
+            self._put(path, content)
+
+    def delete(self, path: str) -> None:
+        """See `Disk.delete`."""
+        with contextlib.suppress(FileNotFoundError):
+            self.filesystem.delete_file(path)
+
+    def listed(self, folder: str) -> Iterator[tuple[str, bool]]:
+        """See `Disk.listed`."""
+        for info in self.filesystem.get_file_info(pa.fs.FileSelector(folder, allow_not_found=True)):
+            yield info.path, info.is_file
+
+    def temporary_files(self, root: str) -> Iterator[str]:  # noqa: ARG002
+        """None: an object is written under its own name."""
+        return iter(())
+
+    def _put(self, path: str, content: bytes | pa.Buffer) -> None:
+        with self.filesystem.open_output_stream(path) as sink:
+            sink.write(content)
+
+
+def open_storage(location: str) -> tuple[Disk | Bucket, str]:
+    """What a location is on, and its path there. Raises ValueError if it is a URI that cannot be used."""
+    if "://" not in location:
+        return Disk(), os.path.abspath(os.path.expanduser(location))  # noqa: PTH100, PTH111
+    try:
+        filesystem, path = pa.fs.FileSystem.from_uri(_in_one_request(location))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(without_keys(f"run folder {location} cannot be opened: {error}")) from error
+    if isinstance(filesystem, pa.fs.LocalFileSystem):
+        return Disk(), path
+    if filesystem.type_name not in BUCKETS:
+        raise ValueError(f"run folder {without_keys(location)} is on a store of an unknown kind; use a path or s3://")
+    return Bucket(filesystem), path
+
+
+def _in_one_request(location: str) -> str:
+    if not location.startswith("s3://") or f"{ONE_REQUEST}=" in location:
+        return location
+    return f"{location}{'&' if '?' in location else '?'}{ONE_REQUEST}=true"
+
+
+def _write(path: str, content: bytes | pa.Buffer, *, is_lasting: bool) -> None:
+    with Path(path).open("wb", buffering=0) as sink:
+        left = memoryview(content)
+        while left:
+            left = left[sink.write(left) :]
+        if is_lasting:
+            os.fsync(sink.fileno())
+
+
+def _flush_folder(folder: str) -> None:
+    """Have the names in a folder written to the disk too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return False
