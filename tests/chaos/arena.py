@@ -1,0 +1,171 @@
+"""A cluster, a run folder and a driver in a process of its own, and what can be done to them."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+from ray.cluster_utils import Cluster
+
+from jobs.simulate_journal import Journal
+from jobs.simulated_tools import Trouble
+from records.run_folder import shard_name
+from records.stages import TABLE_OF_STAGE
+
+REPOSITORY = Path(__file__).parents[2]
+PATIENCE = 240.0
+# So that a dead node is missed within seconds; a live one on a busy machine has as long as ever to answer.
+HEALTH_CHECKS = {
+    "health_check_initial_delay_ms": 0,
+    "health_check_period_ms": 1000,
+    "health_check_failure_threshold": 3,
+}
+CPUS_OF_NODE = 2
+OBJECT_STORE_BYTES = 100 * 2**20
+TRIES_TO_ADD_A_NODE = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class InHand:
+    """A worker that lives, and the shard that it has begun and not yet written."""
+
+    process: int
+    needs: str
+    node: str
+    stage: str
+    shard: int
+
+
+@contextmanager
+def cluster_of(num_nodes: int) -> Iterator[Cluster]:
+    """A head and so many more nodes, which may be killed; each with room for two workers that hold a model."""
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - so it is spelled
+    head = {"num_cpus": CPUS_OF_NODE, "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head | {"_system_config": HEALTH_CHECKS})
+    try:
+        for _ in range(num_nodes):
+            add_node(cluster)
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
+def add_node(cluster: Cluster) -> None:
+    """Have one more node; on a busy machine Ray may give up waiting for it."""
+    for attempt in range(1, TRIES_TO_ADD_A_NODE + 1):
+        try:
+            cluster.add_node(num_cpus=CPUS_OF_NODE, object_store_memory=OBJECT_STORE_BYTES)
+        except Exception as error:
+            if attempt == TRIES_TO_ADD_A_NODE or "timed out" not in str(error):
+                raise
+        else:
+            return
+
+
+class Arena:
+    """One run. `options` are those of `python -m jobs.simulate`."""
+
+    def __init__(self, folder: Path, cluster: Cluster, options: Sequence[str]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.run = folder / "run"
+        self.cluster, self.log = cluster, folder / "driver.log"
+        self.journal, self.trouble = Journal(str(folder / "journal")), Trouble(str(folder))
+        self._options = options
+        self.driver: subprocess.Popen[bytes] | None = None
+
+    def start_driver(self, *more: str, journal: Journal | None = None) -> subprocess.Popen[bytes]:
+        """Begin, or go on."""
+        command = [sys.executable, "-m", "jobs.simulate", str(self.run), "--address", self.cluster.address]
+        command += ["--journal", (journal or self.journal).path, "--trouble", self.trouble.folder]
+        with self.log.open("ab") as log:
+            self.driver = subprocess.Popen(
+                [*command, *self._options, *more], cwd=REPOSITORY, stdout=log, stderr=log, start_new_session=True
+            )
+        return self.driver
+
+    def num_outputs(self) -> int:
+        """Shards written, all tables together."""
+        return sum(
+            entry.name.endswith(".parquet") and not entry.name.startswith(".")
+            for table in TABLE_OF_STAGE.values()
+            if (self.run / table).is_dir()
+            for entry in os.scandir(self.run / table)
+        )
+
+    def workers(self) -> dict[int, dict[str, Any]]:
+        """The line with which each living worker said that it is open."""
+        opened = {line["process"]: line for line in self.journal.read() if line["what"] == "open"}
+        return {process: line for process, line in opened.items() if is_alive(process)}
+
+    def in_hand(self) -> list[InHand]:
+        """What each worker has in hand at this moment."""
+        workers = self.workers()
+        begun = {line["process"]: line for line in self.journal.read() if line["what"] in ("begin", "read")}
+        return [
+            InHand(
+                process=process,
+                needs=worker["needs"],
+                node=worker["node"],
+                stage=begun[process]["stage"],
+                shard=begun[process]["shard"],
+            )
+            for process, worker in workers.items()
+            if process in begun and not self._is_written(begun[process])
+        ]
+
+    def freeze(self, wanted: Callable[[InHand], bool]) -> list[InHand]:
+        """Stop all workers that have such a shard in hand, and say which still have it now that they stand still."""
+        found = [held for held in self.in_hand() if wanted(held)]
+        for held in found:
+            _send(held.process, signal.SIGSTOP)
+        still = self.in_hand()
+        for held in found:
+            if held not in still:
+                _send(held.process, signal.SIGCONT)
+        return [held for held in found if held in still]
+
+    def kill_node(self, node_id: str, *, with_workers: bool) -> None:
+        """End a node's own processes, and its workers too or leave these to notice; another node joins."""
+        node = next(node for node in self.cluster.worker_nodes if node.node_id == node_id)
+        if with_workers:
+            for process, line in self.workers().items():
+                if line["node"] == node_id:
+                    _send(process, signal.SIGKILL)
+        self.cluster.remove_node(node, allow_graceful=False)
+        add_node(self.cluster)
+
+    def _is_written(self, begun: dict[str, Any]) -> bool:
+        path = self.run / TABLE_OF_STAGE[begun["stage"]] / f"{shard_name(begun['shard'])}.parquet"
+        try:
+            return path.stat().st_mtime >= begun["at"]
+        except FileNotFoundError:
+            return False
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process is there and not just a name that nobody has asked for yet."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until(is_so: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
+    """Look every few milliseconds until it is so; what came of looking. Raises TimeoutError, saying what."""
+    deadline = monotonic() + patience
+    while not (found := is_so()):
+        if monotonic() > deadline:
+            raise TimeoutError(f"waited {patience:.0f} seconds for {what}")
+        sleep(0.01)
+    return found
+
+
+def _send(process: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(process, number)
