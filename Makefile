@@ -26,6 +26,10 @@ FEWER ?= --search.max-places 1 --search.num-samples 1 --calendar.num-samples 1 \
     --calculator.max-places 5 --calculator.num-samples 2 --max-call-tokens 32 --dtype bfloat16
 # Options of `make bench`, such as BENCH="--model miniature --texts 2"; it takes all cores unless told --threads.
 BENCH ?=
+# Options of `make simulate`, such as SIMULATE="--texts 10000 --shards 100".
+SIMULATE ?=
+# Of `make chaos`: what is killed, and when.
+SEED ?= 1
 
 # Oversubscribed, OpenMP is up to 40 times slower; the workers of a run are given their own number of threads.
 export OMP_NUM_THREADS ?= 1
@@ -36,7 +40,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 # Nothing made here may depend on a download.
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help demo test lint format train real-text same-rows measure bench clean
+.PHONY: help demo test lint format train real-text same-rows measure simulate chaos bench clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -76,6 +80,13 @@ same-rows: demo  ## the demo again, with other workers, shards and batches: the 
 
 measure: $(INSTALLED)  ## what the driver costs: milliseconds a shard with stages that do nothing
 	$(BIN)/python -m jobs.measure_orchestration
+
+simulate: $(INSTALLED)  ## a million texts with a simulated model on four nodes, and a folder of 100,000 shards
+	$(BIN)/python -m jobs.simulate_cluster $(SIMULATE)
+	$(BIN)/python -m jobs.simulate_listing
+
+chaos: $(INSTALLED)  ## kill workers, nodes and the driver 34 times, SEED=1, and compare with a run left alone
+	$(BIN)/python -m tests.chaos.run_chaos --seed $(SEED)
 
 bench: $(INSTALLED)  ## what the engine costs, against a plain pipeline and the least possible: tables in docs/results.md
 	$(BIN)/python -m bench $(BENCH)

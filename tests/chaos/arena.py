@@ -2,10 +2,11 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
@@ -28,7 +29,7 @@ HEALTH_CHECKS = {
 }
 CPUS_OF_NODE = 2
 OBJECT_STORE_BYTES = 100 * 2**20
-TRIES_TO_ADD_A_NODE = 4
+AGENT_PORTS = ("metrics_agent_port", "runtime_env_agent_port", "dashboard_agent_listen_port")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,26 +47,22 @@ class InHand:
 def cluster_of(num_nodes: int) -> Iterator[Cluster]:
     """A head and so many more nodes, which may be killed; each with room for two workers that hold a model."""
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - so it is spelled
-    head = {"num_cpus": CPUS_OF_NODE, "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=head | {"_system_config": HEALTH_CHECKS})
+    head = node_options() | {"include_dashboard": False, "_system_config": HEALTH_CHECKS}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         for _ in range(num_nodes):
-            add_node(cluster)
+            cluster.add_node(**node_options())
         yield cluster
     finally:
         cluster.shutdown()
 
 
-def add_node(cluster: Cluster) -> None:
-    """Have one more node; on a busy machine Ray may give up waiting for it."""
-    for attempt in range(1, TRIES_TO_ADD_A_NODE + 1):
-        try:
-            cluster.add_node(num_cpus=CPUS_OF_NODE, object_store_memory=OBJECT_STORE_BYTES)
-        except Exception as error:
-            if attempt == TRIES_TO_ADD_A_NODE or "timed out" not in str(error):
-                raise
-        else:
-            return
+def node_options() -> dict[str, int]:
+    """Of one node. With ports that are known it need not wait for its agent, which takes long on a busy machine."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in AGENT_PORTS]
+        ports = {name: server.getsockname()[1] for name, server in zip(AGENT_PORTS, sockets, strict=True)}
+    return ports | {"num_cpus": CPUS_OF_NODE, "object_store_memory": OBJECT_STORE_BYTES}
 
 
 class Arena:
@@ -138,7 +135,7 @@ class Arena:
                 if line["node"] == node_id:
                     _send(process, signal.SIGKILL)
         self.cluster.remove_node(node, allow_graceful=False)
-        add_node(self.cluster)
+        self.cluster.add_node(**node_options())
 
     def _is_written(self, begun: dict[str, Any]) -> bool:
         path = self.run / TABLE_OF_STAGE[begun["stage"]] / f"{shard_name(begun['shard'])}.parquet"

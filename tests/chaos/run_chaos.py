@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
@@ -18,21 +19,37 @@ from jobs.check_run import check_run
 from jobs.compare_runs import compare_runs
 from jobs.simulate_journal import Journal
 from tests.chaos.arena import Arena, cluster_of
-from tests.chaos.blows import LONG, Kind, plan
+from tests.chaos.blows import LONG, SHORT, Kind, plan
 from tests.chaos.killer import Killer
 from tests.chaos.report import Account, describe, take_account
 
 NUM_STAGES = 5
-NUM_NODES = 3
-"""Beside the head."""
 
 
-def options_of(num_shards: int, shard_size: int, seed: int, num_model_workers: int) -> list[str]:
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How large a run is made, and what is done to it."""
+
+    num_shards: int
+    shard_size: int
+    num_nodes: int
+    """Beside the head."""
+    num_model_workers: int
+    blows: Mapping[Kind, int]
+
+
+SIZES = {
+    "long": Size(num_shards=200, shard_size=20, num_nodes=3, num_model_workers=5, blows=LONG),
+    "short": Size(num_shards=10, shard_size=5, num_nodes=1, num_model_workers=2, blows=SHORT),
+}
+
+
+def options_of(size: Size, seed: int) -> list[str]:
     """Of the simulated run: a shard takes half a second of a model's time, a twentieth where files are read."""
-    texts = str(num_shards * shard_size)
-    pace = ("--speedup", str(shard_size / 5), "--file-seconds", "0.01")
-    workers = ("--model-workers", str(num_model_workers), "--tool-workers", "2", "--retry-delay", "0.1")
-    return ["--texts", texts, "--shards", str(num_shards), "--seed", str(seed), *pace, *workers]
+    corpus = {"texts": size.num_shards * size.shard_size, "shards": size.num_shards, "seed": seed}
+    pace = {"speedup": size.shard_size / 5, "file-seconds": 0.01}
+    workers = {"model-workers": size.num_model_workers, "tool-workers": 2, "retry-delay": 0.1}
+    return [word for name, value in (corpus | pace | workers).items() for word in (f"--{name}", str(value))]
 
 
 def undisturbed(folder: Path, cluster: Cluster, options: Sequence[str]) -> Arena:
@@ -43,12 +60,10 @@ def undisturbed(folder: Path, cluster: Cluster, options: Sequence[str]) -> Arena
     return arena
 
 
-def disturbed(
-    folder: Path, cluster: Cluster, options: Sequence[str], seed: int, numbers: Mapping[Kind, int], num_shards: int
-) -> tuple[Killer, Account]:
+def disturbed(folder: Path, cluster: Cluster, options: Sequence[str], seed: int, size: Size) -> tuple[Killer, Account]:
     """The run with its blows; what had no answer is asked again at the end, as a user would."""
     arena = Arena(folder, cluster, options)
-    killer = Killer(arena, plan(seed, numbers, NUM_STAGES * num_shards))
+    killer = Killer(arena, plan(seed, size.blows, NUM_STAGES * size.num_shards))
     try:
         killer.run()
         account = take_account(killer)
@@ -67,24 +82,29 @@ def find_differences(one: Path, other: Path) -> list[str]:
 
 def main() -> int:
     """Run both and compare."""
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos.run_chaos")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--shards", type=int, default=200)
-    parser.add_argument("--keep", help="a folder to leave the runs in")
-    asked = parser.parse_args()
+    asked = _parse()
     folder, started = Path(asked.keep or tempfile.mkdtemp(prefix="chaos-")), monotonic()
-    options = options_of(asked.shards, 20, asked.seed, num_model_workers=5)
-    with cluster_of(NUM_NODES) as cluster:
+    size = SIZES["short" if asked.short else "long"]
+    options = options_of(size, asked.seed)
+    with cluster_of(size.num_nodes) as cluster:
         alone = undisturbed(folder / "undisturbed", cluster, options)
         seconds_alone = monotonic() - started
-        killer, account = disturbed(folder / "chaos", cluster, options, asked.seed, LONG, asked.shards)
+        killer, account = disturbed(folder / "chaos", cluster, options, asked.seed, size)
     differences = find_differences(alone.run, killer.arena.run)
-    print(f"seed {asked.seed}: {seconds_alone:.0f} s left alone, {monotonic() - started:.0f} s in all")
+    print(f"seed {asked.seed}: {seconds_alone:.0f} s for the run left alone, {monotonic() - started:.0f} s in all")
     print(describe(killer, account))
     print("\n".join(differences[:20]) or "the same rows as the undisturbed run; everything is accounted for")
     if not asked.keep:
         shutil.rmtree(folder)
     return 1 if differences or account.unexplained else 0
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.run_chaos")
+    parser.add_argument("--seed", type=int, default=1, help="of the blows, and of the rows")
+    parser.add_argument("--short", action="store_true", help="six kills on a small run")
+    parser.add_argument("--keep", help="a new folder in which the runs, the journal and the driver's log stay")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
