@@ -8,7 +8,7 @@ import functools
 import importlib.metadata
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -16,7 +16,10 @@ from cyclopts import App, Parameter
 from annotate.ingest import IngestOptions
 from annotate.propose import ProposeOptions
 from filter.screen import ScreenOptions
+from finetune.choose import ChooseOptions
+from finetune.options import ExportOptions, TrainOptions
 from jobs.actors import WorkerOptions
+from jobs.finetune_model import TrainWorkerOptions
 from jobs.options import DEFAULT_TOOLS, AnnotateOptions, ModelOptions, parse_tools
 from jobs.progress import ProgressOptions
 from tools.answer_store import AnswerOptions
@@ -80,6 +83,26 @@ def annotate(
             retry_failed=retry_failed,
         )
     )
+
+
+def finetune(
+    *,
+    choice: ChooseOptions,
+    training: TrainOptions,
+    workers: TrainWorkerOptions = TrainWorkerOptions(),  # noqa: B008 - frozen
+) -> int:
+    """Fine-tune a model on C*, with DeepSpeed on Ray Train. Run it again on the same folder to resume."""
+    from jobs.finetune_model import finetune as finetune_model
+
+    return finetune_model(choice, training, workers)
+
+
+def export(*, choice: ChooseOptions, exported: ExportOptions) -> int:
+    """Write C* as one file for another trainer: text, token ids, chat messages, ShareGPT turns, preference pairs."""
+    from finetune.export import export as write
+
+    print(f"{write(choice, exported):,} rows in {exported.out}")
+    return 0
 
 
 def status(
@@ -153,8 +176,8 @@ def build_index(passages: str, index: str, *, title_column: str = "title", text_
     return 0
 
 
-def _with_tool_options(command: Callable[..., int]) -> Callable[..., int]:
-    """The command with one more parameter for each tool found, so that adding a tool adds its options."""
+def _flat(command: Callable[..., int], more: Iterable[inspect.Parameter] = ()) -> Callable[..., int]:
+    """The command with the fields of its options records as options of their own, and more parameters."""
     plain = {name: p for name, p in inspect.signature(command).parameters.items() if p.kind is not p.VAR_KEYWORD}
     hints = typing.get_type_hints(command, include_extras=True)
     flat = Parameter(name="*", consume_multiple=True, negative=())
@@ -163,26 +186,29 @@ def _with_tool_options(command: Callable[..., int]) -> Callable[..., int]:
             annotation=Annotated[hints[name], flat] if dataclasses.is_dataclass(hints[name]) else hints[name]
         )
         for name, parameter in plain.items()
-    ]
-    for key, tool in find_tools().items():
-        group = Parameter(group=f"Tool {key}: {tool.name}", negative_iterable=())
-        parameters.append(
-            inspect.Parameter(
-                key, inspect.Parameter.KEYWORD_ONLY, default=tool.Options(), annotation=Annotated[tool.Options, group]
-            )
-        )
+    ] + list(more)
 
     @functools.wraps(command)
-    def with_tool_options(**arguments: Any) -> int:
+    def flattened(**arguments: Any) -> int:
         return command(**arguments)
 
-    del with_tool_options.__wrapped__
-    with_tool_options.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
-    with_tool_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return with_tool_options
+    del flattened.__wrapped__
+    flattened.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
+    flattened.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return flattened
 
 
-app.command(_with_tool_options(annotate))
+def _tool_options() -> Iterator[inspect.Parameter]:
+    """One parameter for each tool found, so that adding a tool adds its options."""
+    for key, tool in find_tools().items():
+        group = Parameter(group=f"Tool {key}: {tool.name}", negative_iterable=())
+        annotation = Annotated[tool.Options, group]
+        yield inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=tool.Options(), annotation=annotation)
+
+
+app.command(_flat(annotate, _tool_options()))
+app.command(_flat(finetune))
+app.command(_flat(export))
 app.command(status)
 app.command(query)
 app.command(verify)

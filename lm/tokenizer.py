@@ -45,6 +45,8 @@ class TextTokenizer:
         first = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
         self.bos_ids: tuple[int, ...] = () if first is None else (first,)
         """What every sequence begins with: the beginning-of-sequence token, lacking one the end-of-sequence token."""
+        self.end_ids: tuple[int, ...] = () if tokenizer.eos_token_id is None else (tokenizer.eos_token_id,)
+        """What a whole text ends with, if the tokenizer has an end-of-sequence token."""
         if not self.start_marker_ids:
             raise ValueError(
                 f"vocabulary of {self.name!r} has no entry for the call-start marker {START_MARKER.strip()!r}; "

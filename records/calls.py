@@ -46,6 +46,17 @@ def render_call(tool: str, call_input: str, result: str | None = None) -> str:
     return f"{CALL_START}{tool}({call_input}){arrow}{CALL_END}"
 
 
+def call_pieces(tool: str, call_input: str, result: str) -> tuple[str, str, str]:
+    """e(c, r) in the pieces in which it comes about: start marker, what the model writes, what the tool says.
+
+    Each is encoded by itself, in training as in decoding: the model meets the very tokens that it was trained on.
+
+    >>> call_pieces("Calculator", "400 / 1400", "0.29")
+    (' [', 'Calculator(400 / 1400) ->', ' 0.29]')
+    """
+    return CALL_START, f"{tool}({call_input}){CALL_ARROW.rstrip()}", f" {result}{CALL_END}"
+
+
 def parse_sample(sample: str) -> tuple[str, str] | None:
     """(tool, call_input) of what a model wrote between the start and the end marker; None if that is no call."""
     match = _SAMPLE.fullmatch(sample)

@@ -1,0 +1,242 @@
+"""What the model is to learn from: the texts of C*, chosen in SQL from the tables of one or several runs; no GPU.
+
+Reads `documents` and `scored`. A threshold may be set here, for all tools or one, as low as the run pruned; a cap per
+tool keeps a tool with many calls from crowding out the others (paper, appendix B: at most 25k examples per tool).
+The order of the texts, and who is left out, is that of a hash of their ids: random, and the same every time.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+import pyarrow.dataset
+
+from records.run_folder import RunFolder
+from records.schema import arrow_schema
+from records.stages import Document, KeptCall, Scored
+from tools.catalog import find_tools
+
+RUN_FILE = "run.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChooseOptions:
+    """Which texts and calls the model learns from."""
+
+    run: tuple[str, ...]
+    """Run folders that `toolformer annotate` has made; of a text that is in several, the first counts."""
+    min_loss_reduction: Mapping[str, float] = field(default_factory=dict)
+    """Another tau_f for a tool, in nats, such as `--min-loss-reduction.search 2`; by default what the run kept."""
+    max_texts_per_tool: int = 25_000
+    """Texts with calls of one tool, at most; its calls in other texts are left out."""
+    plain_share: float = 0.0
+    """Texts without calls that are mixed in, as a share of all."""
+    num_held_out: int = 1000
+    """Texts that are kept apart for the perplexity; at most a tenth of the documents."""
+    without_calls: bool = False
+    """Whether the texts are to be as they were: the control, fine-tuned on C."""
+    choice_seed: int = 0
+    """Another seed, another choice of texts where a cap leaves some out."""
+
+    def __post_init__(self) -> None:
+        if not self.run:
+            raise ValueError("run is empty; name at least one run folder")
+        if self.max_texts_per_tool < 1:
+            raise ValueError(f"max_texts_per_tool is {self.max_texts_per_tool}; it must be at least 1 text")
+        if not 0 <= self.plain_share < 1:
+            raise ValueError(f"plain_share is {self.plain_share}; it must be at least 0 and less than 1")
+        if self.num_held_out < 0:
+            raise ValueError(f"num_held_out is {self.num_held_out}; it must be at least 0 texts")
+        for key, value in self.min_loss_reduction.items():
+            if key not in find_tools():
+                raise ValueError(f"min_loss_reduction.{key} names no tool; there are {', '.join(find_tools())}")
+            if not value > 0:
+                raise ValueError(f"min_loss_reduction.{key} is {value}; it must be more than 0 nats")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One text to learn from."""
+
+    text_id: str
+    text: str
+    """Without its calls."""
+    calls: tuple[KeptCall, ...] = ()
+    """In the order of the text; empty for a text without calls."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The texts to learn from, and those held out."""
+
+    examples: Sequence[Example]
+    held_out: Sequence[Example]
+    """None of them, and without calls."""
+
+    @property
+    def num_calls(self) -> dict[str, int]:
+        """Calls of each tool in the examples."""
+        tools = sorted({call.tool for example in self.examples for call in example.calls})
+        return {tool: sum(c.tool == tool for e in self.examples for c in e.calls) for tool in tools}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """A call that was kept and one at the same place that was not, the least useful one there."""
+
+    text_id: str
+    text: str
+    kept: KeptCall
+    rejected: KeptCall
+
+
+def choose(options: ChooseOptions) -> Choice:
+    """Choose. Raises ValueError, one line, if a run has no kept call, or a threshold lies below what it pruned."""
+    with _tables(options) as connection:
+        rows = list(_rows(connection, _WITH_CALLS))
+        share = options.plain_share
+        most = round(len(rows) * share / (1 - share))
+        plain = [Example(text_id=row[0], text=row[1]) for row in _rows(connection, _PLAIN, {"most": most})]
+        held_out = [Example(text_id=row[0], text=row[1]) for row in _rows(connection, _HELD_OUT)]
+    shown_calls = (lambda _: ()) if options.without_calls else _calls
+    examples = [Example(text_id=text_id, text=text, calls=shown_calls(calls)) for text_id, text, calls in rows]
+    return Choice(examples=[*examples, *plain], held_out=held_out)
+
+
+def choose_pairs(options: ChooseOptions) -> list[Pair]:
+    """Of the calls that `choose` chooses, those that won against another at their place. Raises as `choose` does."""
+    with _tables(options) as connection:
+        return [
+            Pair(text_id=text_id, text=text, kept=KeptCall(**kept), rejected=KeptCall(**rejected))
+            for text_id, text, kept, rejected in _rows(connection, _PAIRS)
+        ]
+
+
+@contextlib.contextmanager
+def _tables(options: ChooseOptions) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The runs' documents, their calls, and which of these are chosen."""
+    with duckdb.connect() as connection:
+        for number, location in enumerate(options.run):
+            _open_run(connection, number, location, options)
+        for view in ("documents", "calls"):
+            selects = (f"SELECT * FROM {view}_{number}" for number in range(len(options.run)))  # noqa: S608 - ours
+            connection.execute(f"CREATE VIEW {view} AS {' UNION ALL '.join(selects)}")
+        try:
+            connection.execute(_ORDER, {"seed": str(options.choice_seed), "num_held_out": options.num_held_out})
+            connection.execute(_CHOOSE, {"most": options.max_texts_per_tool})
+            [(num_chosen,)] = connection.execute("SELECT count(*) FROM chosen").fetchall()
+            if not num_chosen:
+                raise ValueError(
+                    f"no call was kept in {', '.join(options.run)}, so there is nothing to learn from; look at "
+                    "`toolformer status`, and lower tau_f or annotate more texts"
+                )
+            yield connection
+        except duckdb.Error as error:
+            raise ValueError(
+                f"the tables of {', '.join(options.run)} cannot be read ({_one_line(error)}); `toolformer verify` "
+                "names what is damaged, and annotate makes it again"
+            ) from error
+
+
+def lowest_threshold(settings: Mapping[str, Any], key: str) -> float:
+    """The lowest tau_f at which a run still has all of a tool's calls."""
+    bounds = (settings.get("prune-below"), settings.get(f"{key}.min-loss-reduction"))
+    return float(min(bound for bound in bounds if bound is not None))
+
+
+def _open_run(connection: duckdb.DuckDBPyConnection, number: int, location: str, options: ChooseOptions) -> None:
+    run = RunFolder(location)
+    told = run.read_json(RUN_FILE)
+    if not isinstance(told, dict):
+        raise ValueError(f"run is {run.shown}; no run folder is there: `toolformer annotate --run` makes one")
+    for table, record in (("documents", Document), ("scored", Scored)):
+        schema, paths = arrow_schema(record), run.paths(table)
+        dataset = pyarrow.dataset.dataset(paths, schema=schema, filesystem=run.filesystem, format="parquet")
+        connection.register(f"{table}_of_run_{number}", dataset)
+    kept = _condition(told["settings"], run.shown, options.min_loss_reduction)
+    # Made of numbers, and of names of tools of ours.
+    connection.execute(f"CREATE VIEW documents_{number} AS SELECT {number} AS run, * FROM documents_of_run_{number}")  # noqa: S608
+    connection.execute(
+        f"CREATE VIEW calls_{number} AS SELECT {number} AS run, (({kept}) IS TRUE) AS is_chosen, * "  # noqa: S608
+        f"FROM scored_of_run_{number} WHERE result IS NOT NULL"
+    )
+
+
+def _condition(settings: Mapping[str, Any], shown: str, thresholds: Mapping[str, float]) -> str:
+    """What is kept of `scored`: by the run's own verdict, of the tools named by another threshold on its losses."""
+    conditions, names = [], []
+    for key, threshold in thresholds.items():
+        tool = find_tools()[key]
+        if key not in settings["tools"]:
+            raise ValueError(f"min_loss_reduction.{key} names a tool that {shown} was not annotated with")
+        if threshold < (lowest := lowest_threshold(settings, key)):
+            raise ValueError(
+                f"min_loss_reduction.{key} is {threshold}; {shown} was pruned below {lowest}: annotate it again with "
+                f"--prune-below {threshold} --change-settings"
+            )
+        names.append(f"'{tool.name}'")
+        struck = " AND NOT input_sees_future" if tool.strikes_future_inputs else ""
+        conditions.append(f"(tool = '{tool.name}' AND loss_reduction >= {threshold!r}::FLOAT{struck})")
+    own = f"is_kept AND tool NOT IN ({', '.join(names)})" if names else "is_kept"
+    return " OR ".join([f"({own})", *conditions])
+
+
+def _rows(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, object] | None = None
+) -> Iterator[tuple[Any, ...]]:
+    result = connection.execute(sql, parameters)
+    while rows := result.fetchmany(10_000):
+        yield from rows
+
+
+def _calls(calls: Sequence[Mapping[str, Any]]) -> tuple[KeptCall, ...]:
+    return tuple(KeptCall(**call) for call in calls)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+_ORDER = """
+CREATE TABLE texts AS
+WITH firsts AS (SELECT text_id, min(run) AS run FROM documents GROUP BY text_id),
+ranked AS (SELECT *, row_number() OVER (ORDER BY md5(text_id || $seed), text_id) AS place, count(*) OVER () AS total
+           FROM firsts)
+SELECT text_id, run, place, place <= least($num_held_out, total // 10) AS is_held_out FROM ranked
+"""
+# Of several calls at one place the one that lowers the loss most, as when they were interleaved.
+_CHOOSE = """
+CREATE TABLE chosen AS
+WITH placed AS (
+    SELECT calls.*, place, row_number() OVER (
+        PARTITION BY text_id, char_offset ORDER BY loss_reduction DESC, tool, call_input) AS rank
+    FROM calls JOIN texts USING (text_id, run) WHERE is_chosen AND NOT is_held_out),
+capped AS (SELECT *, dense_rank() OVER (PARTITION BY tool ORDER BY place) AS text_of_tool FROM placed WHERE rank = 1)
+SELECT run, text_id, place, char_offset, {'tool': tool, 'call_input': call_input, 'result': result,
+       'char_offset': char_offset, 'loss_reduction': loss_reduction} AS call
+FROM capped WHERE text_of_tool <= $most
+"""
+_WITH_CALLS = """
+SELECT text_id, any_value(text), list(call ORDER BY char_offset)
+FROM chosen JOIN documents USING (text_id, run) GROUP BY text_id, place ORDER BY place
+"""
+_PLAIN = """
+SELECT text_id, text FROM texts JOIN documents USING (text_id, run)
+WHERE NOT is_held_out AND text_id NOT IN (SELECT text_id FROM chosen) ORDER BY place LIMIT $most
+"""
+_HELD_OUT = "SELECT text_id, text FROM texts JOIN documents USING (text_id, run) WHERE is_held_out ORDER BY place"
+# What was pruned has no reduction; by its other losses it can be no larger than this.
+_PAIRS = """
+WITH rejected AS (
+    SELECT *, coalesce(loss_reduction, loss_without - loss_with_result) AS at_most FROM calls
+    WHERE NOT is_chosen AND loss_with_result IS NOT NULL),
+worst AS (
+    SELECT run, text_id, char_offset, {'tool': tool, 'call_input': call_input, 'result': result,
+           'char_offset': char_offset, 'loss_reduction': at_most} AS call, row_number() OVER (
+        PARTITION BY run, text_id, char_offset ORDER BY at_most, tool, call_input) AS rank
+    FROM rejected)
+SELECT text_id, text, chosen.call, worst.call FROM chosen JOIN worst USING (text_id, run, char_offset)
+JOIN documents USING (text_id, run) WHERE rank = 1 ORDER BY place, char_offset
+"""

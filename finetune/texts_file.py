@@ -1,0 +1,37 @@
+"""The tokenised texts of one fine-tuning on disk, so that every worker reads the same ones."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from finetune.tokens import TokenisedText
+from finetune.train import TrainingTexts
+
+TEXTS_FILE = "texts.parquet"
+_SCHEMA = pa.schema(
+    [("ids", pa.list_(pa.int32())), ("is_result", pa.list_(pa.bool_())), pa.field("is_held_out", pa.bool_())]
+)
+
+
+def write_texts(folder: Path, texts: TrainingTexts) -> None:
+    """Write `texts.parquet`, whole or not at all."""
+    marked = [*((text, False) for text in texts.texts), *((text, True) for text in texts.held_out)]
+    columns = [
+        [list(text.ids) for text, _ in marked],
+        [list(text.is_result) for text, _ in marked],
+        [is_held_out for _, is_held_out in marked],
+    ]
+    temporary = folder / f".{TEXTS_FILE}.tmp"
+    pq.write_table(pa.table(columns, schema=_SCHEMA), temporary, compression="zstd")
+    temporary.replace(folder / TEXTS_FILE)
+
+
+def read_texts(folder: Path) -> TrainingTexts:
+    """What `write_texts` has written."""
+    texts, held_out = [], []
+    for batch in pq.ParquetFile(folder / TEXTS_FILE).iter_batches():
+        for row in batch.to_pylist():
+            text = TokenisedText(ids=row["ids"], is_result=row["is_result"])
+            (held_out if row["is_held_out"] else texts).append(text)
+    return TrainingTexts(texts=texts, held_out=held_out)

@@ -1,0 +1,134 @@
+"""Fine-tuning on C*, as every worker does it: a Hugging Face Trainer, with DeepSpeed if asked for (paper, section 2).
+
+Knows nothing of Ray: whoever starts the workers has set up their process group. Reads the chosen texts, writes
+checkpoints into `<out>/checkpoints`, progress for TensorBoard into `<out>/logs`, and the best model into `<out>`.
+"""
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import Dataset
+from transformers import AutoTokenizer, PreTrainedModel, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers.trainer import TRAINING_ARGS_NAME
+from transformers.trainer_utils import get_last_checkpoint
+
+from finetune.options import TrainOptions
+from finetune.packing import PackedRows, pack
+from finetune.perplexity import perplexity, row_losses
+from finetune.tokens import TokenisedText
+from lm.loading import load_network
+
+CHECKPOINTS, LOGS = "checkpoints", "logs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingTexts:
+    """What all workers train on, and are measured by."""
+
+    texts: Sequence[TokenisedText]
+    held_out: Sequence[TokenisedText]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingResult:
+    """What came of it."""
+
+    losses: Sequence[tuple[int, float]]
+    """(step, mean loss in nats a token), as they were logged."""
+    perplexities: Sequence[tuple[int, float]]
+    """(step, perplexity of the held-out texts)."""
+    best_step: int | None
+    """Of the checkpoint that is the result; None if nothing was measured, so the last weights are."""
+
+
+def train(
+    options: TrainOptions,
+    texts: TrainingTexts,
+    *,
+    num_workers: int,
+    use_gpu: bool,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> TrainingResult:
+    """One worker's part, from the last checkpoint if there is one. The first worker writes the result."""
+    set_seed(options.seed)
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(Path(options.out) / LOGS)
+    # Before the arguments name ZeRO 3: under it, transformers would spread the weights while it reads them.
+    model = _load(options)
+    arguments = _arguments(options, num_workers=num_workers, use_gpu=use_gpu, evaluates=bool(texts.held_out))
+    trainer = Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=_rows(texts.texts, options, masks_results=options.masks_results),
+        eval_dataset=_rows(texts.held_out, options, masks_results=False) if texts.held_out else None,
+        compute_metrics=perplexity,
+        preprocess_logits_for_metrics=row_losses,
+        callbacks=list(callbacks),
+    )
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(arguments.output_dir) if _exists(arguments) else None)
+    model.config.use_cache = True
+    trainer.save_model(options.out)
+    if trainer.is_world_process_zero():
+        (Path(options.out) / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle
+        AutoTokenizer.from_pretrained(options.model, trust_remote_code=False).save_pretrained(options.out)
+    return _result(trainer)
+
+
+def _load(options: TrainOptions) -> PreTrainedModel:
+    model = load_network(options.model, device="cpu", dtype="float32")
+    # With a cache, transformers would take a row of several texts for one.
+    model.config.use_cache = False
+    return model
+
+
+def _arguments(options: TrainOptions, *, num_workers: int, use_gpu: bool, evaluates: bool) -> TrainingArguments:
+    out = Path(options.out)
+    save_and_measure: dict[str, Any] = {"save_strategy": "steps", "save_steps": options.evaluate_every}
+    if evaluates:
+        save_and_measure |= {"eval_strategy": "steps", "eval_steps": options.evaluate_every}
+        save_and_measure |= {"load_best_model_at_end": True, "metric_for_best_model": "perplexity"}
+        save_and_measure |= {"greater_is_better": False}
+    return TrainingArguments(
+        output_dir=str(out / CHECKPOINTS),
+        max_steps=options.max_steps,
+        per_device_train_batch_size=options.rows_at_once,
+        per_device_eval_batch_size=options.rows_at_once,
+        gradient_accumulation_steps=options.accumulation(num_workers),
+        learning_rate=options.learning_rate,
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=math.ceil(options.warmup_share * options.max_steps),
+        bf16=options.dtype == "bfloat16",
+        activation_checkpointing=options.recomputes,
+        deepspeed=options.deepspeed_config(),
+        use_cpu=not use_gpu,
+        seed=options.seed,
+        logging_steps=max(1, options.max_steps // 200),
+        logging_nan_inf_filter=False,
+        report_to=["tensorboard"],
+        save_total_limit=2,
+        remove_unused_columns=False,
+        dataloader_pin_memory=use_gpu,
+        disable_tqdm=True,
+        **save_and_measure,
+    )
+
+
+def _rows(texts: Sequence[TokenisedText], options: TrainOptions, *, masks_results: bool) -> Dataset[Any]:
+    rows = pack([len(text.ids) for text in texts], options.max_length)
+    return PackedRows(texts, rows, options.max_length, masks_results)
+
+
+def _exists(arguments: TrainingArguments) -> bool:
+    return Path(arguments.output_dir or "").is_dir()
+
+
+def _result(trainer: Trainer) -> TrainingResult:
+    log, best = trainer.state.log_history, trainer.state.best_model_checkpoint
+    return TrainingResult(
+        losses=[(entry["step"], entry["loss"]) for entry in log if "loss" in entry],
+        perplexities=[(entry["step"], entry["eval_perplexity"]) for entry in log if "eval_perplexity" in entry],
+        best_step=int(best.rpartition("-")[2]) if best else None,
+    )

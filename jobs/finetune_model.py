@@ -1,0 +1,151 @@
+"""`toolformer finetune`, also `python -m jobs.finetune_model`: C* goes in, a model that calls tools comes out.
+
+The texts are chosen and tokenised here, written into the folder of the result, and read there by the workers that Ray
+Train starts. Typed again on the same folder it resumes from the last checkpoint.
+"""
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from finetune.choose import Choice, ChooseOptions, choose
+from finetune.options import TrainOptions
+from jobs.actors import WorkerOptions, ray_session
+from jobs.command_line import main
+from jobs.failures import UnusableError, first_line
+from jobs.summary import text_table
+from records.fingerprint import fingerprint
+
+STATE_FILE, RESULT_FILE = "finetune.json", "result.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainWorkerOptions:
+    """How the training is spread. The result is the same, up to rounding."""
+
+    num_workers: int = 1
+    """Processes that train together, one GPU each with --device cuda."""
+    device: str = "cpu"
+    """Where they train: cpu or cuda."""
+    threads_per_worker: int = 1
+    """CPU threads of each."""
+    max_failures: int = 3
+    """How often training goes on from the last checkpoint after a worker died."""
+    address: str | None = None
+    """The Ray cluster to run on; by default RAY_ADDRESS, else a Ray of its own."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("num_workers", 1), ("threads_per_worker", 1), ("max_failures", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least {least}")
+        if self.device not in ("cpu", "cuda"):
+            raise ValueError(f"device is {self.device}; it must be cpu or cuda")
+
+
+def finetune(choice_options: ChooseOptions, options: TrainOptions, workers: TrainWorkerOptions) -> int:
+    """Fine-tune and print the course; the exit code. Raises ValueError, one line, for what the user has to change."""
+    options.accumulation(workers.num_workers)
+    out = Path(options.out).absolute()
+    _begin(out, choice_options, options)
+    result = _train(out, options, workers)
+    _print_course(result, options)
+    return 0
+
+
+def _begin(out: Path, choice_options: ChooseOptions, options: TrainOptions) -> None:
+    """Choose and tokenise, unless an earlier call has. Raises ValueError if that one was another fine-tuning."""
+    from finetune.texts_file import write_texts
+    from finetune.tokens import shorten, tokenise
+    from finetune.train import TrainingTexts
+    from lm.tokenizer import TextTokenizer
+
+    identity = fingerprint(asdict(choice_options), {**asdict(options), "out": None})
+    state = out / STATE_FILE
+    if state.exists():
+        if json.loads(state.read_bytes())["fingerprint"] != identity:
+            raise ValueError(f"out is {options.out}; it holds a fine-tuning with other settings: give another folder")
+        return
+    tokenizer = TextTokenizer.load(options.model)
+    choice = choose(choice_options)
+    texts, num_cut = shorten((tokenise(e, tokenizer, tokenizer.end_ids) for e in choice.examples), options.max_length)
+    held_out, _ = shorten((tokenise(e, tokenizer, tokenizer.end_ids) for e in choice.held_out), options.max_length)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_texts(out, TrainingTexts(texts=texts, held_out=held_out))
+        temporary = out / f".{STATE_FILE}.tmp"
+        temporary.write_text(json.dumps({"fingerprint": identity, **_provenance(choice, choice_options)}, indent=2))
+        temporary.replace(state)
+    except OSError as error:
+        raise UnusableError(f"out is {options.out}; it cannot be written ({error})") from error
+    calls = ", ".join(f"{tool} {number:,}" for tool, number in choice.num_calls.items()) or "none"
+    print(f"{len(texts):,} texts to learn from ({num_cut:,} cut), {len(held_out):,} held out; calls: {calls}")
+
+
+def _provenance(choice: Choice, options: ChooseOptions) -> dict[str, Any]:
+    return {
+        "chosen_by": asdict(options),
+        "num_texts": len(choice.examples),
+        "num_held_out": len(choice.held_out),
+        "num_calls": choice.num_calls,
+    }
+
+
+def _train(out: Path, options: TrainOptions, workers: TrainWorkerOptions) -> dict[str, Any]:
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+    from ray.train.v2.api.exceptions import TrainingFailedError
+
+    use_gpu = workers.device == "cuda"
+    session = WorkerOptions(
+        address=workers.address, model_workers=workers.num_workers, threads_per_worker=workers.threads_per_worker
+    )
+    with ray_session(session, on_gpu=use_gpu):
+        trainer = TorchTrainer(
+            _train_worker,
+            train_loop_config={"out": str(out), "options": asdict(options), "workers": asdict(workers)},
+            scaling_config=ScalingConfig(
+                num_workers=workers.num_workers,
+                use_gpu=use_gpu,
+                resources_per_worker={"CPU": workers.threads_per_worker, **({"GPU": 1} if use_gpu else {})},
+            ),
+            run_config=RunConfig(
+                name="ray_train", storage_path=str(out), failure_config=FailureConfig(max_failures=workers.max_failures)
+            ),
+        )
+        try:
+            trainer.fit()
+        except TrainingFailedError as error:
+            raise UnusableError(f"the training failed: {first_line(error)}") from error
+    result: dict[str, Any] = json.loads((out / RESULT_FILE).read_bytes())
+    return result
+
+
+def _train_worker(config: dict[str, Any]) -> None:
+    """What each worker does; Ray Train has made it part of a process group."""
+    import ray.train
+    import torch
+
+    from finetune.texts_file import read_texts
+    from finetune.train import train
+
+    workers = TrainWorkerOptions(**config["workers"])
+    torch.set_num_threads(workers.threads_per_worker)
+    out = Path(config["out"])
+    options = TrainOptions(**{**config["options"], "out": config["out"]})
+    result = train(options, read_texts(out), num_workers=workers.num_workers, use_gpu=workers.device == "cuda")
+    if ray.train.get_context().get_world_rank() == 0:
+        (out / RESULT_FILE).write_text(json.dumps(asdict(result)))
+
+
+def _print_course(result: dict[str, Any], options: TrainOptions) -> None:
+    losses = dict(result["losses"])
+    rows = [[step, f"{losses.get(step, float('nan')):.3f}", f"{value:.2f}"] for step, value in result["perplexities"]]
+    print(text_table(["step", "loss", "perplexity of held-out texts"], rows))
+    best = f", the best is of step {result['best_step']:,}" if result["best_step"] else ""
+    print(f"{options.max_steps:,} steps{best}; the model is in {options.out}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(["finetune", *sys.argv[1:]]))

@@ -1,0 +1,103 @@
+"""Which texts and calls the model learns from is decided in SQL, the same way every time."""
+
+import dataclasses
+
+import pytest
+
+from finetune.choose import ChooseOptions, choose, choose_pairs
+from tests.finetune.many_texts import SETTINGS, write_texts
+
+SUM = ("Calculator", "1 + 1", "2", 1.5)
+WORD = ("MT", "deux", "two", 1.25)
+WEAK = ("Calculator", "1 - 1", "0", 0.5)
+
+
+def _calls(options: ChooseOptions) -> dict[str, list[str]]:
+    return {example.text_id: [call.call_input for call in example.calls] for example in choose(options).examples}
+
+
+def test_texts_have_the_calls_that_the_run_kept_and_of_several_at_one_place_the_most_useful(tmp_path) -> None:
+    run = write_texts(str(tmp_path), {"a": [SUM, WORD, WEAK], "b": [WORD], "c": [WEAK], "d": []})
+    assert _calls(ChooseOptions(run=(run,))) == {"a": ["1 + 1"], "b": ["deux"]}
+
+
+def test_another_threshold_for_a_tool_is_applied_to_its_losses_and_to_no_other_tool(tmp_path) -> None:
+    run = write_texts(str(tmp_path), {"a": [SUM, WORD], "b": [WORD], "c": [WEAK]})
+    stricter = ChooseOptions(run=(run,), min_loss_reduction={"calculator": 2.0})
+    assert _calls(stricter) == {"a": ["deux"], "b": ["deux"]}
+    looser = ChooseOptions(run=(run,), min_loss_reduction={"calculator": 0.5})
+    assert _calls(looser) == {"a": ["1 + 1"], "b": ["deux"], "c": ["1 - 1"]}
+
+
+def test_a_threshold_below_what_the_run_pruned_is_refused_with_what_to_do(tmp_path) -> None:
+    run = write_texts(str(tmp_path), {"a": [SUM]})
+    with pytest.raises(ValueError, match=r"calculator is 0\.1; .* was pruned below 0\.25: .*--prune-below 0\.1"):
+        choose(ChooseOptions(run=(run,), min_loss_reduction={"calculator": 0.1}))
+
+
+def test_a_cap_counts_the_texts_of_each_tool_and_leaves_out_its_calls_elsewhere(tmp_path) -> None:
+    run = write_texts(str(tmp_path), {name: [SUM] for name in "abcdef"} | {"g": [WORD]})
+    chosen = _calls(ChooseOptions(run=(run,), max_texts_per_tool=2))
+    assert sorted(inputs for [inputs] in chosen.values()) == ["1 + 1", "1 + 1", "deux"]
+
+
+def test_the_choice_is_the_same_every_time_and_another_seed_makes_another(tmp_path) -> None:
+    run = write_texts(str(tmp_path), {f"t{number}": [SUM] for number in range(40)})
+    options = ChooseOptions(run=(run,), max_texts_per_tool=10)
+    assert _calls(options) == _calls(options)
+    assert set(_calls(options)) != set(_calls(dataclasses.replace(options, choice_seed=1)))
+
+
+def test_held_out_texts_are_at_most_a_tenth_and_never_learned_from(tmp_path) -> None:
+    run = write_texts(str(tmp_path), {f"t{number}": [SUM] for number in range(30)})
+    choice = choose(ChooseOptions(run=(run,)))
+    held_out = {example.text_id for example in choice.held_out}
+    assert len(held_out) == 3
+    assert len(choice.examples) == 27
+    assert not held_out & {example.text_id for example in choice.examples}
+
+
+def test_texts_without_calls_make_up_the_share_that_was_asked_for(tmp_path) -> None:
+    run = write_texts(str(tmp_path), {name: [SUM] for name in "abc"} | {name: [] for name in "defghi"})
+    examples = choose(ChooseOptions(run=(run,), plain_share=0.5)).examples
+    assert sorted(len(example.calls) for example in examples) == [0, 0, 0, 1, 1, 1]
+
+
+def test_the_control_has_the_same_texts_without_their_calls(tmp_path) -> None:
+    run = write_texts(str(tmp_path), {"a": [SUM], "b": []})
+    assert _calls(ChooseOptions(run=(run,), without_calls=True)) == {"a": []}
+
+
+def test_of_a_text_in_several_runs_the_first_run_counts(tmp_path) -> None:
+    first = write_texts(str(tmp_path / "1"), {"a": [SUM]})
+    second = write_texts(str(tmp_path / "2"), {"a": [WORD], "b": [WORD]})
+    assert _calls(ChooseOptions(run=(first, second))) == {"a": ["1 + 1"], "b": ["deux"]}
+
+
+def test_a_run_without_a_kept_call_is_refused(tmp_path) -> None:
+    run = write_texts(str(tmp_path), {"a": [WEAK]})
+    with pytest.raises(ValueError, match="no call was kept in .*; look at `toolformer status`"):
+        choose(ChooseOptions(run=(run,)))
+
+
+def test_a_folder_that_is_no_run_and_a_damaged_shard_are_named_in_one_line(tmp_path) -> None:
+    with pytest.raises(ValueError, match=r"run is .*nothing; no run folder is there"):
+        choose(ChooseOptions(run=(str(tmp_path / "nothing"),)))
+    run = write_texts(str(tmp_path / "run"), {"a": [SUM]})
+    (tmp_path / "run/scored/part-00000.parquet").write_bytes(b"PAR1 half")
+    with pytest.raises(ValueError, match=r"cannot be read .*`toolformer verify`") as raised:
+        choose(ChooseOptions(run=(run,)))
+    assert "\n" not in str(raised.value)
+
+
+def test_a_tool_that_the_run_did_not_have_has_no_threshold_to_change(tmp_path) -> None:
+    run = write_texts(str(tmp_path), {"a": [SUM]}, SETTINGS | {"tools": ["calculator"]})
+    with pytest.raises(ValueError, match=r"min_loss_reduction\.translation names a tool that .* was not annotated"):
+        choose(ChooseOptions(run=(run,), min_loss_reduction={"translation": 2.0}))
+
+
+def test_a_pair_is_a_kept_call_and_the_least_useful_other_one_at_its_place(tmp_path) -> None:
+    worst = ("MT", "zero", "nil", -0.5)
+    run = write_texts(str(tmp_path), {"a": [SUM, WEAK, worst], "b": [SUM], "c": [WEAK]})
+    [pair] = choose_pairs(ChooseOptions(run=(run,)))
+    assert (pair.text_id, pair.kept.call_input, pair.rejected.call_input) == ("a", "1 + 1", "zero")
