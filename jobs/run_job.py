@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from jobs.actors import PoolSize, WorkerOptions, ray_session
@@ -16,6 +16,7 @@ from jobs.driver import Driver, Stopped
 from jobs.failures import UnusableError, blaming_cluster, blaming_run_folder
 from jobs.interrupts import Interrupts
 from jobs.ledger import Ledger
+from jobs.metrics import start_metrics
 from jobs.pipeline import PIPELINE, Needs
 from jobs.progress import (
     PROGRESS_FILE,
@@ -169,38 +170,49 @@ def _forget_old_failures(run: RunFolder, ledger: Ledger) -> None:
 
 
 async def _report(job: Job, ledger: Ledger, driver: Driver, sizes: Mapping[Needs, PoolSize]) -> None:
-    line = ProgressLine(job.progress)
+    line, record = ProgressLine(job.progress), start_metrics(job.run.shown)
     started = time.monotonic()
     working_since, next_save, is_told = started, started, False
+
+    def look(now: float) -> Snapshot:
+        return take_snapshot(
+            ledger,
+            state="running",
+            seconds=now - working_since,
+            tools=job.tool_names,
+            in_flight=driver.in_flight,
+            opening=driver.awaited,
+            is_ingesting=driver.is_ingesting,
+        )
+
     try:
         while True:
             now = time.monotonic()
             if not ledger.num_new_texts and (not ledger.num_texts or driver.awaited):
                 # Loading a model says nothing about how long the texts will take.
                 working_since = now
-            snapshot = take_snapshot(
-                ledger,
-                state="running",
-                seconds=now - working_since,
-                tools=job.tool_names,
-                in_flight=driver.in_flight,
-                opening=driver.awaited,
-                is_ingesting=driver.is_ingesting,
-            )
+            snapshot = look(now)
             line.show(snapshot)
             if job.holder and job.holder.taken_by:
                 driver.stop(UnusableError(f"another driver ({job.holder.taken_by}) has taken over {job.run.shown}"))
             if now >= next_save:
                 next_save = now + SECONDS_BETWEEN_SAVES
-                # Whoever writes shards finds out whether the disk is full; this is only a report.
-                with contextlib.suppress(OSError):
-                    await asyncio.to_thread(job.run.write_json, PROGRESS_FILE, asdict(snapshot))
+                await asyncio.to_thread(_publish, job, snapshot, record)
             if not is_told and now - started > SECONDS_OF_PATIENCE:
                 is_told = True
                 _tell_what_is_missing(driver, sizes)
             await asyncio.sleep(min(SECONDS_BETWEEN_REDRAWS, job.progress.log_every))
     finally:
         line.close()
+        # Not in a thread: whoever cancels this waits for it, and Ray is there as long.
+        record(look(time.monotonic()))
+
+
+def _publish(job: Job, snapshot: Snapshot, record: Callable[[Snapshot], object]) -> None:
+    # Whoever writes shards finds out whether the disk is full; this is only a report.
+    with contextlib.suppress(OSError):
+        job.run.write_json(PROGRESS_FILE, asdict(snapshot))
+    record(snapshot)
 
 
 def _tell_what_is_missing(driver: Driver, sizes: Mapping[Needs, PoolSize]) -> None:

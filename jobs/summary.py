@@ -88,7 +88,7 @@ def drop_table(counts: Mapping[str, Counter[str]]) -> str:
     return text_table(["stage", "dropped because", "tool", "number"], rows) if rows else ""
 
 
-def drop_rows(counts: Mapping[str, Counter[str]]) -> list[list[Any]]:
+def drop_rows(counts: Mapping[str, Mapping[str, int]]) -> list[list[Any]]:
     """[stage, reason, tool, number] of all that was dropped; the tool is empty where it was for none."""
     rows: list[list[Any]] = []
     for stage, stage_counts in counts.items():

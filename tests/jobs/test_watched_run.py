@@ -1,10 +1,18 @@
 """What a run on a real Ray tells of itself while it goes on: its folder, its metrics, its log."""
 
 import json
+import re
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import ray
 
+from jobs.latency import latencies
+from jobs.metrics import start_metrics
 from jobs.run_status import read_status
 from records.run_folder import RunFolder
 from tests.jobs.small_jobs import SmallRecipe, run_small_job
@@ -36,3 +44,60 @@ def test_attempts_that_were_repeated_are_told_from_shards_that_were_given_up(tmp
     status = read_status(RunFolder(str(tmp_path)))
     assert (status.state, status.num_failed) == ("finished", 0)
     assert [row.tried_again for row in status.stages] == [0, 0, 0, 0, 0]
+
+
+def scrape(run: str, wanted: dict[str, float]) -> dict[str, float]:
+    """The numbers of a run on the node's endpoint, by name and tags, as soon as they are the wanted ones; or the last.
+
+    Ray gathers them every half second.
+    """
+    (node,) = ray.nodes()
+    deadline, found = time.monotonic() + 30, dict[str, float]()
+    while time.monotonic() < deadline and not wanted.items() <= found.items():
+        with urllib.request.urlopen(f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics") as page:
+            found = dict(read_samples(page.read().decode(), run))
+    return found
+
+
+def read_samples(page: str, run: str) -> Iterator[tuple[str, float]]:
+    for line in page.splitlines():
+        if line.startswith("ray_toolformer_") and f'run="{run}"' in line:
+            tags = dict(re.findall(r'(\w+)="([^"]*)"', line))
+            told = [tags[name] for name in ("stage", "reason", "status", "tool", "le") if name in tags]
+            yield " ".join([line.partition("{")[0].removeprefix("ray_toolformer_"), *told]), float(line.split()[-1])
+
+
+def test_prometheus_reads_the_counts_of_the_ledger(tmp_path: Path) -> None:
+    recipe = SmallRecipe(fault=RuntimeError("broken"), unanswered="timeout")
+    ledger = run_small_job(tmp_path, recipe, max_attempts=2).ledger
+    # Of four shards the second fails while executing, twice. Three shards have two calls or one.
+    counts = ledger.counts["execute"]
+    wanted = {
+        "texts": 12,
+        "texts_finished_total": 9,
+        "shards_done_total propose": 4,
+        "shards_done_total score": 3,
+        "shards_failed_total execute": 1,
+        "attempts_repeated_total execute": 1,
+        "calls_total ok Add": counts["status.ok.Add"],
+        "calls_kept_total Add": ledger.counts["score"]["kept.Add"],
+        "dropped_total propose no_position Add": ledger.counts["propose"]["dropped.no_position.Add"],
+        "shards_in_flight score": 0,
+        "tool_call_seconds_count Add": sum(latencies(counts, "Add").values()),
+        "tool_call_seconds_bucket Add +Inf": sum(latencies(counts, "Add").values()),
+    }
+    assert 0 not in {value for name, value in wanted.items() if "total" in name}
+    found = scrape(str(tmp_path), wanted)
+    assert {name: found.get(name) for name in wanted} == wanted
+    assert found["driver_memory_bytes"] > 10 * 2**20
+
+
+def test_over_ray_client_an_actor_tells_prometheus_and_counters_grow_by_what_is_new(tmp_path: Path) -> None:
+    snapshot = run_small_job(tmp_path, SmallRecipe(num_shards=1)).last
+    record = start_metrics("elsewhere", is_client=True)
+    record(snapshot)
+    record(replace(snapshot, finished_texts=snapshot.finished_texts + 2))
+    record(replace(snapshot, finished_texts=snapshot.finished_texts + 2))
+    wanted = {"texts_finished_total": 5, "shards_done_total score": 1, "texts": 3}
+    found = scrape("elsewhere", wanted)
+    assert {name: found.get(name) for name in wanted} == wanted
