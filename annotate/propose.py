@@ -14,9 +14,8 @@ What is proposed for a text depends on the text, the tool, the options and the m
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +24,7 @@ from annotate.openings import EncodedText, Opening, distinct_calls, drop_opening
 from annotate.places import choose_places, is_close_choice
 from annotate.prompt import render_demonstrations, render_text_slot
 from annotate.pruning import Found, drop_hopeless_calls
-from lm.requests import Place, Prompt
+from lm.requests import Place, Prompt, Sample
 from lm.weighted_loss import (
     CLOSE_NATS,
     is_below,
@@ -38,11 +37,12 @@ from records.stages import Candidate, Document, Dropped
 from tools.tool import Tool
 
 if TYPE_CHECKING:
+    from lm.call_stream import ChoosePlaces
     from lm.model import LanguageModel
     from lm.text_reading import TextReading
 
 TEXTS_AT_ONCE = 64
-"""Of so many texts the model's hidden states are in memory together."""
+"""Of so many texts the model's hidden states are in memory together. Samples go on across them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,38 +70,57 @@ class ProposeOptions:
 def propose(
     documents: Iterable[Document], model: "LanguageModel", tools: Mapping[str, Tool], options: ProposeOptions
 ) -> tuple[list[Candidate], list[Dropped]]:
-    """The distinct calls of every text, tool by tool and in the order of the text, and what was dropped."""
+    """The distinct calls of every text, tool by tool and in the order of the text, and what was dropped.
+
+    All texts are one stream through the model: the next are read when no sample waits any more.
+    """
     texts = [_encode(document, model) for document in documents]
+    choosers: list[_Chooser] = []
+    answers = model.stream_calls(
+        _portions(texts, model, tools, options, choosers),
+        max_new_tokens=options.max_call_tokens,
+        temperature=options.temperature,
+    )
     candidates: list[Candidate] = []
     dropped: list[Dropped] = []
-    for first in range(0, len(texts), TEXTS_AT_ONCE):
-        found, lost = _propose_some(texts[first : first + TEXTS_AT_ONCE], model, tools, options)
+    for chooser, answer in zip(choosers, answers, strict=True):
+        found, lost = _collect(chooser, answer, model, options)
         candidates += found
         dropped += lost
     return candidates, dropped
 
 
-def _propose_some(
-    texts: Sequence[EncodedText], model: "LanguageModel", tools: Mapping[str, Tool], options: ProposeOptions
+def _portions(
+    texts: Sequence[EncodedText],
+    model: "LanguageModel",
+    tools: Mapping[str, Tool],
+    options: ProposeOptions,
+    choosers: "list[_Chooser]",
+) -> Iterator[tuple[Sequence[Prompt], "ChoosePlaces"]]:
+    """All tools' prompts of some texts, then of the next; each portion's chooser is added to `choosers`."""
+    for first in range(0, len(texts), TEXTS_AT_ONCE):
+        chooser = _Chooser(texts[first : first + TEXTS_AT_ONCE], model, options)
+        for tool in tools.values():
+            chooser.offer(tool)
+        choosers.append(chooser)
+        yield chooser.prompts, chooser.choose
+        chooser.forget_texts()
+
+
+def _collect(
+    chooser: "_Chooser", answer: Sequence[Sequence[Sequence[Sample]]], model: "LanguageModel", options: ProposeOptions
 ) -> tuple[list[Candidate], list[Dropped]]:
-    """All tools' prompts of some texts, as one stream through the model; L_i(epsilon) from one pass over each text."""
-    chooser = _Chooser(texts, model, options)
-    dropped: list[Dropped] = []
-    for tool in tools.values():
-        dropped += chooser.offer(tool)
-    answers = model.sample_calls(
-        chooser.prompts, chooser.choose, max_new_tokens=options.max_call_tokens, temperature=options.temperature
-    )
-    dropped += chooser.dropped
+    """What came of a portion, in the order of its texts."""
+    dropped = [*chooser.dropped]
     found: list[Found] = []
-    for openings, places in zip(chooser.openings, answers, strict=True):
+    for openings, places in zip(chooser.openings, answer, strict=True):
         for opening, samples in zip(openings, places, strict=True):
             calls, useless = distinct_calls(opening, samples)
             found += [(opening, call) for call in calls]
             dropped += useless
     candidates, hopeless = drop_hopeless_calls(found, model, options.prune_below)
     dropped += hopeless
-    rank = {text.text_id: number for number, text in enumerate(texts)}
+    rank = {text.text_id: number for number, text in enumerate(chooser.texts)}
     candidates.sort(key=lambda candidate: rank[candidate.text_id])
     dropped.sort(key=lambda drop: rank[drop.text_id])
     return candidates, dropped
@@ -111,36 +130,38 @@ class _Chooser:
     """The prompts of some texts, and, as the model reads them, the places where calls are worth sampling."""
 
     def __init__(self, texts: Sequence[EncodedText], model: "LanguageModel", options: ProposeOptions) -> None:
-        self._texts = texts
+        self.texts = texts
         self._model = model
         self._options = options
         self._asked: list[tuple[int, Tool]] = []
+        self._reading: TextReading | None = None
         self.prompts: list[Prompt] = []
         self.openings: list[list[Opening]] = []
         """Per prompt, the places where calls are sampled."""
         self.dropped: list[Dropped] = []
 
-    def offer(self, tool: Tool) -> list[Dropped]:
+    def offer(self, tool: Tool) -> None:
         """Adds the prompts of the texts that the tool wants and the model can take in; the others are dropped."""
         shared_ids = prompt_ids(self._model, tool)
         num_fixed = len(shared_ids) + len(self._model.tokenizer.open_ids) + self._options.max_call_tokens
-        dropped = []
-        for number, text in enumerate(self._texts):
+        for number, text in enumerate(self.texts):
             num_tokens = len(text.places.ids)
             if not tool.wants(text.document):
-                dropped.append(drop_text("not_offered", text, tool))
+                self.dropped.append(drop_text("not_offered", text, tool))
             elif num_fixed + len(text.own_ids) + num_tokens > self._model.window:
-                dropped.append(drop_text("too_long", text, tool, detail=f"{num_tokens} tokens"))
+                self.dropped.append(drop_text("too_long", text, tool, detail=f"{num_tokens} tokens"))
             else:
                 self._asked.append((number, tool))
                 self.prompts.append(Prompt(shared_ids=shared_ids, own_ids=text.own_ids, text_ids=text.places.ids))
                 self.openings.append([])
-        return dropped
 
-    @cached_property
-    def _reading(self) -> "TextReading":
+    def forget_texts(self) -> None:
+        """No more will be asked of the texts: their hidden states leave the memory."""
+        self._reading = None
+
+    def _read_texts(self) -> "TextReading":
         num_asked = Counter(number for number, _ in self._asked)
-        texts = [text.places.ids if num_asked[number] else [] for number, text in enumerate(self._texts)]
+        texts = [text.places.ids if num_asked[number] else [] for number, text in enumerate(self.texts)]
         return self._model.read_texts(texts, [num_asked[number] > 1 for number in range(len(texts))])
 
     def choose(self, batch: Sequence[int], log_starts: Sequence[np.ndarray]) -> list[list[Place]]:
@@ -153,7 +174,7 @@ class _Chooser:
 
     def _choose_openings(self, index: int, log_starts: np.ndarray) -> list[Opening]:
         number, tool = self._asked[index]
-        text = self._texts[number]
+        text = self.texts[number]
         if is_close_choice(log_starts, text.places.is_place, tool.options):
             log_starts = self._model.start_log_probs_alone(self.prompts[index])
         chosen = choose_places(log_starts, text.places.is_place, tool.options)
@@ -167,6 +188,7 @@ class _Chooser:
         for index, its_openings in zip(batch, openings, strict=True):
             tokens = wanted.setdefault(self._asked[index][0], set())
             tokens.update(j for opening in its_openings for j in _weighted(opening))
+        self._reading = self._reading or self._read_texts()
         answers = self._reading.log_probs({number: sorted(tokens) for number, tokens in wanted.items()})
         known = {number: dict(zip(sorted(wanted[number]), answer, strict=True)) for number, answer in answers.items()}
         for index, its_openings in zip(batch, openings, strict=True):

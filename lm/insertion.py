@@ -15,9 +15,10 @@ from torch import Tensor
 
 from lm.batching import TokenBudget
 from lm.network import Network
+from lm.packed_attention import PackedTokens
 from lm.prompt_reading import Chain, group_by_segment
 from lm.requests import Insertion, ScoreRequest
-from lm.shared_attention import CausalTokens, Layout, PackedTokens, Segment
+from lm.shared_attention import CausalTokens, Layout, Segment
 
 
 class InsertionReader:

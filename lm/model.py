@@ -5,9 +5,7 @@ reading serves both; and log-probabilities of chosen tokens, of whole sequences,
 written into a text. Batches, caches, devices stay behind them; answers come in request order.
 """
 
-import functools
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -18,19 +16,17 @@ from transformers import PreTrainedModel
 
 from lm.agreement import prepare
 from lm.batching import TokenBudget
+from lm.call_stream import Answer, CallStream, ChoosePlaces, Portion
 from lm.fingerprint import fingerprint_folder, fingerprint_weights
 from lm.generation import Generator
 from lm.insertion import InsertionReader, whole_request
 from lm.loading import find_folder, load_network, read_window
 from lm.network import Network
-from lm.prompt_reading import PromptReader, ReadPrompt
-from lm.requests import Insertion, Place, Prompt, Sample, ScoreRequest
-from lm.sampling import Draft, Sampler, SamplingOptions
+from lm.prompt_reading import PromptReader
+from lm.requests import Insertion, Prompt, ScoreRequest
+from lm.sampling import Sampler, SamplingOptions
 from lm.text_reading import TextReading
 from lm.tokenizer import TextTokenizer
-
-ChoosePlaces = Callable[[Sequence[int], Sequence[np.ndarray]], Sequence[Sequence[Place]]]
-"""From the numbers of some prompts, and log p(start marker) before each token of theirs, to each one's places."""
 
 DEFAULT_TOKEN_BUDGETS = {"cpu": 1024, "cuda": 16384}
 """Tokens through the model at once, by kind of device: on a CPU what its caches hold, on a GPU what keeps it busy."""
@@ -89,10 +85,9 @@ class LanguageModel:
         """A hash of the configuration, weights and tokenizer; the same for a copy elsewhere and on every device."""
         return fingerprint_folder(self._folder) if self._folder else fingerprint_weights(self._network.model)
 
-    @torch.inference_mode()
     def sample_calls(
         self, prompts: Sequence[Prompt], choose: ChoosePlaces, *, max_new_tokens: int, temperature: float = 1.0
-    ) -> list[list[list[Sample]]]:
+    ) -> Answer:
         """Per prompt, per chosen place, per key one sample: what the model writes after the start marker there.
 
         `choose` is asked once for every prompt, for some of them at a time: from log p(start marker) before each token
@@ -101,23 +96,20 @@ class LanguageModel:
 
         A sample depends on its sequence and its key alone, not on the batch, in float32 on one kind of device.
         """
+        return self.stream_calls([(prompts, choose)], max_new_tokens=max_new_tokens, temperature=temperature)[0]
+
+    @torch.inference_mode()
+    def stream_calls(
+        self, portions: Iterable[Portion], *, max_new_tokens: int, temperature: float = 1.0
+    ) -> list[Answer]:
+        """The same for many prompts, portion by portion, as one stream: nothing waits for a portion to be finished.
+
+        A portion is asked for when there is room for its samples and all prompts before it are read.
+        """
         options = SamplingOptions(max_new_tokens=max_new_tokens, temperature=temperature)
-        new = len(self.tokenizer.open_ids) + max_new_tokens
-        for prompt in prompts:
-            _check_prompt(prompt)
-            self._check_length(len(prompt.shared_ids) + len(prompt.own_ids) + len(prompt.text_ids) + new)
         sampler = Sampler(self._network, self.tokenizer, self._budget, options)
-        drafts: dict[int, list[list[Draft]]] = {}
-
-        def begin() -> Iterator[Draft]:
-            for batch, reads in self._read(prompts):
-                log_starts = [read.log_starts.numpy() for read in reads]
-                for index, begun in zip(batch, self._begin(sampler, reads, choose(batch, log_starts)), strict=True):
-                    drafts[index] = begun
-                    yield from itertools.chain.from_iterable(begun)
-
-        sampler.finish(begin())
-        return [[[sampler.sample(draft) for draft in place] for place in drafts[n]] for n in range(len(prompts))]
+        new = len(self.tokenizer.open_ids) + max_new_tokens
+        return CallStream(self._reader, sampler, self._budget).run(self._checked(portions, new))
 
     @torch.inference_mode()
     def start_log_probs_alone(self, prompt: Prompt) -> np.ndarray:
@@ -179,39 +171,12 @@ class LanguageModel:
         """Writes texts token by token, so many at a time."""
         return Generator(self._network, self.tokenizer, self._budget, num_slots)
 
-    def _read(self, prompts: Sequence[Prompt]) -> Iterator[tuple[list[int], Sequence[ReadPrompt]]]:
-        """Prompts in batches of equal shared ids; one is read when it is asked for."""
-        groups: dict[tuple[int, ...], list[int]] = {}
-        for index, prompt in enumerate(prompts):
-            groups.setdefault(tuple(prompt.shared_ids), []).append(index)
-        for group in groups.values():
-            lengths = [len(prompts[index].own_ids) + len(prompts[index].text_ids) for index in group]
-            read = functools.partial(self._read_some, [prompts[index] for index in group])
-            for batch, reads in self._budget.batches(lengths, read):
-                yield [group[n] for n in batch], reads
-
-    def _read_some(self, prompts: Sequence[Prompt], batch: Sequence[int]) -> list[ReadPrompt]:
-        return self._reader.read([prompts[index] for index in batch])
-
-    def _begin(
-        self, sampler: Sampler, reads: Sequence[ReadPrompt], chosen: Sequence[Sequence[Place]]
-    ) -> list[list[list[Draft]]]:
-        """The drafts of a batch of prompts: per prompt, per place."""
-        places = [(read, place) for read, its_places in zip(reads, chosen, strict=True) for place in its_places]
-        for read, place in places:
-            if not 0 <= place.token_index < len(read.prompt.text_ids):
-                raise ValueError(
-                    f"place {place.token_index} is outside a text of {len(read.prompt.text_ids)} tokens; "
-                    "a call goes before one of them"
-                )
-        sizes = [self._reader.num_tokens_to_open(read) for read, _ in places]
-
-        def answer(batch: list[int]) -> list[list[Draft]]:
-            branches = self._reader.open([places[index] for index in batch])
-            return sampler.begin(branches, [places[index][1].keys for index in batch])
-
-        begun = iter(self._budget.run(sizes, answer))
-        return [[next(begun) for _ in its_places] for its_places in chosen]
+    def _checked(self, portions: Iterable[Portion], num_new: int) -> Iterator[Portion]:
+        for prompts, choose in portions:
+            for prompt in prompts:
+                _check_prompt(prompt)
+                self._check_length(len(prompt.shared_ids) + len(prompt.own_ids) + len(prompt.text_ids) + num_new)
+            yield prompts, choose
 
     def _target_log_probs(self, hidden: Sequence[Tensor], requests: Sequence[ScoreRequest]) -> list[np.ndarray]:
         # The hidden state after token j - 1 foretells token j.

@@ -11,7 +11,8 @@ from transformers import PreTrainedModel
 from transformers.activations import NewGELUActivation
 
 from lm.attention_serving import serve, using
-from lm.shared_attention import Group, Layout, PackedTokens
+from lm.packed_attention import PackedAttention, PackedTokens
+from lm.shared_attention import Group, Layout
 
 # 512 rows of a vocabulary of 50,000 are 100 MB of float32.
 HEAD_ROWS = 512
@@ -28,6 +29,7 @@ class Network:
         self._scale = _logit_scale(config)
         self._cap: float | None = getattr(config, "final_logit_softcapping", None)
         self._take_back: Callable[[], None] | None = None
+        self._packed_attention = PackedAttention(self.device)
         self.has_static_steps = self.device.type == "cuda"
         """Whether samples are written in steps whose shapes repeat, which a GPU can replay. A CPU has no use for it."""
 
@@ -79,6 +81,7 @@ class Network:
         self, sequences: Sequence[Sequence[int]], levels: Sequence[Sequence[Group]], own: PackedTokens, start: int = 0
     ) -> Tensor:
         """Hidden states (sum of lengths, width) of sequences that each begin at position `start`, behind `levels`."""
+        own.attention = self._packed_attention
         ids = [token for sequence in sequences for token in sequence]
         ids_1T = torch.tensor([ids], dtype=torch.long, device=self.device)
         positions = [torch.arange(start, start + len(sequence), device=self.device) for sequence in sequences]

@@ -4,7 +4,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from lm.network import Network
-from lm.shared_attention import PackedTokens, Segment
+from lm.packed_attention import PackedTokens
+from lm.shared_attention import Segment
 
 MAX_PREFIXES = 8
 

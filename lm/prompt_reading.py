@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from lm.network import Network
+from lm.packed_attention import PackedTokens
 from lm.prefix_cache import PrefixCache
 from lm.requests import Place, Prompt
-from lm.shared_attention import CausalTokens, Group, LayerCache, Layout, PackedTokens, Segment
+from lm.shared_attention import CausalTokens, Group, LayerCache, Layout, Segment
 from lm.tokenizer import TextTokenizer
 
 Chain = tuple[tuple[Segment, int], ...]

@@ -51,6 +51,11 @@ class Draft:
     noise: Noise
     ids: list[int] = field(default_factory=list)
 
+    @property
+    def is_done(self) -> bool:
+        """Whether it is at its end."""
+        return self.branch is None
+
 
 class Sampler:
     """Draws samples to their ends, as many at a time as the budget allows."""

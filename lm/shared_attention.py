@@ -96,39 +96,6 @@ class Layout:
 
 
 @dataclass(eq=False)
-class PackedTokens:
-    """New tokens of several sequences in one row, end to end without padding; each sees those before it in its own.
-
-    Their keys and values are kept if someone goes on from them.
-    """
-
-    lengths: Sequence[int]
-    keep: bool = False
-    layers: list[LayerCache] = field(default_factory=list)
-    """Per layer, keys and values of the whole row, each (K, sum of lengths, D)."""
-
-    def attend(self, layer: int, query: Tensor, keys: Tensor, values: Tensor, scale: float) -> Attended:
-        """Causal attention inside each sequence; `query` (1, H, sum of lengths, D). Layers come in order."""
-        if self.keep:
-            _check_order(layer, self.layers)
-            self.layers.append((keys[0], values[0]))
-        groups = query.shape[1] // keys.shape[1]
-        if groups > 1:
-            keys, values = (part.repeat_interleave(groups, dim=1) for part in (keys, values))
-        pieces = zip(*(part.split(list(self.lengths), dim=2) for part in (query, keys, values)), strict=True)
-        parts = [attend(q, k, v, scale=scale, is_causal=True) for q, k, v in pieces]
-        return torch.cat([out for out, _ in parts], dim=2), torch.cat([lse for _, lse in parts], dim=2)
-
-    def segments(self) -> list[Segment]:
-        """What was kept of each sequence."""
-        layers = [
-            (keys.split(list(self.lengths), dim=1), values.split(list(self.lengths), dim=1))
-            for keys, values in self.layers
-        ]
-        return [Segment([(keys[n], values[n]) for keys, values in layers]) for n in range(len(self.lengths))]
-
-
-@dataclass(eq=False)
 class CausalTokens:
     """As many new tokens for each of N sequences, padded on the right; each sees those before it in its own."""
 
@@ -139,7 +106,7 @@ class CausalTokens:
     def attend(self, layer: int, query: Tensor, keys: Tensor, values: Tensor, scale: float) -> Attended:
         """Causal attention inside each sequence. Layers come in order."""
         if self.keep:
-            _check_order(layer, self.layers)
+            check_order(layer, self.layers)
             self.layers.append((keys, values))
         groups = query.shape[1] // keys.shape[1]
         if groups > 1:
@@ -147,7 +114,8 @@ class CausalTokens:
         return attend(query, keys, values, scale=scale, is_causal=True)
 
 
-def _check_order(layer: int, layers: Sequence[LayerCache]) -> None:
+def check_order(layer: int, layers: Sequence[LayerCache]) -> None:
+    """Raises UnservedAttention if a layer keeps its keys and values out of turn."""
     if layer != len(layers):
         raise UnservedAttention(f"layer {layer} comes after {len(layers)} layers")
 

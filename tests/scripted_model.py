@@ -6,7 +6,7 @@ It answers the engine's three questions from one function of the text so far, by
 import math
 import random
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -78,6 +78,11 @@ class ScriptedModel:
             )
             self.asked["samples"] += sum(len(place.keys) for place in places)
         return answers
+
+    def stream_calls(
+        self, portions: Iterable[tuple[Sequence[Prompt], Choose]], *, max_new_tokens: int, temperature: float = 1.0
+    ) -> list[list[list[list[Sample]]]]:
+        return [self.sample_calls(prompts, choose, max_new_tokens=max_new_tokens) for prompts, choose in portions]
 
     def start_log_probs_alone(self, prompt: Prompt) -> np.ndarray:
         self.asked["alone"] += 1

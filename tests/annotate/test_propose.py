@@ -1,4 +1,6 @@
+import gc
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -6,7 +8,9 @@ import pytest
 from annotate.prompt import render_demonstrations, render_text_slot
 from annotate.propose import ProposeOptions, propose, sample_keys
 from lm.requests import Prompt
+from lm.sampling import TOKENS_PER_SLOT, Sampler
 from records.stages import DROP_REASONS, Candidate, Document, Dropped
+from tests.models import build_language_model
 from tests.scripted_model import BOS, NextToken, ScriptedModel, suffixes
 from tests.small_world import Adder, SmallOptions, Translator, make_document
 
@@ -227,3 +231,55 @@ def test_every_sample_has_a_key_of_its_own() -> None:
 def test_an_option_out_of_range_names_itself_and_its_value(option: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{option} is {value}; it must be"):
         ProposeOptions(**{option: value})
+
+
+def proposals_of_a_random_model(
+    monkeypatch, *, texts_at_once: int, watch=None
+) -> tuple[list[Candidate], list[Dropped]]:
+    """Twelve texts, a few slots: portions are smaller than what is written at once."""
+    monkeypatch.setattr("annotate.propose.TEXTS_AT_ONCE", texts_at_once)
+    model = build_language_model(token_budget=8 * TOKENS_PER_SLOT)
+    if watch is not None:
+        watch(model)
+    documents = [make_document(f"{n} and {n + 1} is {2 * n + 1}, so they say") for n in range(12)]
+    options = ProposeOptions(max_call_tokens=10)
+    tools = {"adder": Adder(SmallOptions(min_open_probability=0.0, num_samples=3, min_loss_reduction=0.0))}
+    return propose(documents, model, tools, options)
+
+
+def test_rows_do_not_depend_on_how_many_texts_are_in_memory(monkeypatch) -> None:
+    few, many = (proposals_of_a_random_model(monkeypatch, texts_at_once=number) for number in (2, 64))
+    assert few == many
+    assert {drop.reason for drop in few[1]} >= {"sample_unfinished"}
+
+
+def test_no_sample_waits_for_the_other_texts_in_memory(monkeypatch) -> None:
+    sizes, step = [], Sampler._step
+
+    def watched_step(sampler, slots, active):
+        sizes.append(len(active))
+        return step(sampler, slots, active)
+
+    monkeypatch.setattr(Sampler, "_step", watched_step)
+    proposals_of_a_random_model(monkeypatch, texts_at_once=1)
+    # One text has six samples for eight slots, which stay full over all texts until the last ones are being written.
+    assert set(sizes[: len(sizes) - 10]) == {8}
+
+
+def test_hidden_states_of_texts_that_are_read_leave_the_memory(monkeypatch) -> None:
+    readings = []
+
+    def watch(model):
+        read_texts = model.read_texts
+
+        def watched(*args):
+            gc.collect()
+            assert not [reading for reading in readings if reading() is not None]
+            reading = read_texts(*args)
+            readings.append(weakref.ref(reading))
+            return reading
+
+        model.read_texts = watched
+
+    proposals_of_a_random_model(monkeypatch, texts_at_once=2, watch=watch)
+    assert len(readings) == 6

@@ -1,0 +1,91 @@
+"""Sequences in one row, by a kernel that takes them all at once: with a stand-in for the one of a GPU."""
+
+import pytest
+import torch
+
+from lm.packed_attention import PackedAttention, attend_in_turn, varlen_kernel
+from lm.shared_attention import attend_plainly
+
+LENGTHS = [3, 1, 5]
+SCALE = 0.5
+
+
+def random_row(dtype: torch.dtype = torch.bfloat16) -> list[torch.Tensor]:
+    """Four query heads and two key heads."""
+    torch.manual_seed(0)
+    return [torch.randn(1, heads, sum(LENGTHS), 8).to(dtype) for heads in (4, 2, 2)]
+
+
+def stand_in(query, keys, values, ends, longest, scale):
+    """As PyTorch's kernel is called and answers; computed from the formula."""
+    assert (ends.tolist(), ends.dtype, longest) == ([0, 3, 4, 9], torch.int32, 5)
+    assert query.shape == (9, 4, 8) and keys.shape == values.shape == (9, 2, 8)
+    parts = []
+    for first, end in zip(ends.tolist(), ends.tolist()[1:], strict=False):
+        one = [part[first:end].transpose(0, 1)[None] for part in (query, keys, values)]
+        one[1:] = [part.repeat_interleave(2, dim=1) for part in one[1:]]
+        parts.append(attend_plainly(*one, scale=scale, is_causal=True))
+    return torch.cat([out[0].transpose(0, 1) for out, _ in parts]), torch.cat([lse[0] for _, lse in parts], dim=1)
+
+
+def test_one_launch_answers_for_each_sequence_alone():
+    row = random_row()
+    attention = PackedAttention(torch.device("cpu"), stand_in)
+    for _ in range(2):
+        found = attention.attend(*row, LENGTHS, SCALE)
+        for one, other in zip(found, attend_in_turn(*row, LENGTHS, SCALE), strict=True):
+            assert one.shape == other.shape and one.dtype == other.dtype
+            assert one.float() == pytest.approx(other.float(), abs=0.02)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_cpu_takes_one_sequence_at_a_time(dtype, caplog):
+    row = random_row(dtype)
+    found = PackedAttention(torch.device("cpu")).attend(*row, LENGTHS, SCALE)
+    for one, other in zip(found, attend_in_turn(*row, LENGTHS, SCALE), strict=True):
+        assert torch.equal(one, other)
+    assert not caplog.records
+
+
+def test_float32_is_not_for_the_kernel():
+    def fail(*args):
+        raise AssertionError("asked")
+
+    PackedAttention(torch.device("cpu"), fail).attend(*random_row(torch.float32), LENGTHS, SCALE)
+
+
+def blind(*args):
+    """Each sequence sees what stands before it in the row, too."""
+    query, keys, values, _, _, scale = args
+    keys, values = (part.repeat_interleave(2, dim=1) for part in (keys, values))
+    out, lse = attend_plainly(*(part.transpose(0, 1)[None] for part in (query, keys, values)), scale=scale)
+    return out[0].transpose(0, 1), lse[0]
+
+
+def refuse(*args):
+    raise RuntimeError("FlashAttention only supports Ampere GPUs or newer.\nmore")
+
+
+@pytest.mark.parametrize(
+    ("kernel", "reason"),
+    [(blind, "it answers differently"), (refuse, "FlashAttention only supports Ampere GPUs or newer.")],
+    ids=["wrong", "refused"],
+)
+def test_a_kernel_that_fails_is_done_without_and_that_is_said_once(kernel, reason, caplog):
+    row = random_row()
+    attention = PackedAttention(torch.device("cpu"), kernel)
+    for _ in range(3):
+        assert torch.equal(attention.attend(*row, LENGTHS, SCALE)[0], attend_in_turn(*row, LENGTHS, SCALE)[0])
+    [said] = [record.getMessage() for record in caplog.records]
+    assert said.endswith(reason)
+
+
+def test_pytorchs_kernel_takes_what_it_is_given(monkeypatch):
+    """Its signature is bound, and its shapes are looked up in its own fake."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode():
+        query, keys, values = (torch.empty(9, heads, 8, dtype=torch.bfloat16) for heads in (4, 2, 2))
+        ends = torch.empty(4, dtype=torch.int32)
+        out, lse = varlen_kernel(query, keys, values, ends, 5, SCALE)
+    assert out.shape == (9, 4, 8) and lse.shape == (4, 9)
