@@ -1,5 +1,7 @@
 """Decode steps over shapes that repeat against the steps of today, on a CPU; recording with a stand-in for a GPU."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -8,6 +10,7 @@ from transformers import GPTJConfig
 from lm.model import LanguageModel
 from lm.prompt_reading import Branch, PromptReader
 from lm.requests import Place, Prompt
+from lm.shared_attention import Segment
 from lm.slots import SharedSlots
 from lm.static_attention import rounded
 from lm.static_slots import StaticSlots
@@ -138,14 +141,40 @@ def test_a_step_asks_the_host_for_nothing_and_allocates_by_its_shape_alone(monke
     assert table != other_table
 
 
+@each_family
+def test_a_step_touches_nothing_outside_its_device(family, monkeypatch):
+    # A GPU refuses to record what it would have to fetch from the host; the device without numbers sees the same.
+    monkeypatch.setattr("transformers.utils.import_utils.is_cuda_stream_capturing", lambda: True)
+    model = build_language_model(family)
+    branches = open_branches(model)
+    network, there = model._network, torch.device("meta")
+    network.model.to(there)
+    slots = StaticSlots(network, 8, 16)
+    for branch in branches[:5]:
+        chain = tuple((Segment(_moved(segment.layers, there)), end) for segment, end in branch.chain)
+        slots.enter(replace(branch, chain=chain, marker=_moved(branch.marker, there)))
+    shape, table = slots._table(range(5))
+    table = table.to(there)
+    with _Watched() as watched:
+        hidden = slots._step(shape, table)
+    assert hidden.shape == (shape.num_sequences, 32)
+    assert watched.devices == {"meta"}
+
+
+def _moved(layers, device):
+    return [(keys.to(device), values.to(device)) for keys, values in layers]
+
+
 class _Watched(TorchDispatchMode):
     """Which operations ran, on which sizes."""
 
     def __init__(self) -> None:
         super().__init__()
         self.operations = []
+        self.devices = set()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.devices |= {arg.device.type for arg in torch.utils._pytree.tree_leaves(args) if hasattr(arg, "device")}
         sizes = [tuple(arg.shape) for arg in args if isinstance(arg, torch.Tensor)]
         self.operations.append((func.overloadpacket.__name__, sizes))
         return func(*args, **(kwargs or {}))
