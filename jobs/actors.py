@@ -3,8 +3,6 @@
 import contextlib
 import logging
 import os
-import re
-import socket
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +10,13 @@ from typing import Any
 
 import ray
 
-from jobs.failures import first_line
+from jobs.cluster import NOT_WHERE_ONLY_DRIVERS_ARE, connect
 from jobs.pipeline import Needs, Stage
 from jobs.stage_work import Expected, IngestWorker, Recipe, ShardReport, StageWorker
 from records.run_folder import RunFolder
 
 # The object store carries shard names only; Ray takes a third of the memory unless told otherwise.
 OBJECT_STORE_BYTES = 100 * 2**20
-SECONDS_TO_CONNECT = 10.0
-_HOST_AND_PORT = re.compile(r"(ray://)?(?P<host>[^:/]+):(?P<port>\d+)/?")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -96,7 +92,9 @@ class ShardActor:
 
 def start_actor(run: RunFolder, recipe: Recipe, size: PoolSize) -> Any:
     """Ask the cluster for one worker; it may start much later, when there is room."""
-    options = ShardActor.options(num_cpus=size.num_cpus, num_gpus=size.num_gpus)  # type: ignore[attr-defined]
+    options = ShardActor.options(  # type: ignore[attr-defined]
+        num_cpus=size.num_cpus, num_gpus=size.num_gpus, label_selector=NOT_WHERE_ONLY_DRIVERS_ARE
+    )
     return options.remote(run, recipe, size.num_threads, str(Path.cwd()))
 
 
@@ -128,24 +126,12 @@ def ray_session(options: WorkerOptions, *, on_gpu: bool) -> Iterator[dict[Needs,
     address = options.address or os.environ.get("RAY_ADDRESS")
     try:
         if address:
-            _connect(address)
+            connect(address, option="--address" if options.address else "RAY_ADDRESS")
             yield _sizes_for_cluster(options, on_gpu=on_gpu)
         else:
             yield _start_own_ray(options, on_gpu=on_gpu)
     finally:
         ray.shutdown()
-
-
-def _connect(address: str) -> None:
-    try:
-        # Ray itself would try for minutes, deaf to Ctrl-C.
-        if match := _HOST_AND_PORT.fullmatch(address):
-            socket.create_connection((match["host"], int(match["port"])), timeout=SECONDS_TO_CONNECT).close()
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ValueError(
-            f"--address {address} cannot be reached ({first_line(error)}); start that Ray or leave it out"
-        ) from error
 
 
 def _start_own_ray(options: WorkerOptions, *, on_gpu: bool) -> dict[Needs, PoolSize]:

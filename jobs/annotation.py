@@ -19,6 +19,7 @@ from jobs.reuse import UNANSWERED
 from jobs.run_job import Job, Outcome, run_job
 from jobs.run_lease import LEASE_FILE, hold_run
 from jobs.settings import check_settings, resolve_settings
+from jobs.submitted import refuse_lost_paths
 from jobs.summary import describe_unanswered, screen_table, screen_yields, tool_yields, yield_table
 from records.run_folder import RunFolder
 from tools.answer_store import open_store
@@ -39,6 +40,7 @@ def annotate(options: AnnotateOptions) -> int:
 
 def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
     tools = options.make_tools()
+    refuse_lost_paths(options, tools)
     open_store(options.answers)  # the workers open it for themselves; here it is only tried
     model = look_at_model(options.model.model)
     most = max_text_tokens(model.tokenizer, model.window, tools.values(), options.propose.max_call_tokens)
