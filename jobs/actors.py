@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import platform
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,7 @@ class ShardActor:
 
     def open(self, needs: Needs) -> int:
         """Load what the stages of this need work with; returns the process id."""
+        _refuse_absent(self._run)
         self._worker = StageWorker(self._run, self._recipe, needs)
         return os.getpid()
 
@@ -88,6 +90,15 @@ class ShardActor:
         report = corpus.next_shard()
         self._corpus = corpus
         return report
+
+
+def _refuse_absent(run: RunFolder) -> None:
+    """Raise ValueError where the run folder is not, rather than make a second one that nobody else sees."""
+    if "://" not in run.location and not Path(run.root).is_dir():
+        raise ValueError(
+            f"--run {run.shown} does not exist on {platform.node()}; give a path or URI that all machines share, such "
+            "as s3://bucket/runs/one"
+        )
 
 
 def start_actor(run: RunFolder, recipe: Recipe, size: PoolSize) -> Any:
