@@ -119,8 +119,11 @@ class Bucket:
         return iter(())
 
     def _put(self, path: str, content: bytes | pa.Buffer) -> None:
-        with self.filesystem.open_output_stream(path) as sink:
+        with self._open(path) as sink:
             sink.write(content)
+
+    def _open(self, path: str) -> pa.NativeFile:
+        return self.filesystem.open_output_stream(path)
 
 
 def open_storage(location: str) -> tuple[Disk | Bucket, str]:

@@ -13,7 +13,7 @@ from annotate.ingest import IngestOptions, Shard, ingest
 from lm.tokenizer import TextTokenizer
 from records.stages import DROP_REASONS, Document, Dropped
 from tests.models import build_tokenizer
-from tests.read_only_s3 import serve_bucket
+from tests.s3_server import S3Server
 
 TOKENIZER = TextTokenizer(build_tokenizer())
 
@@ -180,26 +180,26 @@ def test_uris_are_paths_too(tmp_path: Path) -> None:
         assert document.source == f"file://{tmp_path}/docs-1.jsonl"
 
 
-def test_a_bucket_is_read_like_a_folder(tmp_path: Path) -> None:
+def test_a_bucket_is_read_like_a_folder(tmp_path: Path, s3: S3Server) -> None:
     pq.write_table(pa.table({"text": ["c"]}), tmp_path / "c.parquet")
     objects = {
-        "bucket/docs/a.jsonl": lines({"text": "a"}),
-        "bucket/docs/b/b.jsonl.gz": gzip.compress(lines({"text": "b"})),
-        "bucket/docs/c.parquet": (tmp_path / "c.parquet").read_bytes(),
-        "bucket/other.jsonl": lines({"text": "other"}),
+        "docs/a.jsonl": lines({"text": "a"}),
+        "docs/b/b.jsonl.gz": gzip.compress(lines({"text": "b"})),
+        "docs/c.parquet": (tmp_path / "c.parquet").read_bytes(),
+        "other.jsonl": lines({"text": "other"}),
     }
-    with serve_bucket(objects) as options:
-        for location, expected in [
-            ("docs", "abc"),
-            ("docs/a.jsonl", "a"),
-            ("docs/**/*.jsonl*", "ab"),
-            ("docs/*.parquet", "c"),
-        ]:
-            documents, _ = ingested(f"s3://key:secret@bucket/{location}?{options}")
-            assert "".join(document.text for document in documents) == expected
-            assert all(document.source.startswith("s3://bucket/docs/") for document in documents)
-        with pytest.raises(ValueError, match=r"^corpus s3://bucket/nowhere does not exist$"):
-            ingested(f"s3://key:secret@bucket/nowhere?{options}")
+    bucket = s3.make_bucket("corpora", objects)
+    for location, expected in [
+        ("docs", "abc"),
+        ("docs/a.jsonl", "a"),
+        ("docs/**/*.jsonl*", "ab"),
+        ("docs/*.parquet", "c"),
+    ]:
+        documents, _ = ingested(s3.uri(bucket, location))
+        assert "".join(document.text for document in documents) == expected
+        assert all(document.source.startswith(f"s3://{bucket}/docs/") for document in documents)
+    with pytest.raises(ValueError, match=rf"^corpus s3://{bucket}/nowhere does not exist$"):
+        ingested(s3.uri(bucket, "nowhere"))
 
 
 def test_a_file_named_twice_is_read_once(tmp_path: Path) -> None:
