@@ -105,7 +105,15 @@ def _afresh(now: CorpusState) -> CorpusState:
 
 def _read_any_state(run: RunFolder) -> CorpusState | None:
     read = run.read_json(INGEST_FILE)
-    return CorpusState(**read) if isinstance(read, dict) and "readings" in read else None
+    if not isinstance(read, dict) or "readings" not in read:
+        return None
+    try:
+        return CorpusState(**read)
+    except TypeError as error:
+        raise ValueError(
+            f"{run.shown}/{INGEST_FILE} is not of this version; delete it and the corpus is read again: what is the "
+            "same stays"
+        ) from error
 
 
 def _respelled(gone: Sequence[str], added: Sequence[str]) -> str:

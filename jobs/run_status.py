@@ -21,6 +21,7 @@ from records.run_folder import RunFolder, TableHeaders
 
 SECONDS_TO_SILENCE = 12 * SECONDS_BETWEEN_SAVES
 """What a driver of another machine wrote so recently shows without a second look that it lives."""
+NEEDED_OF_PROGRESS = {"state", "updated", "texts", "finished_texts", "texts_per_second", "seconds_left"}
 PERCENTILES = (0.5, 0.95, 0.99)
 
 
@@ -153,7 +154,8 @@ def _read_progress(run: RunFolder) -> Mapping[str, Any]:
         progress = run.read_json(PROGRESS_FILE)
     except ValueError:
         return {}  # Cut short: the next one is whole.
-    return progress if isinstance(progress, dict) else {}
+    is_ours = isinstance(progress, dict) and progress.keys() >= NEEDED_OF_PROGRESS
+    return progress if is_ours else {}  # Another version wrote it: the shards tell.
 
 
 def _is_alive(run: RunFolder, progress: Mapping[str, Any], wait: Callable[[float], object]) -> bool:

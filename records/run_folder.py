@@ -68,7 +68,8 @@ class RunFolder:
 
     def create(self) -> None:
         """Make the folder and try that it can be written to. Raises OSError if not."""
-        self._storage.write(self._path("write-test" + TEMPORARY_SUFFIX), b"")
+        # Not an empty one: a full disk takes those.
+        self._storage.write(self._path("write-test" + TEMPORARY_SUFFIX), b"write-test")
         self.delete("write-test" + TEMPORARY_SUFFIX)
 
     def write_shard(
