@@ -49,8 +49,11 @@ def belong_together(output: ShardHeader, drops: ShardHeader | None) -> bool:
 
 
 def find_outputs(run: RunFolder, stage: Stage) -> TableHeaders:
-    """The headers of what a stage has written; without those of shards whose dropped rows are not there too."""
-    found, drops = run.headers(stage.writes), run.headers(drops_table(stage))
+    """The headers of what a stage has written; without those of shards whose dropped rows are not there too.
+
+    For who holds the run: the tables' books are written.
+    """
+    found, drops = run.headers(stage.writes, keep=True), run.headers(drops_table(stage), keep=True)
     unreadable = {shard_of(path) for path in drops.damaged}
     whole = {
         shard: header

@@ -6,6 +6,7 @@ a row. Its pages carry checksums, and whoever reads its rows compares them with 
 was written, or the shard is damaged.
 """
 
+import contextlib
 import dataclasses
 import errno
 import json
@@ -18,8 +19,9 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from records.header_book import Book, book_name, read_book, write_book
 from records.locations import without_keys
-from records.schema import Record, RecordT, arrow_schema, from_table, to_table
+from records.schema import Record, RecordT, arrow_schema, check_nulls, from_table, to_table
 from records.shard_header import ShardHeader, fingerprint_content, from_metadata, to_metadata
 from records.storage import NOT_A_FILE, TEMPORARY_SUFFIX, open_storage
 
@@ -28,6 +30,10 @@ COMPRESSION: Literal["zstd"] = "zstd"
 HEADER_THREADS = 16
 FOOTER_BYTES = 64 * 2**10
 """What is fetched to read a footer; enough for all but the widest tables."""
+
+
+FOOTERS_WORTH_KEEPING = 1_000
+"""Footers of one table that are read before a book of them is written."""
 
 
 class DamagedError(pa.ArrowInvalid):
@@ -88,7 +94,7 @@ class RunFolder:
         Raises pyarrow.ArrowInvalid if a row does not fit the record's schema and OSError if the disk refuses.
         """
         content = to_table(record, rows)
-        _check_nulls(content, f"{table}/{shard}")
+        check_nulls(content, f"{table}/{shard}")
         header = ShardHeader(
             fingerprint=fingerprint,
             counts=dict(counts),
@@ -120,14 +126,26 @@ class RunFolder:
         """The header of a shard, from its footer alone; None if the shard is not there or is damaged."""
         return self._read_header(self._path(f"{table}/{shard}.parquet"))
 
-    def headers(self, table: str) -> TableHeaders:
-        """The headers of all shards of a table."""
-        paths = [path for path, _ in self._listed(table, ".parquet")]
+    def headers(self, table: str, *, keep: bool = False) -> TableHeaders:
+        """The headers of all shards of a table: from its book where a file is as it was, else from the footers.
+
+        With `keep` the book is written anew if many footers had to be read; only who holds the run may do that.
+        """
+        listed = sorted(self._storage.stamped(self._path(table)))  # no two paths are equal: no stamps are compared
+        stamps = {path: stamp for path, stamp in listed if _is_shown(path, ".parquet")}
+        book = self._read_book(table)
+        entries = {path: book.get(shard_of(path)) for path in stamps}
+        known = {path: entry[1] for path, entry in entries.items() if entry and entry[0] == stamps[path]}
+        unknown = [path for path in stamps if path not in known]
         with ThreadPoolExecutor(HEADER_THREADS) as threads:
-            headers = dict(zip(paths, threads.map(self._read_header, paths), strict=True))
+            found = known | dict(zip(unknown, threads.map(self._read_header, unknown), strict=True))
+        headers = {path: header for path in stamps if (header := found[path])}
+        if keep and len(unknown) >= FOOTERS_WORTH_KEEPING:
+            new = write_book({shard_of(path): (stamp, found[path]) for path, stamp in stamps.items()})
+            self._storage.write(self._path(book_name(table)), new)
         return TableHeaders(
-            by_shard={shard_of(path): header for path, header in headers.items() if header},
-            damaged=[self._shown(path) for path, header in headers.items() if header is None],
+            by_shard={shard_of(path): header for path, header in headers.items()},
+            damaged=[self._shown(path) for path in stamps if path not in headers],
         )
 
     def shards(self, table: str, suffix: str = ".parquet") -> list[str]:
@@ -178,6 +196,11 @@ class RunFolder:
             self._storage.delete(path)
         return len(leftovers)
 
+    def _read_book(self, table: str) -> Book:
+        with contextlib.suppress(*NOT_A_FILE):
+            return read_book(self._storage.read(self._path(book_name(table))))
+        return {}
+
     def _read_header(self, path: str) -> ShardHeader | None:
         try:
             tail = self._storage.read(path, last=FOOTER_BYTES)
@@ -218,12 +241,6 @@ def _parse(content: bytes, record: type[Record]) -> tuple[pa.Table, ShardHeader]
     if fingerprint_content(plain) != header.content:
         raise ValueError("its rows are not those that its footer tells of")
     return plain, header
-
-
-def _check_nulls(content: pa.Table, shard: str) -> None:
-    for field, column in zip(content.schema, content.columns, strict=True):
-        if column.null_count and not field.nullable:
-            raise pa.ArrowInvalid(f"{shard} has {column.null_count} rows without a value for {field.name}")
 
 
 def shard_of(path: str) -> str:

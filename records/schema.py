@@ -86,3 +86,10 @@ def _arrow_field(name: str, annotation: typing.Any) -> pa.Field:
 
 def _nested_record(annotation: typing.Any) -> type[Record] | None:
     return typing.get_args(annotation)[0] if typing.get_origin(annotation) is tuple else None
+
+
+def check_nulls(content: pa.Table, shard: str) -> None:
+    """Raise pyarrow.ArrowInvalid, naming the shard, if a column that has to be filled is not."""
+    for field, column in zip(content.schema, content.columns, strict=True):
+        if column.null_count and not field.nullable:
+            raise pa.ArrowInvalid(f"{shard} has {column.null_count} rows without a value for {field.name}")

@@ -1,6 +1,7 @@
 """What the footer of a shard tells: from what its rows were made, what they are, and a few counts."""
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -45,11 +46,21 @@ def from_metadata(metadata: Mapping[bytes, bytes], num_rows: int) -> ShardHeader
     """The header in a footer. Raises KeyError or ValueError if it holds none."""
     return ShardHeader(
         fingerprint=metadata[FINGERPRINT_KEY].decode(),
-        counts=json.loads(metadata[COUNTS_KEY]),
+        counts=parse_counts(metadata[COUNTS_KEY]),
         content=metadata[CONTENT_KEY].decode(),
-        parts=json.loads(metadata[PARTS_KEY]),
+        parts=parse_parts(metadata[PARTS_KEY]),
         num_rows=num_rows,
     )
+
+
+def parse_counts(written: bytes | str) -> dict[str, int]:
+    """Counts by name. The names are the same in every shard, of which there may be 100,000: they are kept once."""
+    return {sys.intern(name): number for name, number in json.loads(written).items()}
+
+
+def parse_parts(written: bytes | str) -> dict[str, str]:
+    """Fingerprints by tool."""
+    return {sys.intern(name): part for name, part in json.loads(written).items()}
 
 
 def fingerprint_content(table: pa.Table) -> str:

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import posixpath
+import stat
 import threading
 import uuid
 from collections.abc import Iterator
@@ -71,6 +72,12 @@ class Disk:
             for entry in entries:
                 yield entry.path, _is_file(entry)
 
+    def stamped(self, folder: str) -> Iterator[tuple[str, tuple[int, int] | None]]:
+        """(path, (bytes, nanoseconds of its last change)) of whatever lies in a folder; None for what is no file."""
+        with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+            for entry in entries:
+                yield entry.path, _stamp(entry)
+
     def temporary_files(self, root: str) -> Iterator[str]:
         """Paths of the temporary files in a folder and below. No link is followed."""
         for folder, _, names in os.walk(root):
@@ -113,6 +120,11 @@ class Bucket:
         """See `Disk.listed`."""
         for info in self.filesystem.get_file_info(pa.fs.FileSelector(folder, allow_not_found=True)):
             yield info.path, info.is_file
+
+    def stamped(self, folder: str) -> Iterator[tuple[str, tuple[int, int] | None]]:
+        """See `Disk.stamped`; listing tells both, so nothing else is asked."""
+        for info in self.filesystem.get_file_info(pa.fs.FileSelector(folder, allow_not_found=True)):
+            yield info.path, (info.size, info.mtime_ns) if info.is_file and info.mtime_ns is not None else None
 
     def temporary_files(self, root: str) -> Iterator[str]:  # noqa: ARG002
         """None: an object is written under its own name."""
@@ -172,3 +184,13 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         if error.errno != errno.ELOOP:
             raise
         return False
+
+
+def _stamp(entry: os.DirEntry[str]) -> tuple[int, int] | None:
+    try:
+        found = entry.stat()
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENOENT):
+            raise
+        return None
+    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None

@@ -29,7 +29,12 @@ HEALTH_CHECKS = {
 }
 CPUS_OF_NODE = 2
 OBJECT_STORE_BYTES = 100 * 2**20
-AGENT_PORTS = ("metrics_agent_port", "runtime_env_agent_port", "dashboard_agent_listen_port")
+TRIES_TO_ADD_A_NODE = 4
+AGENT_PORTS = (
+    *("metrics_agent_port", "metrics_export_port"),
+    *("runtime_env_agent_port", "dashboard_agent_listen_port"),
+)
+"""Ports of a node that Ray would wait for, 15 seconds each, until its agent has chosen them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,18 +52,30 @@ class InHand:
 def cluster_of(num_nodes: int) -> Iterator[Cluster]:
     """A head and so many more nodes, which may be killed; each with room for two workers that hold a model."""
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - so it is spelled
-    head = node_options() | {"include_dashboard": False, "_system_config": HEALTH_CHECKS}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
+    cluster = Cluster()
     try:
+        add_node(cluster, include_dashboard=False, _system_config=HEALTH_CHECKS)
         for _ in range(num_nodes):
-            cluster.add_node(**node_options())
+            add_node(cluster)
         yield cluster
     finally:
         cluster.shutdown()
 
 
+def add_node(cluster: Cluster, **options: Any) -> None:
+    """Have one more node; the first is the head. On a busy machine one may not come up in Ray's half a minute."""
+    for attempt in range(1, TRIES_TO_ADD_A_NODE + 1):
+        try:
+            cluster.add_node(**node_options(), **options)
+        except Exception as error:
+            if attempt == TRIES_TO_ADD_A_NODE or "timed out" not in str(error):
+                raise
+        else:
+            return
+
+
 def node_options() -> dict[str, int]:
-    """Of one node. With ports that are known it need not wait for its agent, which takes long on a busy machine."""
+    """Of one node."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in AGENT_PORTS]
         ports = {name: server.getsockname()[1] for name, server in zip(AGENT_PORTS, sockets, strict=True)}
@@ -135,7 +152,7 @@ class Arena:
                 if line["node"] == node_id:
                     _send(process, signal.SIGKILL)
         self.cluster.remove_node(node, allow_graceful=False)
-        self.cluster.add_node(**node_options())
+        add_node(self.cluster)
 
     def _is_written(self, begun: dict[str, Any]) -> bool:
         path = self.run / TABLE_OF_STAGE[begun["stage"]] / f"{shard_name(begun['shard'])}.parquet"
