@@ -19,6 +19,7 @@ from filter.screen import ScreenOptions
 from finetune.choose import ChooseOptions
 from finetune.options import ExportOptions, TrainOptions
 from jobs.actors import WorkerOptions
+from jobs.decode_commands import generate
 from jobs.finetune_model import TrainWorkerOptions
 from jobs.options import DEFAULT_TOOLS, AnnotateOptions, ModelOptions, parse_tools
 from jobs.progress import ProgressOptions
@@ -189,8 +190,8 @@ def _flat(command: Callable[..., int], more: Iterable[inspect.Parameter] = ()) -
     ] + list(more)
 
     @functools.wraps(command)
-    def flattened(**arguments: Any) -> int:
-        return command(**arguments)
+    def flattened(*texts: str, **arguments: Any) -> int:
+        return command(*texts, **arguments)
 
     del flattened.__wrapped__
     flattened.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
@@ -209,6 +210,7 @@ def _tool_options() -> Iterator[inspect.Parameter]:
 app.command(_flat(annotate, _tool_options()))
 app.command(_flat(finetune))
 app.command(_flat(export))
+app.command(_flat(generate, _tool_options()))
 app.command(status)
 app.command(query)
 app.command(verify)

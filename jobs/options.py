@@ -73,7 +73,7 @@ class AnnotateOptions:
 
     def make_tools(self) -> dict[str, Tool]:
         """The chosen tools, not yet opened. Raises ValueError if one lacks an option that it cannot do without."""
-        return {key: _make_tool(key, self.tool_options.get(key)) for key in self.tools}
+        return {key: make_tool(key, self.tool_options.get(key)) for key in self.tools}
 
 
 def parse_tools(written: str) -> tuple[str, ...]:
@@ -88,6 +88,7 @@ def parse_tools(written: str) -> tuple[str, ...]:
     return keys
 
 
-def _make_tool(key: str, options: ToolOptions | None) -> Tool:
+def make_tool(key: str, options: ToolOptions | None) -> Tool:
+    """A tool by its key, not yet opened. Raises ValueError if it lacks an option that it cannot do without."""
     tool = find_tools()[key]
     return tool(options or tool.Options())

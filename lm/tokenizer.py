@@ -16,6 +16,8 @@ from lm.splicing import make_splicing_tokenizer
 START_MARKER = " ["
 END_MARKER = "]"
 
+# transformers makes an empty tokenizer, or a riddle of an error, of a folder that has none of them.
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tiktoken.model")
 _GRAPHEME = regex.compile(r"\X")
 
 
@@ -58,6 +60,11 @@ class TextTokenizer:
         """The tokenizer of a model by its folder or name. Raises ValueError if there is none or it cannot be used."""
         if _is_missing_path(name_or_path):
             raise ValueError(f"there is no model folder {name_or_path!r}; correct the path or give a name on the Hub")
+        if Path(name_or_path).is_dir() and not any(Path(name_or_path, name).is_file() for name in _TOKENIZER_FILES):
+            raise ValueError(
+                f"there is no tokenizer in {name_or_path!r}, whose answers mean nothing without; "
+                "save the one that the model was trained with beside it (a tokenizer.json)"
+            )
         try:
             tokenizer = AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False)
         except (OSError, ValueError, KeyError, TypeError, ImportError) as error:

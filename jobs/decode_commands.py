@@ -1,0 +1,43 @@
+"""The commands with which a model uses its tools, as `jobs.commands` registers them."""
+
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from decode.options import DecodeOptions
+from jobs.decoding import DecoderOptions
+from jobs.generate_text import PromptOptions
+from jobs.options import DEFAULT_TOOLS, ModelOptions, parse_tools
+from tools.answer_store import AnswerOptions
+
+# What follows an option's value is a prompt, not one more value.
+_ONE_BY_ONE = Parameter(name="*", consume_multiple=False, negative=())
+
+
+def generate(
+    *prompts: str,
+    model: ModelOptions,
+    tools: str = DEFAULT_TOOLS,
+    decode: Annotated[DecodeOptions, _ONE_BY_ONE] = DecodeOptions(),  # noqa: B008 - frozen
+    where: PromptOptions = PromptOptions(),  # noqa: B008
+    answers: AnswerOptions = AnswerOptions(),  # noqa: B008
+    batch_size: int = 64,
+    **tool_options: Any,
+) -> int:
+    """Go on from prompts with a model that uses its tools.
+
+    Parameters
+    ----------
+    prompts
+        Texts to go on from, written alike and at the same time.
+    tools
+        The tools that may be asked, separated by commas.
+    batch_size
+        How many texts are written at a time; texts that wait for a tool do not count.
+    """
+    from jobs.generate_text import generate as generate_texts
+
+    loaded = DecoderOptions(
+        model=model, tools=parse_tools(tools), tool_options=tool_options, answers=answers, batch_size=batch_size
+    )
+    return generate_texts(prompts, loaded, decode, where)
