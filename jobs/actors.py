@@ -1,60 +1,28 @@
 """The Ray side of the workers: what an actor is made of, what it asks of the cluster, and Ray's own start and end."""
 
 import contextlib
+import functools
 import logging
 import os
 import platform
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import ray
 
-from jobs.cluster import NOT_WHERE_ONLY_DRIVERS_ARE, connect
+from jobs.cluster import NOT_WHERE_ONLY_DRIVERS_ARE, connect, is_for_workers
 from jobs.pipeline import Needs, Stage
+from jobs.pools import Node, PoolSize, WorkerOptions, pool_sizes
 from jobs.stage_work import Expected, IngestWorker, Recipe, ShardReport, StageWorker
 from records.run_folder import RunFolder
 
 # The object store carries shard names only; Ray takes a third of the memory unless told otherwise.
 OBJECT_STORE_BYTES = 100 * 2**20
+# A call costs Ray some 2 ms of CPU: of quick shards a worker does several before it answers.
+SECONDS_PER_CALL = 0.1
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkerOptions:
-    """How the work is spread. None of this changes a row, so a run may be resumed with other values."""
-
-    model_workers: int | None = None
-    """Processes that hold the model; by default one per GPU, or on CPUs as many as their threads fill."""
-    tool_workers: int = 1
-    """Processes that run the tools, each with many calls in flight."""
-    threads_per_worker: int | None = None
-    """CPU threads of each model worker; by default the CPUs are shared among at most four workers."""
-    max_attempts: int = 3
-    """How often a shard is tried at a stage before it is put aside in failed/."""
-    retry_delay: float = 1.0
-    """Seconds before a shard is tried again, or a worker that failed to start; doubles with every attempt, up to 60."""
-    address: str | None = None
-    """The Ray cluster to run on, e.g. ray://head:10001; by default RAY_ADDRESS, else a Ray of its own."""
-
-    def __post_init__(self) -> None:
-        for option in ("model_workers", "tool_workers", "threads_per_worker", "max_attempts"):
-            value = getattr(self, option)
-            if value is not None and value < 1:
-                raise ValueError(f"{option} is {value}; it must be at least 1")
-        if self.retry_delay < 0:
-            raise ValueError(f"retry_delay is {self.retry_delay}; it must be at least 0 seconds")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PoolSize:
-    """How many workers of one kind, and what each asks of the cluster."""
-
-    num_workers: int
-    num_threads: int
-    num_cpus: float
-    num_gpus: float
 
 
 @ray.remote(max_restarts=0, max_task_retries=0)
@@ -70,26 +38,60 @@ class ShardActor:
         # Before torch is imported: OpenMP reads them once, and oversubscribed it is up to 40 times slower.
         os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(num_threads)), TOKENIZERS_PARALLELISM="false")
 
-    def open(self, needs: Needs) -> int:
-        """Load what the stages of this need work with; returns the process id."""
+    def open(self, needs: Needs) -> str:
+        """Load what the stages of this need work with; returns the id of the node."""
         _refuse_absent(self._run)
         self._worker = StageWorker(self._run, self._recipe, needs)
-        return os.getpid()
+        return str(ray.get_runtime_context().get_node_id())
 
     def work(
-        self, stage: Stage, shard: str, expected: Expected, ask_again: Collection[str], *, only_reuse: bool
-    ) -> ShardReport | None:
-        """Do one shard at one stage; None if it was only to be reused and something has to be computed."""
-        return self._worker.work(stage, shard, expected, ask_again, only_reuse=only_reuse)
+        self,
+        stage: Stage,
+        orders: Sequence[tuple[str, Expected]],
+        ask_again: Collection[str],
+        *,
+        only_reuse: bool,
+        is_suspect: bool,
+    ) -> list[ShardReport | None]:
+        """Do shards at one stage, in order, until SECONDS_PER_CALL are over; the report is None where nothing was done
+        because the shard was only to be reused and something has to be computed.
 
-    def next_shard(self, stage: Stage, stage_fingerprint: str) -> ShardReport | None:
-        """Write the next shard of documents; None after the last. After an error it begins with the first again."""
+        An error ends it too, and is raised only if the first shard met it: a shard that comes first is alone to blame.
+        With `is_suspect` a worker may have done it already and died before it said so.
+        """
+        reports: list[ShardReport | None] = []
+        ends = time.monotonic() + SECONDS_PER_CALL
+        for shard, expected in orders:
+            if is_suspect and (report := self._worker.find(stage, shard, expected, ask_again)):
+                reports.append(report)
+                continue
+            try:
+                reports.append(self._worker.work(stage, shard, expected, ask_again, only_reuse=only_reuse))
+            except Exception:
+                if not reports:
+                    raise
+                break
+            if time.monotonic() > ends:
+                break
+        return reports
+
+    def next_shards(self, stage: Stage, stage_fingerprint: str) -> tuple[list[ShardReport], bool]:
+        """Write shards of documents until SECONDS_PER_CALL are over, and say whether there may be more.
+
+        After an error it begins with the first again.
+        """
         if self._corpus is None:
             self._corpus = IngestWorker(self._run, self._recipe, stage, stage_fingerprint)
         corpus, self._corpus = self._corpus, None
-        report = corpus.next_shard()
+        reports: list[ShardReport] = []
+        ends = time.monotonic() + SECONDS_PER_CALL
+        while time.monotonic() < ends:
+            report = corpus.next_shard()
+            if report is None:
+                return reports, False
+            reports.append(report)
         self._corpus = corpus
-        return report
+        return reports, True
 
 
 def _refuse_absent(run: RunFolder) -> None:
@@ -109,40 +111,32 @@ def start_actor(run: RunFolder, recipe: Recipe, size: PoolSize) -> Any:
     return options.remote(run, recipe, size.num_threads, str(Path.cwd()))
 
 
-def pool_sizes(
-    options: WorkerOptions, *, on_gpu: bool, node_cpus: Sequence[int], num_gpus: int
-) -> dict[Needs, PoolSize]:
-    """How many workers of each kind, for nodes with so many CPUs each and so many GPUs together.
-
-    The plain workers read and write files, those of the tools mostly wait: they ask for no CPU of their own, so that
-    none ever waits for a slot that the models hold. On GPUs the CPUs are shared among as many workers as GPUs.
-    """
-    shared = sum(node_cpus) // max(1, num_gpus) if on_gpu else max(node_cpus)
-    num_threads = options.threads_per_worker or max(1, min(shared, max(node_cpus) // 4))
-    on_cpus = sum(cpus // num_threads for cpus in node_cpus)
-    num_models = options.model_workers or max(1, num_gpus if on_gpu else on_cpus)
-    return {
-        "cpu": PoolSize(num_workers=1, num_threads=1, num_cpus=0, num_gpus=0),
-        "tools": PoolSize(num_workers=options.tool_workers, num_threads=1, num_cpus=0, num_gpus=0),
-        "model": PoolSize(num_workers=num_models, num_threads=num_threads, num_cpus=num_threads, num_gpus=int(on_gpu)),
-    }
+CountPools = Callable[[], Mapping[Needs, PoolSize]]
+"""Asks how large the pools are to be by now."""
 
 
 @contextlib.contextmanager
-def ray_session(options: WorkerOptions, *, on_gpu: bool) -> Iterator[dict[Needs, PoolSize]]:
+def ray_session(options: WorkerOptions, *, on_gpu: bool) -> Iterator[CountPools]:
     """Connect to the cluster that is asked for, else start a Ray of our own; at the end leave all as it was found."""
+    count_pools = functools.partial(_sizes_for_cluster, options, on_gpu=on_gpu)
     if ray.is_initialized():
-        yield _sizes_for_cluster(options, on_gpu=on_gpu)
+        yield count_pools
         return
     address = options.address or os.environ.get("RAY_ADDRESS")
     try:
         if address:
             connect(address, option="--address" if options.address else "RAY_ADDRESS")
-            yield _sizes_for_cluster(options, on_gpu=on_gpu)
+            yield count_pools
         else:
-            yield _start_own_ray(options, on_gpu=on_gpu)
+            sizes = _start_own_ray(options, on_gpu=on_gpu)
+            yield lambda: sizes
     finally:
         ray.shutdown()
+
+
+def is_node_alive(node_id: str) -> bool:
+    """Whether the cluster knows that node and has not noticed its end."""
+    return any(node["Alive"] and node["NodeID"] == node_id for node in ray.nodes())
 
 
 def _start_own_ray(options: WorkerOptions, *, on_gpu: bool) -> dict[Needs, PoolSize]:
@@ -151,7 +145,12 @@ def _start_own_ray(options: WorkerOptions, *, on_gpu: bool) -> dict[Needs, PoolS
     num_gpus = _count_gpus() if on_gpu else 0
     if on_gpu and not num_gpus:
         raise ValueError("--device cuda: this machine has no CUDA device; use --device cpu, or --address for a cluster")
-    sizes = pool_sizes(options, on_gpu=on_gpu, node_cpus=[num_cpus], num_gpus=num_gpus)
+    if on_gpu and num_gpus < options.gpus_per_worker:
+        raise ValueError(
+            f"--gpus-per-worker {options.gpus_per_worker:g}: this machine has {num_gpus} CUDA devices; ask for fewer, "
+            "or use --address for a cluster"
+        )
+    sizes = pool_sizes(options, [Node(num_cpus=num_cpus, num_gpus=num_gpus)], on_gpu=on_gpu)
     # A Ray CPU is a slot, not a core: as many as the workers ask for, so that none waits for another to end.
     slots = sum(size.num_workers * size.num_cpus for size in sizes.values())
     ray.init(
@@ -166,10 +165,9 @@ def _start_own_ray(options: WorkerOptions, *, on_gpu: bool) -> dict[Needs, PoolS
 
 
 def _sizes_for_cluster(options: WorkerOptions, *, on_gpu: bool) -> dict[Needs, PoolSize]:
-    resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    node_cpus = [int(node["CPU"]) for node in resources if node.get("CPU")] or [1]
-    num_gpus = sum(int(node.get("GPU", 0)) for node in resources)
-    return pool_sizes(options, on_gpu=on_gpu, node_cpus=node_cpus, num_gpus=num_gpus)
+    resources = [node["Resources"] for node in ray.nodes() if node["Alive"] and is_for_workers(node["Labels"])]
+    nodes = [Node(num_cpus=int(node.get("CPU", 0)), num_gpus=int(node.get("GPU", 0))) for node in resources]
+    return pool_sizes(options, nodes, on_gpu=on_gpu)
 
 
 def _count_gpus() -> int:

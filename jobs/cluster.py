@@ -3,6 +3,7 @@
 import logging
 import re
 import socket
+from collections.abc import Mapping
 
 import ray
 
@@ -15,6 +16,11 @@ NOT_WHERE_ONLY_DRIVERS_ARE = {"toolformer-role": "!driver"}
 
 _HOST_AND_PORT = re.compile(r"(ray://)?(?P<host>[^:/]+):(?P<port>\d+)/?")
 _WEB = re.compile(r"https?://")
+
+
+def is_for_workers(labels: Mapping[str, str]) -> bool:
+    """Whether a node with these labels takes workers."""
+    return not any(labels.get(key) == value.removeprefix("!") for key, value in NOT_WHERE_ONLY_DRIVERS_ARE.items())
 
 
 def connect(address: str, *, option: str) -> None:

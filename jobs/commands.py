@@ -18,10 +18,10 @@ from annotate.propose import ProposeOptions
 from filter.screen import ScreenOptions
 from finetune.choose import ChooseOptions
 from finetune.options import ExportOptions, TrainOptions
-from jobs.actors import WorkerOptions
 from jobs.decode_commands import generate
 from jobs.finetune_model import TrainWorkerOptions
 from jobs.options import DEFAULT_TOOLS, AnnotateOptions, ModelOptions, parse_tools
+from jobs.pools import WorkerOptions
 from jobs.progress import ProgressOptions
 from tools.answer_store import AnswerOptions
 from tools.catalog import find_tools

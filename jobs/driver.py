@@ -1,30 +1,33 @@
 """The loop that hands shards to workers until every shard is done or given up.
 
-One queue per pool of workers, one coroutine per worker: it takes a shard, awaits the worker, and puts the shard into
-the queue of its next stage. Later stages come first, so shards end early, and shards at different stages overlap.
-A worker that dies is replaced and its shard tried again after a while; a shard that fails too often is put aside.
+One pool of workers per need, with a queue each: a worker's coroutine takes a shard from it, awaits the worker, and puts
+the shard into the queue of its next stage. Later stages come first, so shards end early, and shards at different stages
+overlap. Of quick shards a worker is given several at once, so that Ray's price of a call is paid once for all of them.
+A shard whose worker dies or fails is tried again after a while; one that fails too often is put aside.
 """
 
 import asyncio
-import contextlib
-import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
-import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
 
-from jobs.actors import PoolSize, WorkerOptions, start_actor
+from jobs.actors import SECONDS_PER_CALL, CountPools, is_node_alive
 from jobs.failures import UnusableError, one_line, put_aside, raise_if_disk_refuses, raise_if_refused
 from jobs.ledger import Ledger
 from jobs.pipeline import Needs, Stage
+from jobs.pools import WorkerOptions
 from jobs.stage_work import Recipe, ShardReport
 from jobs.task import Task
+from jobs.worker_pool import Worker, WorkerPool, retry_delay
 from records.run_folder import RunFolder
 
-MAX_RETRY_DELAY = 60.0
-MAX_FAILED_STARTS = 5
+MAX_SHARDS_PER_CALL = 64
+# A shard may be what brings its nodes down.
+MAX_LOSSES = 20
+SECONDS_BETWEEN_COUNTS = 3.0
 
 
 class Stopped(Exception):  # noqa: N818 - an order that was carried out, not an error
@@ -34,8 +37,8 @@ class Stopped(Exception):  # noqa: N818 - an order that was carried out, not an 
 class Driver:
     """Drives one run.
 
-    `sizes` says how many workers of each kind there are to be; `on_ingested` is called, in a thread, when the corpus
-    was read to its end.
+    `count_pools` says how many workers of each kind there are to be by now; `on_ingested` is called, in a thread, when
+    the corpus was read to its end.
     """
 
     def __init__(
@@ -45,24 +48,23 @@ class Driver:
         ledger: Ledger,
         pipeline: Sequence[Stage],
         options: WorkerOptions,
-        sizes: Mapping[Needs, PoolSize],
+        count_pools: CountPools,
         on_ingested: Callable[[], None],
     ) -> None:
-        self._run, self._recipe, self._ledger = run, recipe, ledger
-        self._pipeline, self._options, self._sizes = pipeline, options, sizes
-        self._queues: dict[Needs, asyncio.PriorityQueue[Task]] = {
-            needs: asyncio.PriorityQueue() for needs in self._sizes
+        self._run, self._ledger, self._pipeline, self._options = run, ledger, pipeline, options
+        self._count_pools, self._on_ingested = count_pools, on_ingested
+        self.pools = {
+            needs: WorkerPool(needs, size, run=run, recipe=recipe, options=options, serve=self._serve, fail=self._end)
+            for needs, size in count_pools().items()
         }
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._on_ingested = on_ingested
         self.is_ingesting = False
         """Whether the corpus may give more shards."""
         self.in_flight: dict[str, int] = {stage.name: 0 for stage in pipeline}
         """Shards that a worker has in hand, per stage."""
-        self._wanted = {needs: [asyncio.Event() for _ in range(size.num_workers)] for needs, size in sizes.items()}
-        self._num_open = dict.fromkeys(sizes, 0)
-        self._num_given_up = dict.fromkeys(sizes, 0)
-        self._calls: set[asyncio.Future[Any]] = set()
+        self.num_attempts: Counter[str] = Counter()
+        """How often a shard was tried, per stage, whatever came of it."""
+        self._seconds: dict[str, float] = {}
 
     async def drive(self, *, is_ingesting: bool) -> None:
         """Do all that the ledger has open, and read the corpus too if that is asked for.
@@ -70,23 +72,21 @@ class Driver:
         Raises Stopped, UnusableError, or whatever broke a coroutine.
         """
         self.is_ingesting = is_ingesting
-        work = [self._serve(needs, wanted) for needs, events in self._wanted.items() for wanted in events]
+        following = asyncio.create_task(self._follow_cluster())
         if is_ingesting:
             self._enqueue("", self._pipeline[0])
-        coroutines = [asyncio.create_task(self._guard(coroutine)) for coroutine in work]
         for shard in self._ledger.shards:
             self._enqueue(shard, self._ledger.next_stage(shard))
         try:
             await self._ended
         finally:
-            for coroutine in coroutines:
-                coroutine.cancel()
-            await asyncio.gather(*coroutines, *self._calls, return_exceptions=True)
+            following.cancel()
+            await asyncio.gather(following, *(pool.close() for pool in self.pools.values()), return_exceptions=True)
 
     @property
     def awaited(self) -> list[Needs]:
         """The pools that have something to do and no worker yet that is open."""
-        return [needs for needs, events in self._wanted.items() if events[0].is_set() and not self._num_open[needs]]
+        return [needs for needs, pool in self.pools.items() if pool.is_awaited]
 
     def stop(self, reason: Exception | None = None) -> None:
         """Take no more shards and abandon those in hand; `drive` then raises the reason, by default Stopped."""
@@ -100,9 +100,13 @@ class Driver:
         else:
             self._ended.set_result(None)
 
-    async def _guard(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    async def _follow_cluster(self) -> None:
+        """Have the pools grow and shrink with the cluster."""
         try:
-            await coroutine
+            while True:
+                await asyncio.sleep(SECONDS_BETWEEN_COUNTS)
+                for needs, size in (await asyncio.to_thread(self._count_pools)).items():
+                    self.pools[needs].resize(size)
         except Exception as error:  # noqa: BLE001 - handed on to whoever awaits the run
             self._end(error)
 
@@ -110,10 +114,13 @@ class Driver:
         if stage:
             only_reuse = may_reuse and stage.needs != "cpu" and self._ledger.may_reuse(stage, shard)
             task = Task(-self._pipeline.index(stage), shard, stage, only_reuse=only_reuse)
-            self._queues[task.needs].put_nowait(task)
+            self._put(task)
             self._want_workers(task)
         elif not self.is_ingesting and self._ledger.num_open == 0:
             self._end()
+
+    def _put(self, task: Task) -> None:
+        self.pools[task.needs].queue.put_nowait(task)
 
     def _want_workers(self, task: Task) -> None:
         """Have workers opened for a stage and those after it, no more of a kind than there are shards to do.
@@ -123,68 +130,98 @@ class Driver:
         """
         looks_ahead = task.stage.reads and not task.only_reuse
         ahead = self._pipeline[self._pipeline.index(task.stage) :] if looks_ahead else ()
-        for needs in dict.fromkeys([task.needs, *(stage.needs for stage in ahead)]):
-            for wanted in self._wanted[needs][: max(1, self._ledger.num_open)]:
-                wanted.set()
+        for needs in {task.needs, *(stage.needs for stage in ahead)}:
+            self.pools[needs].want(max(1, self._ledger.num_open))
 
-    async def _serve(self, needs: Needs, wanted: asyncio.Event) -> None:
-        """One worker of a pool, from when it is wanted, and those that replace it."""
-        await wanted.wait()
-        while True:
-            async with self._worker(needs) as actor:
-                if actor is None:
-                    return
-                self._num_open[needs] += 1
-                try:
-                    while await self._do(await self._queues[needs].get(), actor):
-                        pass
-                finally:
-                    self._num_open[needs] -= 1
-
-    async def _do(self, task: Task, actor: Any) -> bool:
-        """Have one shard done; False if the worker may be dead: only an error from within it shows that it is not."""
-        name = task.stage.name
-        self.in_flight[name] += 1
+    async def _serve(self, pool: WorkerPool, worker: Worker) -> bool:
+        """Have the next shards done; False if the worker may be dead: only an error from within it shows otherwise."""
+        tasks = await self._take(pool)
+        name = tasks[0].stage.name
+        self.in_flight[name] += len(tasks)
         try:
-            await (self._make(task, actor) if task.stage.reads else self._read_on(task, actor))
+            await (self._make(tasks, pool, worker) if tasks[0].stage.reads else self._read_on(tasks[0], pool, worker))
         except RayError as error:
-            await self._retry(replace(task, num_attempts=task.num_attempts + 1), error)
+            await self._give_back(tasks, error, worker)
             return isinstance(error, RayTaskError)
         finally:
-            self.in_flight[name] -= 1
+            self.in_flight[name] -= len(tasks)
         return True
 
-    async def _make(self, task: Task, actor: Any) -> None:
-        expected = self._ledger.expected(task.stage, task.shard)
-        call = actor.work.remote(task.stage, task.shard, expected, self._ledger.ask_again, only_reuse=task.only_reuse)
-        report: ShardReport | None = await self._answer(call)
-        if report is None:
-            self._enqueue(task.shard, task.stage, may_reuse=False)
-        else:
-            self._enqueue(task.shard, self._ledger.finish(task.stage, task.shard, report.header))
+    async def _take(self, pool: WorkerPool) -> list[Task]:
+        """The next shard of a pool; several of the same stage if they are quick, but no more than a worker's share."""
+        first = await pool.queue.get()
+        tasks = [first]
+        quick = int(SECONDS_PER_CALL / self._seconds.get(first.stage.name, SECONDS_PER_CALL))
+        share = -(-pool.queue.qsize() // max(1, pool.num_open))
+        while len(tasks) < min(quick, share, MAX_SHARDS_PER_CALL) and not first.is_suspect:
+            task = pool.queue.get_nowait()
+            if (task.stage, task.only_reuse, task.is_suspect) != (first.stage, first.only_reuse, False):
+                pool.queue.put_nowait(task)
+                break
+            tasks.append(task)
+        return tasks
 
-    async def _read_on(self, task: Task, actor: Any) -> None:
-        """Have one more shard read from the corpus. A worker that is new begins again, and finds its shards there."""
-        report: ShardReport | None = await self._answer(
-            actor.next_shard.remote(task.stage, self._ledger.ingest_fingerprint)
+    async def _make(self, tasks: Sequence[Task], pool: WorkerPool, worker: Worker) -> None:
+        stage, only_reuse = tasks[0].stage, tasks[0].only_reuse
+        orders = [(task.shard, self._ledger.expected(stage, task.shard)) for task in tasks]
+        started = time.monotonic()
+        reports: Sequence[ShardReport | None] = await pool.answer(
+            worker.actor.work.remote(
+                stage, orders, self._ledger.ask_again, only_reuse=only_reuse, is_suspect=tasks[0].is_suspect
+            )
         )
-        if report is None:
+        self._seconds[stage.name] = (time.monotonic() - started) / len(reports)
+        self.num_attempts[stage.name] += len(reports)
+        for task, report in zip(tasks, reports, strict=False):
+            if report is None:
+                self._enqueue(task.shard, stage, may_reuse=False)
+            else:
+                self._enqueue(task.shard, self._ledger.finish(stage, task.shard, report.header))
+        for task in tasks[len(reports) :]:
+            self._put(task)
+
+    async def _read_on(self, task: Task, pool: WorkerPool, worker: Worker) -> None:
+        """Have more shards read from the corpus. A worker that is new begins again, and finds its shards there."""
+        reports: Sequence[ShardReport]
+        reports, may_go_on = await pool.answer(
+            worker.actor.next_shards.remote(task.stage, self._ledger.ingest_fingerprint)
+        )
+        for report in reports:
+            self.num_attempts[task.stage.name] += 1
+            if report.shard not in self._ledger.documents:
+                self._enqueue(report.shard, self._ledger.admit(report.shard, report.header))
+        if may_go_on:
+            self._enqueue("", task.stage)
+        else:
             await asyncio.to_thread(self._on_ingested)
             self.is_ingesting = False
             self._enqueue("", None)
+
+    async def _give_back(self, tasks: Sequence[Task], error: RayError, worker: Worker) -> None:
+        """Have shards done again that came to nothing, and count whose fault it may have been."""
+        if isinstance(error, RayTaskError):
+            # A worker raises only what the first shard has met; it came to no other.
+            self.num_attempts[tasks[0].stage.name] += 1
+            for task in tasks[1:]:
+                self._put(task)
+            await self._retry(replace(tasks[0], num_attempts=tasks[0].num_attempts + 1), error)
             return
-        if report.shard not in self._ledger.documents:
-            self._enqueue(report.shard, self._ledger.admit(report.shard, report.header))
-        self._enqueue("", task.stage)
+        self.num_attempts[tasks[0].stage.name] += len(tasks)
+        is_lost = len(tasks) > 1 or await _left_the_cluster(worker, error)
+        for task in tasks:
+            if is_lost:
+                await self._retry(replace(task, num_losses=task.num_losses + 1), error)
+            else:
+                await self._retry(replace(task, num_attempts=task.num_attempts + 1), error)
 
     async def _retry(self, task: Task, error: RayError) -> None:
         raise_if_disk_refuses(error, self._run)
         if not task.stage.reads:
             raise_if_refused(error)
-        if task.num_attempts < self._options.max_attempts:
+        if task.num_attempts < self._options.max_attempts and task.num_losses < MAX_LOSSES:
             self._ledger.tried_again[task.stage.name] += 1
-            loop, queue = asyncio.get_running_loop(), self._queues[task.needs]
-            loop.call_later(self._delay(task.num_attempts), queue.put_nowait, task)
+            delay = retry_delay(self._options, task.num_attempts + task.num_losses)
+            asyncio.get_running_loop().call_later(delay, self._put, task)
         elif task.stage.reads:
             await asyncio.to_thread(put_aside, self._run, task, error)
             self._ledger.give_up(task.stage, task.shard)
@@ -192,51 +229,7 @@ class Driver:
         else:
             raise UnusableError(f"the corpus cannot be read: {one_line(error)}") from error
 
-    @contextlib.asynccontextmanager
-    async def _worker(self, needs: Needs) -> AsyncIterator[Any]:
-        """A worker that has loaded what it needs, gone when the block ends, however it ends; None if none starts."""
-        actor = None
-        try:
-            for attempt in range(1, MAX_FAILED_STARTS + 1):
-                actor = start_actor(self._run, self._recipe, self._sizes[needs])
-                try:
-                    await self._answer(actor.open.remote(needs))
-                    break
-                except RayError as error:
-                    ray.kill(actor)
-                    actor = None
-                    raise_if_disk_refuses(error, self._run)
-                    raise_if_refused(error)
-                    if attempt == MAX_FAILED_STARTS:
-                        self._go_on_without(needs, error)
-                    else:
-                        await asyncio.sleep(self._delay(attempt))
-            yield actor
-        finally:
-            if actor:
-                ray.kill(actor)
 
-    def _go_on_without(self, needs: Needs, error: RayError) -> None:
-        """One worker less: the others do its work. Raises UnusableError if it was the last of its pool."""
-        self._num_given_up[needs] += 1
-        if self._num_given_up[needs] == self._sizes[needs].num_workers:
-            raise UnusableError(f"no {needs} worker can be started: {one_line(error)}") from error
-        print(f"a {needs} worker cannot be started ({one_line(error)}); the others go on", file=sys.stderr)
-        # Those that nobody needed so far may be the only ones left.
-        for wanted in self._wanted[needs]:
-            wanted.set()
-
-    async def _answer(self, call: Any) -> Any:
-        """Wait for a call of a worker. The call itself is never cancelled: it ends when its worker is killed."""
-        answer = asyncio.ensure_future(_awaited(call))
-        self._calls.add(answer)
-        answer.add_done_callback(self._calls.discard)
-        return await asyncio.shield(answer)
-
-    def _delay(self, num_attempts: int) -> float:
-        return float(min(MAX_RETRY_DELAY, self._options.retry_delay * 2 ** (num_attempts - 1)))
-
-
-async def _awaited(call: Any) -> Any:
-    # What Ray returns can be awaited but, on a client, is no coroutine.
-    return await call
+async def _left_the_cluster(worker: Worker, error: RayError) -> bool:
+    """Whether a worker is gone because its node is, or cannot be reached; a shard is not to blame for that."""
+    return isinstance(error, ActorUnavailableError) or not await asyncio.to_thread(is_node_alive, worker.node_id)

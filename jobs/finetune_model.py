@@ -12,9 +12,10 @@ from typing import Any
 
 from finetune.choose import Choice, ChooseOptions, choose
 from finetune.options import TrainOptions
-from jobs.actors import WorkerOptions, ray_session
+from jobs.actors import ray_session
 from jobs.command_line import main
 from jobs.failures import UnusableError, first_line
+from jobs.pools import WorkerOptions
 from jobs.summary import text_table
 from records.fingerprint import fingerprint
 

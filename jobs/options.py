@@ -7,7 +7,7 @@ from annotate.ingest import IngestOptions
 from annotate.propose import ProposeOptions
 from filter.score import ScoreOptions
 from filter.screen import ScreenOptions
-from jobs.actors import WorkerOptions
+from jobs.pools import WorkerOptions
 from jobs.progress import ProgressOptions
 from tools.answer_store import AnswerOptions
 from tools.catalog import find_tools

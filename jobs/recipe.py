@@ -76,6 +76,8 @@ def _model_stages(options: AnnotateOptions, revision: str | None, tools: dict[st
         device=options.model.device,
         dtype=options.model.dtype,
         token_budget=options.model.token_budget,
+        # Layer by layer over the GPUs that Ray lets this worker see.
+        device_map="balanced" if options.model.on_gpu and options.workers.gpus_per_worker > 1 else None,
     )
 
     def compute(stage: str, inputs: Sequence[list[Any]], wanted: Collection[str]) -> StageOutput:

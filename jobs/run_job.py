@@ -10,14 +10,15 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
-from jobs.actors import PoolSize, WorkerOptions, ray_session
+from jobs.actors import CountPools, ray_session
 from jobs.corpus_state import CorpusState, settle_corpus
 from jobs.driver import Driver, Stopped
 from jobs.failures import UnusableError, blaming_cluster, blaming_run_folder
 from jobs.interrupts import Interrupts
 from jobs.ledger import Ledger
 from jobs.metrics import start_metrics
-from jobs.pipeline import PIPELINE, Needs
+from jobs.pipeline import PIPELINE
+from jobs.pools import WorkerOptions
 from jobs.progress import (
     PROGRESS_FILE,
     SECONDS_BETWEEN_REDRAWS,
@@ -86,8 +87,8 @@ def run_job(job: Job, interrupts: Interrupts) -> Outcome:
         if not is_read or ledger.num_open:
             with blaming_cluster(job.workers.address), contextlib.ExitStack() as stack:
                 with interrupts.deferred():
-                    sizes = stack.enter_context(ray_session(job.workers, on_gpu=job.on_gpu))
-                asyncio.run(_drive(job, ledger, sizes, interrupts, is_read=is_read))
+                    count_pools = stack.enter_context(ray_session(job.workers, on_gpu=job.on_gpu))
+                asyncio.run(_drive(job, ledger, count_pools, interrupts, is_read=is_read))
         with blaming_run_folder(job.run):
             _forget_old_failures(job.run, ledger)
         state = "failed" if ledger.num_failed else "finished"
@@ -130,13 +131,11 @@ def _admit_documents(job: Job, ledger: Ledger) -> bool:
     return True
 
 
-async def _drive(
-    job: Job, ledger: Ledger, sizes: Mapping[Needs, PoolSize], interrupts: Interrupts, *, is_read: bool
-) -> None:
-    driver = Driver(job.run, job.recipe, ledger, PIPELINE, job.workers, sizes, lambda: _end_ingest(job, ledger))
+async def _drive(job: Job, ledger: Ledger, count_pools: CountPools, interrupts: Interrupts, *, is_read: bool) -> None:
+    driver = Driver(job.run, job.recipe, ledger, PIPELINE, job.workers, count_pools, lambda: _end_ingest(job, ledger))
     loop = asyncio.get_running_loop()
     interrupts.call(lambda: loop.call_soon_threadsafe(driver.stop))
-    reporter = asyncio.create_task(_report(job, ledger, driver, sizes))
+    reporter = asyncio.create_task(_report(job, ledger, driver))
     try:
         await driver.drive(is_ingesting=not is_read)
     finally:
@@ -169,7 +168,7 @@ def _forget_old_failures(run: RunFolder, ledger: Ledger) -> None:
             run.delete(f"failed/{stage}/{shard}.json")
 
 
-async def _report(job: Job, ledger: Ledger, driver: Driver, sizes: Mapping[Needs, PoolSize]) -> None:
+async def _report(job: Job, ledger: Ledger, driver: Driver) -> None:
     line, record = ProgressLine(job.progress), start_metrics(job.run.shown)
     started = time.monotonic()
     working_since, next_save, is_told = started, started, False
@@ -200,7 +199,7 @@ async def _report(job: Job, ledger: Ledger, driver: Driver, sizes: Mapping[Needs
                 await asyncio.to_thread(_publish, job, snapshot, record)
             if not is_told and now - started > SECONDS_OF_PATIENCE:
                 is_told = True
-                _tell_what_is_missing(driver, sizes)
+                _tell_what_is_missing(driver)
             await asyncio.sleep(min(SECONDS_BETWEEN_REDRAWS, job.progress.log_every))
     finally:
         line.close()
@@ -215,9 +214,9 @@ def _publish(job: Job, snapshot: Snapshot, record: Callable[[Snapshot], object])
     record(snapshot)
 
 
-def _tell_what_is_missing(driver: Driver, sizes: Mapping[Needs, PoolSize]) -> None:
+def _tell_what_is_missing(driver: Driver) -> None:
     for needs in driver.awaited:
-        size = sizes[needs]
+        size = driver.pools[needs].size
         print(
             f"still waiting for the first {needs} worker, which asks the cluster for {size.num_cpus:g} CPUs and "
             f"{size.num_gpus:g} GPUs",

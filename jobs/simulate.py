@@ -8,11 +8,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jobs.actors import WorkerOptions
 from jobs.corpus_state import CorpusState
 from jobs.failures import blaming_run_folder
 from jobs.interrupts import Interrupted, Interrupts
 from jobs.pipeline import PIPELINE
+from jobs.pools import WorkerOptions
 from jobs.progress import ProgressOptions
 from jobs.reuse import UNANSWERED
 from jobs.run_job import Job, run_job

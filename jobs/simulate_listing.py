@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from jobs.actors import WorkerOptions
 from jobs.ledger import Ledger
 from jobs.pipeline import PIPELINE
+from jobs.pools import WorkerOptions
 from jobs.run_job import Job
 from jobs.settings import RUN_FILE
 from jobs.simulate import make_job

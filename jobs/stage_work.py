@@ -63,6 +63,13 @@ class StageWorker:
             return None
         return write_output(self._run, stage, shard, rows, drops, expected)
 
+    def find(self, stage: Stage, shard: str, expected: Expected, ask_again: Collection[str]) -> ShardReport | None:
+        """The report of an output that is there and would be made again; None if not, or if calls are asked again."""
+        header = None if ask_again else find_output(self._run, stage, shard)
+        return (
+            ShardReport(shard=shard, header=header) if header and header.fingerprint == expected.fingerprint else None
+        )
+
     def _read_input(self, table: str, shard: str) -> list[Any]:
         try:
             return self._run.read_shard(table, shard, OUTPUT_RECORDS[table])

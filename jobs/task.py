@@ -13,8 +13,16 @@ class Task:
     shard: str
     stage: Stage = field(compare=False)
     num_attempts: int = field(default=0, compare=False)
+    """How often the shard has failed here, or its worker died over it."""
+    num_losses: int = field(default=0, compare=False)
+    """How often its worker was lost and another may be to blame: its node, or a shard of the same call."""
     only_reuse: bool = field(default=False, compare=False)
     """Whether a plain worker is to see first if the output for other settings holds all that is needed."""
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether it goes alone, so that it takes no other shard with it."""
+        return bool(self.num_attempts or self.num_losses)
 
     @property
     def needs(self) -> Needs:

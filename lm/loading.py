@@ -1,5 +1,6 @@
 """Loads a causal LM and refuses, in one line that names the value and the remedy, what would not run exactly."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,21 @@ from transformers.utils import cached_file
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def load_network(name_or_path: str, *, device: str, dtype: str) -> PreTrainedModel:
-    """The model's weights on the device. Raises ValueError, one line."""
+def load_network(
+    name_or_path: str, *, device: str, dtype: str, device_map: str | Mapping[str, Any] | None = None
+) -> PreTrainedModel:
+    """The model's weights on the device, or laid over several as `device_map` says. Raises ValueError, one line."""
     if dtype not in DTYPES:
         raise ValueError(f"dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}")
     target = _check_device(device)
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            name_or_path, dtype=DTYPES[dtype], use_safetensors=True, trust_remote_code=False, output_loading_info=True
+            name_or_path,
+            dtype=DTYPES[dtype],
+            device_map=device_map,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
         )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().partition("\n")[0]
@@ -32,7 +40,14 @@ def load_network(name_or_path: str, *, device: str, dtype: str) -> PreTrainedMod
             f"model {name_or_path!r} lacks {len(missing)} of its weights, such as {missing[0]}; "
             "save it as the causal language model that it is"
         )
-    return model.to(target)
+    if device_map is None:
+        return model.to(target)
+    if target.type != "cpu" and not {"cpu", "disk"}.isdisjoint(map(str, model.hf_device_map.values())):
+        raise ValueError(
+            f"model {name_or_path!r} does not fit the {torch.cuda.device_count()} GPUs that it is laid over; give it "
+            "more with --gpus-per-worker, or use --dtype bfloat16"
+        )
+    return model
 
 
 def read_window(config: PreTrainedConfig, name: str) -> int:

@@ -5,9 +5,9 @@ reading serves both; and log-probabilities of chosen tokens, of whole sequences,
 written into a text. Batches, caches, devices stay behind them; answers come in request order.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -70,14 +70,18 @@ class LanguageModel:
         device: str = "cpu",
         dtype: str = "float32",
         token_budget: int | None = None,
+        device_map: str | Mapping[str, Any] | None = None,
     ) -> Self:
         """A model by its folder or name; `device` as torch names it, `dtype` "float32" or "bfloat16".
+
+        One that is too large for a device is laid over several by `device_map`, as from_pretrained understands it; its
+        sequences are read whole.
 
         Reads safetensors only and runs no code from the model's folder. Raises ValueError, one line, if a value is
         wrong or the model cannot be used.
         """
         tokenizer = TextTokenizer.load(name_or_path)
-        model = load_network(name_or_path, device=device, dtype=dtype)
+        model = load_network(name_or_path, device=device, dtype=dtype, device_map=device_map)
         return cls(model, tokenizer, token_budget=token_budget, folder=find_folder(name_or_path))
 
     @property

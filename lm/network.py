@@ -39,7 +39,10 @@ class Network:
         return self._take_back is not None
 
     def serve(self) -> bool:
-        """Have sequences share keys and values from now on; False if the model's family cannot."""
+        """Have sequences share keys and values from now on; False if the model's family cannot, or its layers lie on
+        several devices: what is shared is looked up by indices that lie on one."""
+        if len(set(getattr(self.model, "hf_device_map", {}).values())) > 1:
+            return False
         self._take_back = serve(self.model)
         return self.is_served
 
@@ -56,7 +59,7 @@ class Network:
 
     @property
     def device(self) -> torch.device:
-        """Where the model's weights are."""
+        """Where the model's weights are; of several devices the one that takes token ids and gives answers."""
         return self.model.device
 
     def read(self, ids_BT: Tensor, position_BT: Tensor, layout: Layout) -> Tensor:
@@ -89,7 +92,7 @@ class Network:
 
     def logits(self, hidden_RH: Tensor) -> Tensor:
         """The head's float32 logits, (R, V), scaled or capped as the model's family does."""
-        logits_RV = self._head(hidden_RH).float() * self._scale
+        logits_RV = self._head(hidden_RH).to(self.device).float() * self._scale
         return logits_RV if self._cap is None else torch.tanh(logits_RV / self._cap) * self._cap
 
     def token_log_probs(self, hidden_RH: Tensor, ids_R: Tensor) -> Tensor:
@@ -110,7 +113,7 @@ class Network:
         return torch.tensor(rows, dtype=torch.long, device=self.device)
 
     def _run(self, ids_BT: Tensor, position_BT: Tensor) -> Tensor:
-        return self._base(input_ids=ids_BT, position_ids=position_BT, use_cache=False).last_hidden_state
+        return self._base(input_ids=ids_BT, position_ids=position_BT, use_cache=False).last_hidden_state.to(self.device)
 
     def _log_softmax(self, hidden_RH: Tensor) -> Tensor:
         return torch.log_softmax(self.logits(hidden_RH), dim=-1)

@@ -14,9 +14,9 @@ from ray._private.ray_constants import get_runtime_env_default_excludes
 from ray._private.runtime_env.packaging import create_package
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from jobs.actors import WorkerOptions, pool_sizes
 from jobs.cluster import NOT_WHERE_ONLY_DRIVERS_ARE
 from jobs.commands import app
+from jobs.pools import Node, WorkerOptions, pool_sizes
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = yaml.safe_load((ROOT / "cluster.yaml").read_text())
@@ -74,10 +74,7 @@ def test_a_worker_with_the_model_fits_a_gpu_node_however_many_there_are(
 ) -> None:
     there = [nodes["tools"], *num_gpu_nodes * [nodes["gpus"]]]
     sizes = pool_sizes(
-        WorkerOptions(),
-        on_gpu=True,
-        node_cpus=[node["CPU"] for node in there],
-        num_gpus=sum(node["GPU"] for node in there),
+        WorkerOptions(), [Node(num_cpus=node["CPU"], num_gpus=node["GPU"]) for node in there], on_gpu=True
     )
     assert 0 < sizes["model"].num_gpus <= nodes["gpus"]["GPU"]
     assert sizes["model"].num_cpus <= nodes["gpus"]["CPU"]

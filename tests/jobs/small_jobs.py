@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from jobs.actors import WorkerOptions
 from jobs.corpus_state import CorpusState
 from jobs.interrupts import Interrupts
 from jobs.pipeline import PIPELINE, Needs
+from jobs.pools import WorkerOptions
 from jobs.progress import ProgressOptions
 from jobs.run_job import Job, Outcome, run_job
 from jobs.stage_work import Compute, StageOutput

@@ -56,12 +56,12 @@ def run(first: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def pools(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The CPUs that each worker asks for which is started: only those with the model ask for any."""
-    from jobs import driver
+    from jobs import worker_pool
 
     asked: list[float] = []
-    start = driver.start_actor
+    start = worker_pool.start_actor
     monkeypatch.setattr(
-        driver, "start_actor", lambda run, recipe, size: asked.append(size.num_cpus) or start(run, recipe, size)
+        worker_pool, "start_actor", lambda run, recipe, size: asked.append(size.num_cpus) or start(run, recipe, size)
     )
     return asked
 

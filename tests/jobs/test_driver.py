@@ -13,11 +13,13 @@ import pytest
 from jobs.check_files import find_faults
 from jobs.driver import Driver
 from jobs.failures import UnusableError
-from jobs.measure_orchestration import measure
+from jobs.measure_orchestration import measure, usage_table
 from jobs.pipeline import PIPELINE
+from jobs.process_usage import Sample
 from jobs.reuse import UNANSWERED
 from jobs.run_job import _end_ingest, _open_ledger
 from jobs.stage_outputs import Expected, find_output, find_outputs, write_output
+from jobs.worker_pool import WorkerPool
 from records.run_folder import RunFolder
 from records.shard_header import ShardHeader
 from tests.jobs.small_jobs import Gate, SmallRecipe, make_job, read_rows, run_small_job
@@ -183,14 +185,14 @@ def test_a_worker_that_never_starts_leaves_its_work_to_the_others(
 ) -> None:
     (tmp_path / "gates").mkdir()
     gate = Gate(str(tmp_path / "gates")).build()
-    go_on_without = Driver._go_on_without
+    go_on_without = WorkerPool._go_on_without
 
     def go_on_and_open_gate(*arguments: object) -> None:
         go_on_without(*arguments)
         (tmp_path / "gates/go").write_text("")
 
-    monkeypatch.setattr(Driver, "_go_on_without", go_on_and_open_gate)
-    monkeypatch.setattr("jobs.driver.MAX_FAILED_STARTS", 2)
+    monkeypatch.setattr(WorkerPool, "_go_on_without", go_on_and_open_gate)
+    monkeypatch.setattr("jobs.worker_pool.MAX_FAILED_STARTS", 2)
     recipe = SmallRecipe(gate=gate, gate_at=("propose", "part-00000"), first_to_open=str(tmp_path / "opened"))
     with ThreadPoolExecutor(1) as thread:
         thread.submit(gate.wait_for_worker)
@@ -203,7 +205,7 @@ def test_a_worker_that_never_starts_leaves_its_work_to_the_others(
 
 
 def test_the_run_ends_if_no_worker_of_a_kind_can_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobs.driver.MAX_FAILED_STARTS", 1)
+    monkeypatch.setattr("jobs.worker_pool.MAX_FAILED_STARTS", 1)
     (tmp_path / "opened").touch()
     with pytest.raises(UnusableError, match="no model worker can be started: RuntimeError: no room on this node"):
         run_small_job(tmp_path / "run", SmallRecipe(first_to_open=str(tmp_path / "opened")), model_workers=2)
@@ -279,7 +281,25 @@ def test_a_worker_that_is_killed_while_it_reads_the_corpus_is_replaced(undisturb
     assert read_rows(tmp_path / "run") == read_rows(undisturbed)
 
 
-def test_the_cost_of_the_driver_can_be_measured(tmp_path: Path) -> None:
+def test_the_cost_of_the_driver_can_be_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.process_usage.SECONDS_BETWEEN_SAMPLES", 0.01)
     measured = measure(3, tmp_path)
-    assert measured["shards"] == 3
-    assert 0 < measured["first_result_s"] < measured["total_s"]
+    assert measured.figures["shards"] == 3
+    assert 0 < measured.figures["first_result_s"] < measured.figures["total_s"]
+    last = measured.samples[-1]
+    assert all(last.cpu_seconds[kind] > 0 for kind in ("driver", "workers", "Ray"))
+    assert usage_table(measured.samples, 1).count("\n") >= 2
+
+
+def test_the_cost_of_shards_is_what_was_spent_since_the_line_before() -> None:
+    samples = [
+        Sample(
+            num_done=done,
+            seconds=seconds,
+            cpu_seconds={"driver": cpu, "workers": 2 * cpu, "Ray": 0.0},
+            driver_bytes=200 * 2**20,
+        )
+        for done, seconds, cpu in ((0, 1.0, 5.0), (10, 2.0, 6.0), (15, 2.5, 6.1), (20, 4.0, 6.5))
+    ]
+    # From 10 shards to 20 in 2 s and 0.5 s of the driver's CPU; what came before the first shard does not count.
+    assert usage_table(samples, 10).splitlines()[2:] == ["| 20 | 200 | 200.00 | 50.00 | 100.00 | 0.00 |"]

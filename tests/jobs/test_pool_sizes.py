@@ -2,27 +2,62 @@
 
 import pytest
 
-from jobs.actors import WorkerOptions, pool_sizes, ray_session
+from jobs.actors import ray_session
+from jobs.pools import Node, PoolSize, WorkerOptions, pool_sizes
 
 
 @pytest.mark.parametrize(
-    ("node_cpus", "num_gpus", "num_models"),
-    [([4], 0, 4), ([2], 0, 2), ([16, 16], 0, 8), ([16], 8, 8), ([64, 64], 16, 16), ([2], 4, 4)],
+    ("nodes", "on_gpu", "num_models", "num_threads"),
+    [
+        ([Node(num_cpus=4)], False, 4, 1),
+        ([Node(num_cpus=2)], False, 2, 1),
+        ([Node(num_cpus=16)] * 2, False, 8, 4),
+        ([Node(num_cpus=2), Node(num_cpus=64)], False, 4, 16),  # the small one has no room for 16 threads
+        ([Node(num_cpus=16, num_gpus=8)], True, 8, 2),
+        ([Node(num_cpus=64, num_gpus=8)] * 2, True, 16, 8),
+        ([Node(num_cpus=2, num_gpus=4)], True, 4, 1),
+        ([Node(num_cpus=8, num_gpus=1), Node(num_cpus=64, num_gpus=1), Node(num_cpus=32)], True, 2, 8),
+        ([Node(num_cpus=4)], True, 1, 1),  # waits until a node with a GPU joins
+    ],
 )
 def test_all_workers_fit_at_the_same_time_and_every_gpu_has_one(
-    node_cpus: list[int], num_gpus: int, num_models: int
+    nodes: list[Node], on_gpu: bool, num_models: int, num_threads: int
 ) -> None:
-    sizes = pool_sizes(WorkerOptions(), on_gpu=num_gpus > 0, node_cpus=node_cpus, num_gpus=num_gpus)
-    assert sizes["model"].num_workers == num_models
-    asked = sum(size.num_workers * size.num_cpus for size in sizes.values())
-    # A GPU worker needs one thread at least, however few CPUs there are.
-    assert asked <= max(sum(node_cpus), num_gpus)
-    assert sum(size.num_workers * size.num_gpus for size in sizes.values()) == num_gpus
+    size = pool_sizes(WorkerOptions(), nodes, on_gpu=on_gpu)["model"]
+    assert (size.num_workers, size.num_threads) == (num_models, num_threads)
+    if any(node.num_gpus for node in nodes) or not on_gpu:
+        assert num_fitting(size, nodes) == num_models
+
+
+@pytest.mark.parametrize(("gpus_per_worker", "num_models"), [(0.25, 32), (0.3, 24), (1, 8), (2, 3), (4, 1)])
+def test_a_gpu_can_be_shared_and_a_model_can_have_several_of_one_node(gpus_per_worker: float, num_models: int) -> None:
+    nodes = [Node(num_cpus=32, num_gpus=5), Node(num_cpus=32, num_gpus=3)]
+    size = pool_sizes(WorkerOptions(gpus_per_worker=gpus_per_worker), nodes, on_gpu=True)["model"]
+    assert (size.num_workers, size.num_gpus) == (num_models, gpus_per_worker)
+    assert num_fitting(size, nodes) == num_models
+
+
+def num_fitting(size: PoolSize, nodes: list[Node]) -> int:
+    """How many such workers the nodes can take at once, as Ray places them: parts of a GPU on one GPU."""
+    total = 0
+    for node in nodes:
+        fits = int(node.num_cpus / size.num_cpus)
+        if size.num_gpus:
+            one_gpu = int(1 / size.num_gpus)
+            fits = min(fits, one_gpu * node.num_gpus if one_gpu else node.num_gpus // int(size.num_gpus))
+        total += fits
+    return total
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5])
+def test_a_worker_asks_for_part_of_a_gpu_or_for_whole_ones(wrong: float) -> None:
+    with pytest.raises(ValueError, match=rf"gpus_per_worker is {wrong}; it must be a part of one GPU"):
+        WorkerOptions(gpus_per_worker=wrong)
 
 
 def test_what_the_user_says_counts() -> None:
     options = WorkerOptions(model_workers=3, tool_workers=2, threads_per_worker=5)
-    sizes = pool_sizes(options, on_gpu=False, node_cpus=[16], num_gpus=0)
+    sizes = pool_sizes(options, [Node(num_cpus=16)], on_gpu=False)
     assert (sizes["model"].num_workers, sizes["model"].num_threads, sizes["tools"].num_workers) == (3, 5, 2)
 
 
