@@ -10,7 +10,7 @@ A plain text file is read whole; everything else streams.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -78,16 +78,22 @@ class _Reading(NamedTuple):
 
 
 def ingest(
-    options: IngestOptions, tokenizer: "TextTokenizer", max_text_tokens: int, readings: Sequence[Sequence[str]] = ()
+    options: IngestOptions,
+    tokenizer: "TextTokenizer",
+    max_text_tokens: int,
+    readings: Sequence[Sequence[str]] = (),
+    *,
+    only: Collection[str] | None = None,
 ) -> Iterator[Shard]:
     """The shards of a corpus, each of `shard_size` texts but the last; a shard may hold nothing but drops.
 
     `readings` names sources that were found together. They are read in this order, and each reading begins a shard, so
     that a corpus that has grown gives the shards that it gave before, and then those of the sources that were added.
+    With `only`, the sources of these names are read and no others.
     The corpus is checked before this returns. Raises ValueError, in one line, for a location that is missing or
     unreadable, and for a column that is not there; while iterating, for an empty corpus or a damaged file.
     """
-    sources = find_sources(options.corpus)
+    sources = [source for source in find_sources(options.corpus) if only is None or source.name in only]
     named = (options.id_column, options.title_column, options.url_column, options.date_column)
     check_columns(sources, [options.text_column, *(column for column in named if column)])
     return _shards(_read(_group(sources, readings), options), options, tokenizer, max_text_tokens)

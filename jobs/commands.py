@@ -23,6 +23,7 @@ from jobs.finetune_model import TrainWorkerOptions
 from jobs.options import DEFAULT_TOOLS, AnnotateOptions, ModelOptions, parse_tools
 from jobs.pools import WorkerOptions
 from jobs.progress import ProgressOptions
+from jobs.watch_commands import estimate, status
 from tools.answer_store import AnswerOptions
 from tools.catalog import find_tools
 
@@ -104,28 +105,6 @@ def export(*, choice: ChooseOptions, exported: ExportOptions) -> int:
 
     print(f"{write(choice, exported):,} rows in {exported.out}")
     return 0
-
-
-def status(
-    run: str,
-    *,
-    watch: Annotated[float | bool, Parameter(negative=())] = False,
-    json: Annotated[bool, Parameter(negative=())] = False,
-) -> int:
-    """How far a run is: shards per stage, speed, time left, failures, yield per tool and how fast it answers, drops.
-
-    Parameters
-    ----------
-    run
-        The run folder.
-    watch
-        Show it again until the run ends: `--watch` every 5 seconds, `--watch 60` every 60; Ctrl-C ends only the watch.
-    json
-        Print one JSON object, for scripts; with --watch one a line.
-    """
-    from jobs.show_status import StatusOptions, show_status
-
-    return show_status(run, StatusOptions(watch=watch, json=json))
 
 
 def query(run: str, sql: str | None = None) -> int:
@@ -211,6 +190,7 @@ app.command(_flat(annotate, _tool_options()))
 app.command(_flat(finetune))
 app.command(_flat(export))
 app.command(_flat(generate, _tool_options()))
+app.command(_flat(estimate, _tool_options()))
 app.command(status)
 app.command(query)
 app.command(verify)

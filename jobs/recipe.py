@@ -4,7 +4,7 @@ import functools
 import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from annotate.propose import propose
 from filter.interleave import interleave
 from filter.score import score
 from jobs.model_files import model_folder
-from jobs.options import AnnotateOptions
+from jobs.options import AnnotateOptions, ModelOptions
 from jobs.pipeline import Needs
 from jobs.stage_work import Compute, StageOutput
 from lm.weighted_loss import CLOSE_NATS
@@ -22,6 +22,9 @@ from records.stages import Scored
 from tools.answer_store import AnswerStore, open_store
 from tools.pool import ToolPool
 from tools.tool import Tool
+
+if TYPE_CHECKING:
+    from lm.model import LanguageModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +48,9 @@ class AnnotateRecipe:
         """Load the model or the tools, once."""
         tools = self._tools
         if needs == "model":
-            return _model_stages(self.options, self.model_revision, tools)
+            return model_stages(load_model(self.options.model, self.model_revision), self.options, tools)
         if needs == "tools":
-            return _tool_stages(tools, open_store(self.options.answers))
+            return tool_stages(tools, open_store(self.options.answers))
         return _plain_stages
 
     def judge(self, row: Scored) -> Scored | None:
@@ -65,12 +68,14 @@ class AnnotateRecipe:
         return {tool.name: tool for tool in self.options.make_tools().values()}
 
 
-def _model_stages(options: AnnotateOptions, revision: str | None, tools: dict[str, Tool]) -> Compute:
+def load_model(options: ModelOptions, revision: str | None) -> "LanguageModel":
+    """The model as every worker has it, on as many threads as OMP_NUM_THREADS says."""
     import torch
 
     from lm.model import LanguageModel
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+<<<<<<< HEAD
     model = LanguageModel.load(
         model_folder(options.model.model, revision),
         device=options.model.device,
@@ -78,7 +83,18 @@ def _model_stages(options: AnnotateOptions, revision: str | None, tools: dict[st
         token_budget=options.model.token_budget,
         # Layer by layer over the GPUs that Ray lets this worker see.
         device_map="balanced" if options.model.on_gpu and options.workers.gpus_per_worker > 1 else None,
+=======
+    return LanguageModel.load(
+        model_folder(options.model, revision),
+        device=options.device,
+        dtype=options.dtype,
+        token_budget=options.token_budget,
+>>>>>>> a158f67 (toolformer estimate: yield with intervals, tokens, hours and calls of a whole corpus, from a stratified sample)
     )
+
+
+def model_stages(model: "LanguageModel", options: AnnotateOptions, tools: dict[str, Tool]) -> Compute:
+    """The stages that ask the model."""
 
     def compute(stage: str, inputs: Sequence[list[Any]], wanted: Collection[str]) -> StageOutput:
         if stage == "propose":
@@ -90,7 +106,8 @@ def _model_stages(options: AnnotateOptions, revision: str | None, tools: dict[st
     return compute
 
 
-def _tool_stages(tools: dict[str, Tool], store: AnswerStore | None) -> Compute:
+def tool_stages(tools: dict[str, Tool], store: AnswerStore | None) -> Compute:
+    """The stage that asks the tools, which are opened unless a recording answers for them."""
     if store is None or not store.is_replayed:
         for tool in tools.values():
             tool.open()

@@ -89,6 +89,11 @@ class LanguageModel:
         """A hash of the configuration, weights and tokenizer; the same for a copy elsewhere and on every device."""
         return fingerprint_folder(self._folder) if self._folder else fingerprint_weights(self._network.model)
 
+    @property
+    def num_tokens_read(self) -> int:
+        """Tokens that went through the model since it was loaded, those of its own check included: the unit of cost."""
+        return self._network.num_tokens_read
+
     def sample_calls(
         self, prompts: Sequence[Prompt], choose: ChoosePlaces, *, max_new_tokens: int, temperature: float = 1.0
     ) -> Answer:

@@ -30,6 +30,8 @@ class Network:
         self._cap: float | None = getattr(config, "final_logit_softcapping", None)
         self._take_back: Callable[[], None] | None = None
         self._packed_attention = PackedAttention(self.device)
+        self.num_tokens_read = 0
+        """Tokens that went through the model so far, padding included."""
         self.has_static_steps = self.device.type == "cuda"
         """Whether samples are written in steps whose shapes repeat, which a GPU can replay. A CPU has no use for it."""
 
@@ -113,6 +115,7 @@ class Network:
         return torch.tensor(rows, dtype=torch.long, device=self.device)
 
     def _run(self, ids_BT: Tensor, position_BT: Tensor) -> Tensor:
+        self.num_tokens_read += ids_BT.numel()
         return self._base(input_ids=ids_BT, position_ids=position_BT, use_cache=False).last_hidden_state.to(self.device)
 
     def _log_softmax(self, hidden_RH: Tensor) -> Tensor:

@@ -92,7 +92,10 @@ class StaticSlots:
             self._num_tokens *= 2
             self._steps.forget()
         shape, table = self._table(ids)
+        # A replay asks the network for nothing, a recording more often than once: either way these were read.
+        num_tokens_read = self._network.num_tokens_read + len(ids)
         hidden_NW = self._steps.run(shape, table)
+        self._network.num_tokens_read = num_tokens_read
         for sequence in self._sequences:
             sequence.length += 1
         return hidden_NW[: len(ids)]

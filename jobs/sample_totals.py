@@ -1,0 +1,82 @@
+"""From a stratified sample to a total for the whole corpus, with a 95 % interval.
+
+The total is the sum over strata of the stratum's texts times the mean of its sampled texts. Most texts keep no call,
+and a sample may hold none at all, so neither the normal approximation nor a bootstrap will do: both call a yield of
+none certain. Instead the number k found in the sample is taken for a Poisson one with variance phi times its mean, and
+the interval is the score interval (Wilson's argument): all means m with |k - m| <= z sqrt(phi (1 - f) m), that is
+
+    m = k + c/2 -+ sqrt(c k + c^2/4),    c = z^2 phi (1 - f)
+
+phi is the sample's own, the variance of the stratified estimate over that of a Poisson number, and at least 1 (if it is
+more, Student's t takes the place of z); f is
+the share of texts that were sampled, so a sample of everything gives the truth. None found: up to 3.84 times N/n.
+
+Where few texts hold most of the calls it holds the truth less often than it says, 91 times of 100 in the test: a sample
+that has missed those texts cannot know how much they vary.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Z_95 = 1.959964
+
+
+@dataclass(frozen=True, kw_only=True)
+class Total:
+    """What a number is in the whole corpus."""
+
+    expected: float
+    low: float
+    """2.5 % of the time it is less."""
+    high: float
+    """2.5 % of the time it is more."""
+
+    def __mul__(self, factor: float) -> "Total":
+        return Total(expected=self.expected * factor, low=self.low * factor, high=self.high * factor)
+
+
+def estimate_total(strata: Sequence[tuple[int, Sequence[float]]]) -> Total:
+    """From (texts in the stratum, numbers of the sampled texts) of each stratum; strata without texts do not count."""
+    strata = [(size, values) for size, values in strata if values]
+    num_texts = sum(size for size, _ in strata)
+    num_sampled = sum(len(values) for _, values in strata)
+    if not num_sampled:
+        return Total(expected=0.0, low=0.0, high=0.0)
+    expected = sum(size * _mean(values) for size, values in strata)
+    share, unseen = num_sampled / num_texts, 1 - num_sampled / num_texts
+    found = expected * share
+    dispersion = 1.0
+    if found and unseen:
+        dispersion = max(1.0, _variance_of_total(strata) * share**2 / (found * unseen))
+    # A dispersion that was estimated is uncertain itself, with one degree of freedom less for each stratum's mean.
+    z = _student(num_sampled - len(strata)) if dispersion > 1 else Z_95
+    c = z**2 * dispersion * unseen
+    half = math.sqrt(c * found + c**2 / 4)
+    seen = sum(sum(values) for _, values in strata)
+    return Total(expected=expected, low=max(seen, (found + c / 2 - half) / share), high=(found + c / 2 + half) / share)
+
+
+def _student(freedom: int) -> float:
+    """The 97.5 % point of Student's t, to 0.4 % from 4 degrees of freedom on (Cornish and Fisher's expansion)."""
+    nu = max(1, freedom)
+    first = (Z_95**3 + Z_95) / (4 * nu)
+    return Z_95 + first + (5 * Z_95**5 + 16 * Z_95**3 + 3 * Z_95) / (96 * nu**2)
+
+
+def _variance_of_total(strata: Sequence[tuple[int, Sequence[float]]]) -> float:
+    """Of the stratified estimate; a stratum of which one text was drawn is taken to vary like all texts together."""
+    pooled = _variance([value for _, values in strata for value in values])
+    return sum(
+        size**2 / len(values) * (1 - len(values) / size) * (_variance(values) if len(values) > 1 else pooled)
+        for size, values in strata
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _variance(values: Sequence[float]) -> float:
+    mean = _mean(values)
+    return sum((value - mean) ** 2 for value in values) / (len(values) - 1) if len(values) > 1 else 0.0
