@@ -107,7 +107,7 @@ def make_estimate(options: AnnotateOptions, how: EstimateOptions) -> Estimate:
     if not sample.texts:
         raise ValueError("the corpus holds no usable text; give another --corpus")
     ask = tool_stages(tools, store)
-    model = load_model(options.model, files.revision)
+    model = load_model(options, files.revision)
     compute = model_stages(model, options, tools)
     tokens: dict[str, int] = {}
     seconds = 0.0

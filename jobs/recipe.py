@@ -14,7 +14,7 @@ from annotate.propose import propose
 from filter.interleave import interleave
 from filter.score import score
 from jobs.model_files import model_folder
-from jobs.options import AnnotateOptions, ModelOptions
+from jobs.options import AnnotateOptions
 from jobs.pipeline import Needs
 from jobs.stage_work import Compute, StageOutput
 from lm.weighted_loss import CLOSE_NATS
@@ -48,7 +48,7 @@ class AnnotateRecipe:
         """Load the model or the tools, once."""
         tools = self._tools
         if needs == "model":
-            return model_stages(load_model(self.options.model, self.model_revision), self.options, tools)
+            return model_stages(load_model(self.options, self.model_revision), self.options, tools)
         if needs == "tools":
             return tool_stages(tools, open_store(self.options.answers))
         return _plain_stages
@@ -68,28 +68,20 @@ class AnnotateRecipe:
         return {tool.name: tool for tool in self.options.make_tools().values()}
 
 
-def load_model(options: ModelOptions, revision: str | None) -> "LanguageModel":
+def load_model(options: AnnotateOptions, revision: str | None) -> "LanguageModel":
     """The model as every worker has it, on as many threads as OMP_NUM_THREADS says."""
     import torch
 
     from lm.model import LanguageModel
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-<<<<<<< HEAD
-    model = LanguageModel.load(
+    return LanguageModel.load(
         model_folder(options.model.model, revision),
         device=options.model.device,
         dtype=options.model.dtype,
         token_budget=options.model.token_budget,
         # Layer by layer over the GPUs that Ray lets this worker see.
         device_map="balanced" if options.model.on_gpu and options.workers.gpus_per_worker > 1 else None,
-=======
-    return LanguageModel.load(
-        model_folder(options.model, revision),
-        device=options.device,
-        dtype=options.dtype,
-        token_budget=options.token_budget,
->>>>>>> a158f67 (toolformer estimate: yield with intervals, tokens, hours and calls of a whole corpus, from a stratified sample)
     )
 
 
