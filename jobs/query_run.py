@@ -32,7 +32,11 @@ def query_run(location: str, sql: str | None) -> int:
     try:
         print(_answer(run, connection, sql))
     except duckdb.Error as error:
-        raise ValueError(f"the SQL is not understood: {_first_line(error)}") from error
+        # What Arrow cannot read, and only that, comes back as invalid input; it is said which file that is.
+        what = (
+            "a table cannot be read" if isinstance(error, duckdb.InvalidInputException) else "the SQL is not understood"
+        )
+        raise ValueError(f"{what}: {_first_line(error)}") from error
     return 0
 
 
@@ -44,7 +48,10 @@ def open_tables(run: RunFolder) -> dict[str, pyarrow.dataset.Dataset]:
 
 
 def _dataset(run: RunFolder, paths: Iterable[str], schema: pa.Schema) -> pyarrow.dataset.Dataset:
-    return pyarrow.dataset.dataset(list(paths), schema=schema, filesystem=run.filesystem, format="parquet")
+    # A page that has rotted is an error, no row.
+    reading = pyarrow.dataset.ParquetFragmentScanOptions(page_checksum_verification=True)
+    parquet = pyarrow.dataset.ParquetFileFormat(default_fragment_scan_options=reading)
+    return pyarrow.dataset.dataset(list(paths), schema=schema, filesystem=run.filesystem, format=parquet)
 
 
 def _answer(run: RunFolder, connection: duckdb.DuckDBPyConnection, sql: str) -> str:

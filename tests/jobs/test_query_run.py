@@ -69,3 +69,17 @@ def test_a_conversation_goes_on_after_an_error(
 def test_long_answers_are_cut_and_say_so(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     lines = ask(run, "select range as n from range(500)", capsys).splitlines()
     assert (len(lines), lines[-1]) == (103, "only the first 100 rows")
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", None])
+def test_a_shard_that_is_damaged_is_one_line_with_its_path_and_no_row(
+    content: bytes | None, run: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(run) / "documents/part-00001.parquet"
+    whole = path.read_bytes()
+    # Without content: another letter in the text, as compression leaves it.
+    path.write_bytes(whole.replace(b"line", b"mine", 1) if content is None else content)
+    assert main(["query", run, "select * from documents"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("toolformer: a table cannot be read: ")
+    assert "part-00001.parquet" in line or "CRC" in line

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from records.run_folder import RunFolder, shard_name
+from records.run_folder import DamagedError, RunFolder, shard_name
 from records.schema import arrow_schema
 from records.shard_header import ShardHeader, fingerprint_content
 from records.stages import Document, Dropped, Executed
@@ -89,6 +89,29 @@ def test_files_that_are_no_shards_are_reported_and_treated_as_not_there(tmp_path
     assert list(headers.by_shard) == ["part-00003"]
     assert [Path(path).stem for path in headers.damaged] == ["part-00000", "part-00001", "part-00002", "part-00004"]
     assert run.header("documents", "part-00001") is None
+
+
+def test_rows_that_are_not_those_of_the_footer_are_refused_though_the_file_is_whole(tmp_path: Path) -> None:
+    run = RunFolder(str(tmp_path))
+    write(run, rows=3)
+    path = tmp_path / "documents/part-00000.parquet"
+    pq.write_table(pq.read_table(path).slice(1), path)
+    with pytest.raises(DamagedError, match=rf"^{path} is damaged: its rows are not those that its footer tells of$"):
+        run.read_shard("documents", "part-00000", Document)
+
+
+def test_a_checksum_guards_the_columns_that_are_no_part_of_the_fingerprint(tmp_path: Path) -> None:
+    run = RunFolder(str(tmp_path))
+    calls = [make_executed(text_id=str(number), seconds=number / 7) for number in range(100)]
+    run.write_shard("executed", "part-00000", Executed, calls, fingerprint="", counts={})
+    path = tmp_path / "executed/part-00000.parquet"
+    names = pq.read_schema(path).names
+    column = pq.read_metadata(path).row_group(0).column(names.index("seconds"))
+    content = bytearray(path.read_bytes())
+    content[column.dictionary_page_offset + 200] ^= 1  # of the 400 bytes of 100 different numbers
+    path.write_bytes(content)
+    with pytest.raises(DamagedError, match="CRC"):
+        run.read_shard("executed", "part-00000", Executed)
 
 
 def test_a_null_where_the_record_has_none_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
