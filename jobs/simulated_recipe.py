@@ -109,6 +109,8 @@ class _Simulation:
             recipe.journal.note("begin", stage=stage, shard=shard)
         seconds = recipe.times.seconds(stage, shard, len(documents), recipe.seed)
         time.sleep(0.0 if self._pool else seconds)
+        if recipe.trouble:
+            recipe.trouble.wait()
         output = self._rows(stage, inputs, tools)
         if recipe.journal:
             recipe.journal.note("end", stage=stage, shard=shard, seconds=seconds)

@@ -41,6 +41,19 @@ class Trouble:
         except FileNotFoundError:
             return None
 
+    def pause(self) -> None:
+        """Workers wait with the shards that they have in hand, until `go_on`."""
+        (Path(self.folder) / "paused").touch()
+
+    def go_on(self) -> None:
+        """The end of a pause."""
+        (Path(self.folder) / "paused").unlink(missing_ok=True)
+
+    def wait(self) -> None:
+        """Wait until there is no pause."""
+        while (Path(self.folder) / "paused").exists():
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+
     def note_felt(self) -> None:
         """Count one call that was hit."""
         with (Path(self.folder) / "felt").open("ab", buffering=0) as file:

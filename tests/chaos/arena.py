@@ -152,7 +152,10 @@ class Arena:
                 if line["node"] == node_id:
                     _send(process, signal.SIGKILL)
         self.cluster.remove_node(node, allow_graceful=False)
+        # Until there is a node to kill again; the others would be through with the run on a slow machine.
+        self.trouble.pause()
         add_node(self.cluster)
+        self.trouble.go_on()
 
     def _is_written(self, begun: dict[str, Any]) -> bool:
         path = self.run / TABLE_OF_STAGE[begun["stage"]] / f"{shard_name(begun['shard'])}.parquet"
