@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.simulate_journal import Journal
+from jobs.simulate_nodes import cluster_of
 from records.run_folder import RunFolder
 from records.stages import TABLE_OF_STAGE
 
@@ -112,22 +113,15 @@ def main() -> int:
     parser.add_argument("--nodes", type=int, default=4)
     parser.add_argument("--every", type=float, default=2.0, help="seconds between two looks at the driver")
     asked = parser.parse_args()
-    from ray.cluster_utils import Cluster
-
     num_workers = CPUS_OF_NODE * asked.nodes
     with tempfile.TemporaryDirectory(prefix="simulate-") as folder:
         journal, run = Journal(f"{folder}/journal"), Path(folder) / "run"
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": CPUS_OF_NODE, "include_dashboard": False})
-        try:
-            for _ in range(asked.nodes - 1):
-                cluster.add_node(num_cpus=CPUS_OF_NODE)
+        with cluster_of(asked.nodes, CPUS_OF_NODE) as cluster:
             command = [sys.executable, "-m", "jobs.simulate", str(run), "--address", cluster.address]
             command += ["--texts", str(asked.texts), "--shards", str(asked.shards), "--speedup", str(asked.speedup)]
             command += ["--model-workers", str(num_workers), "--tool-workers", "4", "--journal", journal.path]
             with subprocess.Popen(command) as driver:  # noqa: S603 - our own
                 samples = watch(driver, run, asked.every)
-        finally:
-            cluster.shutdown()
         print(f"{asked.texts:,} texts, {asked.shards:,} shards, {asked.nodes} nodes, speedup {asked.speedup:g}\n")
         print(report(samples, journal, RunFolder(str(run)), num_workers))
     return driver.returncode

@@ -2,11 +2,10 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
@@ -15,26 +14,14 @@ from typing import Any
 from ray.cluster_utils import Cluster
 
 from jobs.simulate_journal import Journal
+from jobs.simulate_nodes import add_node
 from jobs.simulated_tools import Trouble
 from records.run_folder import shard_name
 from records.stages import TABLE_OF_STAGE
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE = 240.0
-# So that a dead node is missed within seconds; a live one on a busy machine has as long as ever to answer.
-HEALTH_CHECKS = {
-    "health_check_initial_delay_ms": 0,
-    "health_check_period_ms": 1000,
-    "health_check_failure_threshold": 3,
-}
 CPUS_OF_NODE = 2
-OBJECT_STORE_BYTES = 100 * 2**20
-TRIES_TO_ADD_A_NODE = 4
-AGENT_PORTS = (
-    *("metrics_agent_port", "metrics_export_port"),
-    *("runtime_env_agent_port", "dashboard_agent_listen_port"),
-)
-"""Ports of a node that Ray would wait for, 15 seconds each, until its agent has chosen them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,40 +33,6 @@ class InHand:
     node: str
     stage: str
     shard: int
-
-
-@contextmanager
-def cluster_of(num_nodes: int) -> Iterator[Cluster]:
-    """A head and so many more nodes, which may be killed; each with room for two workers that hold a model."""
-    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - so it is spelled
-    cluster = Cluster()
-    try:
-        add_node(cluster, include_dashboard=False, _system_config=HEALTH_CHECKS)
-        for _ in range(num_nodes):
-            add_node(cluster)
-        yield cluster
-    finally:
-        cluster.shutdown()
-
-
-def add_node(cluster: Cluster, **options: Any) -> None:
-    """Have one more node; the first is the head. On a busy machine one may not come up in Ray's half a minute."""
-    for attempt in range(1, TRIES_TO_ADD_A_NODE + 1):
-        try:
-            cluster.add_node(**node_options(), **options)
-        except Exception as error:
-            if attempt == TRIES_TO_ADD_A_NODE or "timed out" not in str(error):
-                raise
-        else:
-            return
-
-
-def node_options() -> dict[str, int]:
-    """Of one node."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in AGENT_PORTS]
-        ports = {name: server.getsockname()[1] for name, server in zip(AGENT_PORTS, sockets, strict=True)}
-    return ports | {"num_cpus": CPUS_OF_NODE, "object_store_memory": OBJECT_STORE_BYTES}
 
 
 class Arena:
@@ -154,7 +107,7 @@ class Arena:
         self.cluster.remove_node(node, allow_graceful=False)
         # Until there is a node to kill again; the others would be through with the run on a slow machine.
         self.trouble.pause()
-        add_node(self.cluster)
+        add_node(self.cluster, CPUS_OF_NODE)
         self.trouble.go_on()
 
     def _is_written(self, begun: dict[str, Any]) -> bool:

@@ -18,7 +18,8 @@ from ray.cluster_utils import Cluster
 from jobs.check_run import check_run
 from jobs.compare_runs import compare_runs
 from jobs.simulate_journal import Journal
-from tests.chaos.arena import Arena, cluster_of
+from jobs.simulate_nodes import cluster_of
+from tests.chaos.arena import CPUS_OF_NODE, Arena
 from tests.chaos.blows import LONG, SHORT, Kind, plan
 from tests.chaos.killer import Killer
 from tests.chaos.report import Account, describe, take_account
@@ -86,7 +87,7 @@ def main() -> int:
     folder, started = Path(asked.keep or tempfile.mkdtemp(prefix="chaos-")), monotonic()
     size = SIZES["short" if asked.short else "long"]
     options = options_of(size, asked.seed)
-    with cluster_of(size.num_nodes) as cluster:
+    with cluster_of(1 + size.num_nodes, CPUS_OF_NODE) as cluster:
         alone = undisturbed(folder / "undisturbed", cluster, options)
         seconds_alone = monotonic() - started
         killer, account = disturbed(folder / "chaos", cluster, options, asked.seed, size)
