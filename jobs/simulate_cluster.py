@@ -47,7 +47,8 @@ def watch(driver: subprocess.Popen[bytes], run: Path, every: float) -> list[Samp
         except subprocess.TimeoutExpired:
             memory, processor = _usage(driver.pid)
             seconds, outputs = time.monotonic() - started, _num_outputs(run)
-            samples.append(Sample(seconds=seconds, memory=memory, processor=processor, outputs=outputs))
+            if memory:  # else it has just ended
+                samples.append(Sample(seconds=seconds, memory=memory, processor=processor, outputs=outputs))
 
 
 def report(samples: Sequence[Sample], journal: Journal, run: RunFolder, num_model_workers: int) -> str:
