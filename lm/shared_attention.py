@@ -9,12 +9,18 @@ prompt or a text are therefore kept once, never copied per sample, and many quer
 Shapes: N sequences, H query heads, K key heads (H a multiple of K), L new tokens, S shared entries, D head width.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
 from torch import Tensor
+
+# The CPU's kernel computes causal attention over some hundred tokens almost in full, the half that is masked included.
+# Blocks of queries spare a tenth to a fifth of the time; shorter and longer sequences gain nothing.
+BLOCK = 128
+BLOCKED_LENGTHS = range(224, 576)
 
 LayerCache = tuple[Tensor, Tensor]
 Attended = tuple[Tensor, Tensor]
@@ -126,7 +132,33 @@ def attend(
     """Attention with log sum exp. `visible` is (L, S) or broadcasts to (N, H, L, S); with `is_causal`, L = S."""
     if query.device.type != "cpu":
         return attend_plainly(query, keys, values, scale=scale, is_causal=is_causal, visible=visible)
+    if is_causal and query.shape[2] in BLOCKED_LENGTHS:
+        return _attend_in_blocks(query, keys, values, scale)
     mask = None if visible is None else _additive(visible, query.dtype)
+    return _run_kernel(query, keys, values, scale, is_causal=is_causal, mask=mask)
+
+
+def _attend_in_blocks(query: Tensor, keys: Tensor, values: Tensor, scale: float) -> Attended:
+    """Causal attention, each block of queries over no more keys than its last one sees."""
+    length, parts = query.shape[2], []
+    for first in range(0, length, BLOCK):
+        end = min(length, first + BLOCK)
+        mask = _block_mask(query.dtype)[: end - first, BLOCKED_LENGTHS.stop - first :][:, :end] if first else None
+        block, keys_seen, values_seen = query[:, :, first:end], keys[:, :, :end], values[:, :, :end]
+        parts.append(_run_kernel(block, keys_seen, values_seen, scale, is_causal=first == 0, mask=mask))
+    return torch.cat([out for out, _ in parts], dim=2), torch.cat([lse for _, lse in parts], dim=2)
+
+
+@functools.cache
+def _block_mask(dtype: torch.dtype) -> Tensor:
+    """What is added to scores, for all blocks to be cut of: row r sees up to column r + BLOCKED_LENGTHS.stop."""
+    visible = torch.ones(BLOCK, 2 * BLOCKED_LENGTHS.stop, dtype=torch.bool).tril(BLOCKED_LENGTHS.stop)
+    return _additive(visible, dtype)
+
+
+def _run_kernel(
+    query: Tensor, keys: Tensor, values: Tensor, scale: float, *, is_causal: bool, mask: Tensor | None
+) -> Attended:
     return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
         query, keys, values, 0.0, is_causal, attn_mask=mask, scale=scale
     )

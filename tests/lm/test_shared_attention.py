@@ -64,3 +64,34 @@ def test_a_group_sees_its_segment_up_to_each_ones_length():
                 scale=SCALE,
             )
             assert out[row, head] == pytest.approx(alone[0, 0], abs=1e-6)
+
+
+@pytest.mark.parametrize("length", [224, 256, 300, 575])
+def test_causal_attention_in_blocks_is_the_formula(length):
+    torch.manual_seed(0)
+    query, keys, values = (torch.randn(2, 3, length, 8) for _ in range(3))
+    found = attend(query, keys, values, scale=SCALE, is_causal=True)
+    for one, other in zip(found, attend_plainly(query, keys, values, scale=SCALE, is_causal=True), strict=True):
+        assert one == pytest.approx(other, abs=1e-5)
+
+
+def test_a_block_of_queries_meets_no_key_that_none_of_it_sees(monkeypatch):
+    kernel, sizes = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu, []
+
+    def watched(query, keys, *rest, **options):
+        sizes.append((query.shape[2], keys.shape[2]))
+        return kernel(query, keys, *rest, **options)
+
+    monkeypatch.setattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", watched)
+    query = torch.randn(1, 1, 300, 8)
+    attend(query, query, query, scale=SCALE, is_causal=True)
+    assert sizes == [(128, 128), (128, 256), (44, 300)]
+
+
+def test_in_blocks_too_a_sequence_is_answered_alone():
+    torch.manual_seed(0)
+    query, keys, values = (torch.randn(4, 3, 300, 8) for _ in range(3))
+    together = attend(query, keys, values, scale=SCALE, is_causal=True)
+    alone = attend(query[2:3], keys[2:3], values[2:3], scale=SCALE, is_causal=True)
+    for one, other in zip(together, alone, strict=True):
+        assert torch.equal(one[2:3], other)
