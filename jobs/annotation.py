@@ -4,7 +4,6 @@ What can be found wrong without a worker is found before Ray starts. Running it 
 """
 
 import contextlib
-import sys
 from dataclasses import replace
 
 from annotate.cutting import max_text_tokens
@@ -18,6 +17,7 @@ from jobs.recipe import AnnotateRecipe
 from jobs.reuse import UNANSWERED
 from jobs.run_job import Job, Outcome, run_job
 from jobs.run_lease import LEASE_FILE, hold_run
+from jobs.run_log import say, set_format, warn
 from jobs.settings import check_settings, resolve_settings
 from jobs.submitted import refuse_lost_paths
 from jobs.summary import describe_unanswered, screen_table, screen_yields, tool_yields, yield_table
@@ -30,11 +30,12 @@ def annotate(options: AnnotateOptions) -> int:
 
     Raises ValueError, one line, for what the user has to change.
     """
+    set_format(options.progress.log_format)
     with Interrupts() as interrupts:
         try:
             return _annotate(options, interrupts)
         except Interrupted:
-            print("stopped before the first shard; run the same command again to go on", file=sys.stderr)
+            warn("stopped", "stopped before the first shard; run the same command again to go on")
             return interrupts.exit_code
 
 
@@ -70,7 +71,7 @@ def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
             changes = check_settings(run, settings, may_change=options.change_settings)
             settings.write(run)
         if changes:
-            print(f"what depends on it is made again: {'; '.join(changes)}", file=sys.stderr)
+            warn("settings_changed", f"what depends on it is made again: {'; '.join(changes)}", changes=list(changes))
         outcome = run_job(replace(job, holder=holder), interrupts)
     _print_end(job, outcome)
     if outcome.last.state == "stopped":
@@ -86,11 +87,15 @@ def _print_end(job: Job, outcome: Outcome) -> None:
     if unanswered := describe_unanswered(ledger.counts):
         print(unanswered)
     print(f"{last.finished_texts:,} of {last.texts:,} texts are through, in {job.run.shown}")
+    told = {"finished_texts": last.finished_texts, "texts": last.texts, "failed_shards": last.failed_shards}
     if last.state == "stopped":
-        print("stopped; what is finished is kept: run the same command again to go on", file=sys.stderr)
+        warn("stopped", "stopped; what is finished is kept: run the same command again to go on", **told)
     elif last.failed_shards:
-        print(
+        warn(
+            "failed",
             f"{last.failed_shards:,} shards failed, see {job.run.shown}/failed; run the same command again to "
             "try them once more",
-            file=sys.stderr,
+            **told,
         )
+    else:
+        say("finished", **told)

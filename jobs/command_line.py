@@ -3,6 +3,7 @@
 Imports nothing heavy until Ctrl-C is answered for.
 """
 
+import logging
 import re
 import sys
 from collections.abc import Sequence
@@ -25,12 +26,15 @@ def _run(arguments: list[str]) -> int:
     from cyclopts.exceptions import CycloptsError
 
     from jobs.commands import app
+    from jobs.run_log import say, set_format
     from records.locations import without_keys
 
+    set_format("text")
     try:
         result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except (CycloptsError, ValueError, OSError) as error:
-        print(f"toolformer: {without_keys(describe_error(error, arguments))}", file=sys.stderr)
+        line = without_keys(describe_error(error, arguments))
+        say("refused", f"toolformer: {line}", level=logging.ERROR, error=line)
         return EXIT_BAD_INPUT
     return result if isinstance(result, int) else 0
 

@@ -8,12 +8,12 @@ another size, or is gone, the run is refused, since rows of its texts would be l
 """
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from annotate.corpus import find_sources
+from jobs.run_log import say, warn
 from records.run_folder import RunFolder
 
 INGEST_FILE = "ingest.json"
@@ -89,12 +89,13 @@ def _settle(
         )
     if gone or resized:
         told = [f"{name} is gone" for name in gone] + resized
-        print(f"the corpus is read anew, what came of old files is removed: {_listed(told)}", file=sys.stderr)
+        warn("corpus_read_anew", f"the corpus is read anew, what came of old files is removed: {_listed(told)}")
     if gone or resized or not is_read_alike:
         return _afresh(now)
     names = list(new)
     if added := [name for name in names if name not in old]:
-        print(f"the corpus has {len(added):,} files more than before; they are added to {run.shown}", file=sys.stderr)
+        more = f"the corpus has {len(added):,} files more than before; they are added to {run.shown}"
+        say("corpus_has_grown", more, files=len(added))
         return replace(now, readings=[*before.readings, added], shards={})
     return replace(now, readings=before.readings, shards=before.shards if old == new else {})
 

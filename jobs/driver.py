@@ -19,6 +19,7 @@ from jobs.failures import UnusableError, one_line, put_aside, raise_if_disk_refu
 from jobs.ledger import Ledger
 from jobs.pipeline import Needs, Stage
 from jobs.pools import WorkerOptions
+from jobs.run_log import warn
 from jobs.stage_work import Recipe, ShardReport
 from jobs.task import Task
 from jobs.worker_pool import Worker, WorkerPool, retry_delay
@@ -220,14 +221,21 @@ class Driver:
             raise_if_refused(error)
         if task.num_attempts < self._options.max_attempts and task.num_losses < MAX_LOSSES:
             self._ledger.tried_again[task.stage.name] += 1
+            warn("retry", **_told(task, error))
             delay = retry_delay(self._options, task.num_attempts + task.num_losses)
             asyncio.get_running_loop().call_later(delay, self._put, task)
         elif task.stage.reads:
+            warn("shard_failed", **_told(task, error))
             await asyncio.to_thread(put_aside, self._run, task, error)
             self._ledger.give_up(task.stage, task.shard)
             self._enqueue(task.shard, None)
         else:
             raise UnusableError(f"the corpus cannot be read: {one_line(error)}") from error
+
+
+def _told(task: Task, error: RayError) -> dict[str, object]:
+    attempt = task.num_attempts + task.num_losses
+    return {"stage": task.stage.name, "shard": task.shard, "attempt": attempt, "error": one_line(error)}
 
 
 async def _left_the_cluster(worker: Worker, error: RayError) -> bool:

@@ -7,16 +7,19 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import TextIO
 
 from jobs.ledger import Ledger
+from jobs.run_log import FORMATS, is_for_people, say
 
 PROGRESS_FILE = "progress.json"
 SECONDS_BETWEEN_REDRAWS = 0.5
 SECONDS_BETWEEN_SAVES = 5.0
 MAX_FAILURES_NAMED = 20
+NOT_LOGGED = ("updated", "counts", "failures")
+"""Of a snapshot, what a line of a log goes without: its time is the line's, and the rest is in progress.json."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +29,12 @@ class ProgressOptions:
     log_every: float = 30.0
     """Seconds between two lines where the output is no terminal, such as the log of a job."""
 
+    log_format: str = "text"
+    """What a run writes to stderr: text for people, json for one JSON object a line."""
+
     def __post_init__(self) -> None:
+        if self.log_format not in FORMATS:
+            raise ValueError(f"log_format is {self.log_format}; it must be {' or '.join(FORMATS)}")
         if self.log_every <= 0:
             raise ValueError(f"log_every is {self.log_every}; it must be more than 0 seconds")
 
@@ -147,7 +155,7 @@ class ProgressLine:
 
     def __init__(self, options: ProgressOptions, stream: TextIO = sys.stderr) -> None:
         self._options, self._stream = options, stream
-        self._is_live = stream.isatty()
+        self._is_live = stream.isatty() and is_for_people()
         self._next_line = time.monotonic() + options.log_every
 
     def show(self, snapshot: Snapshot) -> None:
@@ -157,7 +165,10 @@ class ProgressLine:
             self._stream.flush()
         elif time.monotonic() >= self._next_line:
             self._next_line += self._options.log_every
-            print(describe(snapshot), file=self._stream, flush=True)
+            if is_for_people():
+                print(describe(snapshot), file=self._stream, flush=True)
+            else:
+                say("progress", **{name: value for name, value in asdict(snapshot).items() if name not in NOT_LOGGED})
 
     def close(self) -> None:
         """Clear the line of a terminal for what is printed next."""

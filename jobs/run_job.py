@@ -5,7 +5,6 @@ Knows nothing of models and tools: a `Job` brings the recipe, so the same code r
 
 import asyncio
 import contextlib
-import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -29,6 +28,7 @@ from jobs.progress import (
     take_snapshot,
 )
 from jobs.run_lease import Holder
+from jobs.run_log import warn
 from jobs.stage_outputs import discard_damaged, find_outputs
 from jobs.stage_work import Recipe
 from records.run_folder import RunFolder
@@ -110,7 +110,7 @@ def _open_ledger(job: Job) -> Ledger:
     outputs = {stage.writes: find_outputs(job.run, stage) for stage in PIPELINE}
     for found in outputs.values():
         for path in found.damaged:
-            print(f"{path} is damaged or not a shard of this program; it is made again", file=sys.stderr)
+            warn("damaged_shard", f"{path} is damaged or not a shard of this program; it is made again", path=path)
     return Ledger(
         PIPELINE,
         job.stage_fingerprints,
@@ -217,8 +217,9 @@ def _publish(job: Job, snapshot: Snapshot, record: Callable[[Snapshot], object])
 def _tell_what_is_missing(driver: Driver) -> None:
     for needs in driver.awaited:
         size = driver.pools[needs].size
-        print(
+        warn(
+            "waiting_for_workers",
             f"still waiting for the first {needs} worker, which asks the cluster for {size.num_cpus:g} CPUs and "
             f"{size.num_gpus:g} GPUs",
-            file=sys.stderr,
+            needs=needs,
         )

@@ -13,7 +13,6 @@ moment may pass in which both work. Rows stay right even then, since shards are 
 import contextlib
 import os
 import platform
-import sys
 import threading
 import time
 import uuid
@@ -21,6 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from jobs.run_log import warn
 from records.run_folder import RunFolder
 
 LEASE_FILE = "lease.json"
@@ -92,7 +92,8 @@ def hold_run(run: RunFolder, wait: Callable[[float], object] = time.sleep) -> It
     if (other := _read(run)) and _is_alive(run, other, wait):
         raise ValueError(f"another driver ({other}) is working on {run.shown}; wait until it ends, or stop it")
     if other:
-        print(f"the driver that was working on {run.shown} ({other}) is gone; going on in its place", file=sys.stderr)
+        gone = f"the driver that was working on {run.shown} ({other}) is gone; going on in its place"
+        warn("lease_taken_over", gone, owner=str(other))
     run.write_json(LEASE_FILE, asdict(lease))
     wait(SECONDS_TO_SETTLE)
     if (other := _read(run)) and other.owner != lease.owner:

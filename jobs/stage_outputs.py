@@ -5,12 +5,12 @@ dropped rows are written first, or those of an earlier output deleted first, so 
 stand beside what another output dropped.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jobs.counting import count_rows
 from jobs.pipeline import PIPELINE, Stage
+from jobs.run_log import warn
 from records.run_folder import DamagedError, RunFolder, TableHeaders, shard_of
 from records.schema import Record
 from records.shard_header import ShardHeader
@@ -96,7 +96,7 @@ def discard_damaged(run: RunFolder) -> None:
                 continue
             except DamagedError as error:
                 run.delete(f"{table}/{shard}.parquet")
-                print(f"{error}; it is made again", file=sys.stderr)
+                warn("damaged_shard", f"{error}; it is made again")
 
 
 def write_output(

@@ -8,7 +8,6 @@ from its shard.
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -20,6 +19,7 @@ from jobs.actors import start_actor
 from jobs.failures import UnusableError, one_line, raise_if_disk_refuses, raise_if_refused
 from jobs.pipeline import Needs
 from jobs.pools import PoolSize, WorkerOptions
+from jobs.run_log import warn
 from jobs.stage_work import Recipe
 from jobs.task import Task
 from records.run_folder import RunFolder
@@ -154,7 +154,8 @@ class WorkerPool:
         self._num_given_up += 1
         if self._num_given_up >= self.size.num_workers:
             raise UnusableError(f"no {self.needs} worker can be started: {one_line(error)}") from error
-        print(f"a {self.needs} worker cannot be started ({one_line(error)}); the others go on", file=sys.stderr)
+        lost = f"a {self.needs} worker cannot be started ({one_line(error)}); the others go on"
+        warn("worker_given_up", lost, needs=self.needs, error=one_line(error))
         self._seats.discard(seat)
         # Those that nobody needed so far may be the only ones left.
         self.want(self.size.num_workers)

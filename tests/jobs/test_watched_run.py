@@ -13,6 +13,7 @@ import ray
 
 from jobs.latency import latencies
 from jobs.metrics import start_metrics
+from jobs.run_log import set_format
 from jobs.run_status import read_status
 from records.run_folder import RunFolder
 from tests.jobs.small_jobs import SmallRecipe, run_small_job
@@ -101,3 +102,19 @@ def test_over_ray_client_an_actor_tells_prometheus_and_counters_grow_by_what_is_
     wanted = {"texts_finished_total": 5, "shards_done_total score": 1, "texts": 3}
     found = scrape("elsewhere", wanted)
     assert {name: found.get(name) for name in wanted} == wanted
+
+
+def test_a_log_for_machines_has_an_object_for_each_attempt_and_each_shard_given_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_format("json")
+    try:
+        run_small_job(tmp_path, SmallRecipe(fault=RuntimeError("broken")), max_attempts=2)
+    finally:
+        set_format("text")
+    told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    shown = [(row["event"], row["stage"], row["shard"], row["attempt"], row["error"]) for row in told]
+    assert shown == [
+        (event, "execute", "part-00001", attempt, "RuntimeError: broken")
+        for attempt, event in ((1, "retry"), (2, "shard_failed"))
+    ]
