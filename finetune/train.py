@@ -55,6 +55,8 @@ def train(
 ) -> TrainingResult:
     """One worker's part, from the last checkpoint if there is one. The first worker writes the result."""
     set_seed(options.seed)
+    if not options.without_deepspeed and not use_gpu:
+        _spare_the_compiler()
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(Path(options.out) / LOGS)
     # Before the arguments name ZeRO 3: under it, transformers would spread the weights while it reads them.
     model = _load(options)
@@ -75,6 +77,13 @@ def train(
         (Path(options.out) / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle
         AutoTokenizer.from_pretrained(options.model, trust_remote_code=False).save_pretrained(options.out)
     return _result(trainer)
+
+
+def _spare_the_compiler() -> None:
+    """On CPUs DeepSpeed would compile a sum of its own before the first step, for a minute or more; gloo has one."""
+    import deepspeed
+
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 
 def _load(options: TrainOptions) -> PreTrainedModel:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from finetune.choose import Choice, ChooseOptions, choose
+from finetune.model_card import CARD_FILE, TOOLS_FILE, render_card
 from finetune.options import TrainOptions
 from jobs.actors import ray_session
 from jobs.command_line import main
-from jobs.failures import UnusableError, first_line
+from jobs.failures import UnusableError, one_line
 from jobs.pools import WorkerOptions
 from jobs.summary import text_table
 from records.fingerprint import fingerprint
@@ -51,6 +52,9 @@ def finetune(choice_options: ChooseOptions, options: TrainOptions, workers: Trai
     out = Path(options.out).absolute()
     _begin(out, choice_options, options)
     result = _train(out, options, workers)
+    provenance = json.loads((out / STATE_FILE).read_bytes())
+    (out / CARD_FILE).write_text(render_card(options, provenance, result), encoding="utf-8")
+    (out / TOOLS_FILE).write_text(json.dumps({"tools": sorted(provenance["num_calls"])}, indent=2), encoding="utf-8")
     _print_course(result, options)
     return 0
 
@@ -118,7 +122,8 @@ def _train(out: Path, options: TrainOptions, workers: TrainWorkerOptions) -> dic
         try:
             trainer.fit()
         except TrainingFailedError as error:
-            raise UnusableError(f"the training failed: {first_line(error)}") from error
+            causes = getattr(error, "worker_failures", None) or {0: error}
+            raise UnusableError(f"the training failed: {one_line(next(iter(causes.values())))}") from error
     result: dict[str, Any] = json.loads((out / RESULT_FILE).read_bytes())
     return result
 

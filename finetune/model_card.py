@@ -1,0 +1,57 @@
+"""The README of a fine-tuned model: what it was trained on, with which thresholds, and how it went."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from finetune.options import TrainOptions
+from records.calls import render_call
+
+CARD_FILE, TOOLS_FILE = "README.md", "toolformer.json"
+
+
+def render_card(options: TrainOptions, provenance: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+    """The card, in Markdown. `provenance` is what `jobs.finetune_model` notes of the choice, `result` the course."""
+    calls: Mapping[str, int] = provenance["num_calls"]
+    thresholds: Mapping[str, float] = provenance["chosen_by"]["min_loss_reduction"]
+    lines = [
+        "---",
+        f"base_model: {json.dumps(options.model)}",
+        f"tags: {json.dumps(['toolformer', *sorted(calls)])}",
+        "---",
+        "",
+        "# A model that calls tools",
+        "",
+        f"`{options.model}`, fine-tuned on its own text with the tool calls that lowered its own loss (Toolformer, arXiv "
+        f"2302.04761). It writes calls such as `{render_call('Calculator', '400 / 1400', '0.29').strip()}`; whatever "
+        "decodes it has to stop at `->`, ask the tool and go on behind its answer: `toolformer generate` does.",
+        "",
+        "## Data",
+        "",
+        f"{provenance['num_texts']:,} texts of {', '.join(provenance['chosen_by']['run'])}; "
+        f"{provenance['num_held_out']:,} more were held out.",
+        "",
+        *_table(
+            ["tool", "calls learned from", "least loss reduction (nats)"],
+            [[tool, f"{number:,}", thresholds.get(tool.lower(), "as annotated")] for tool, number in calls.items()],
+        ),
+        "",
+        "## Training",
+        "",
+        f"{options.max_steps:,} steps of {options.batch_size} rows of {options.max_length} tokens, learning rate "
+        f"{options.learning_rate:g} after {options.warmup_share:.0%} of warm-up, {options.dtype}, seed {options.seed}; "
+        f"what tools said was {'left out of' if options.masks_results else 'part of'} the loss.",
+        "",
+        *_table(
+            ["step", "perplexity of held-out texts"],
+            [[f"{step:,}", f"{value:.2f}"] for step, value in result["perplexities"]],
+        ),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    if not rows:
+        return ["(none)"]
+    return [f"| {' | '.join(map(str, row))} |" for row in (header, ["---"] * len(header), *rows)]
