@@ -47,6 +47,7 @@ class Decoder:
         store: AnswerStore | None = None,
     ) -> None:
         """`batch_size`: how many texts are written at a time; as many again may wait for their tools."""
+        self.model = model
         self._tokenizer, self._window, self.model_name = model.tokenizer, model.window, model.tokenizer.name
         self._desk = ToolDesk(tools, store)
         self._generator: Generator = model.generator(batch_size)
@@ -72,6 +73,12 @@ class Decoder:
                 f"{self.model_name!r}; shorten the one that begins {prompt[:40]!r}"
             )
         return ids
+
+    def shorten(self, prompt: str, room: int) -> str:
+        """The end of the prompt, all of it if that leaves room for so many tokens; cut where a token begins."""
+        places = self._tokenizer.places(prompt)
+        most = max(1, self._window - len(self._tokenizer.bos_ids) - room)
+        return prompt if len(places.ids) <= most else prompt[places.char_offsets[-most] :]
 
     def submit(self, prompt: str, options: DecodeOptions, on_pieces: OnPieces | None = None) -> Request:
         """Begin a text; it joins the batch at the next `step`. Raises ValueError as `check`."""

@@ -176,6 +176,21 @@ class LanguageModel:
         hidden = self._network.read_whole([request.ids[: max(request.targets, default=1)]])
         return self._target_log_probs(hidden, [request])[0]
 
+    @torch.inference_mode()
+    def are_greedy(self, requests: Sequence[ScoreRequest]) -> list[bool]:
+        """Per request whether each of its targets is the likeliest token at its place."""
+        ends = [max(r.targets, default=1) for r in requests]
+
+        def answer(batch: list[int]) -> list[bool]:
+            hidden = self._network.read_whole([requests[index].ids[: ends[index]] for index in batch])
+            return [
+                self._network.logits(hidden_TW[[j - 1 for j in request.targets]]).argmax(-1).tolist()
+                == [request.ids[j] for j in request.targets]
+                for hidden_TW, request in zip(hidden, (requests[index] for index in batch), strict=True)
+            ]
+
+        return self._budget.run(ends, answer)
+
     def generator(self, num_slots: int) -> Generator:
         """Writes texts token by token, so many at a time."""
         return Generator(self._network, self.tokenizer, self._budget, num_slots)

@@ -1,0 +1,114 @@
+"""Asks a model the questions of a benchmark and counts: how many are right, and on how many a tool was called.
+
+Asked twice, the second time with calls disabled: what the tools add is the difference (paper, section 4.2).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from decode.answer import Answer
+from decode.decoder import Decoder
+from decode.options import DecodeOptions
+from evals.task import Question, Task
+
+AT_ONCE = 256
+"""Questions that are handed to the decoder together; its batches are its own affair."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One question and what the model made of it; a row of the table of results."""
+
+    task: str
+    number: int
+    """Of the question within its task, from 0."""
+    with_tools: bool
+    prompt: str
+    answers: tuple[str, ...]
+    generated: str
+    """As written, calls and results included."""
+    is_right: bool
+    num_calls: int
+    """Calls that were answered."""
+    tools: tuple[str, ...]
+    """Their tools."""
+    about: str
+    """What results are broken down by, such as `relation=P19`; empty for most."""
+    is_cut: bool
+    """Whether the prompt's beginning was left out to fit the window."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """One line of the table."""
+
+    task: str
+    with_tools: bool
+    num_questions: int
+    share_right: float
+    share_with_call: float
+    """Of questions on which at least one tool was called and answered."""
+
+
+def evaluate(
+    decoder: Decoder, key: str, task: Task, questions: Sequence[Question], options: DecodeOptions, *, with_tools: bool
+) -> Iterator[Result]:
+    """The questions' results, in their order."""
+    asked = replace(
+        options,
+        max_new_tokens=min(options.max_new_tokens, task.max_new_tokens),
+        barred=(*options.barred, *task.barred_tools),
+        max_calls=options.max_calls if with_tools else 0,
+    )
+    for first in range(0, len(questions), AT_ONCE):
+        chunk = questions[first : first + AT_ONCE]
+        prompts = [decoder.shorten(question.prompt, task.max_new_tokens) for question in chunk]
+        requests = [
+            decoder.submit(prompt, replace(asked, today=question.today or asked.today))
+            for prompt, question in zip(prompts, chunk, strict=True)
+        ]
+        for _ in decoder.finish():
+            pass
+        for number, (question, prompt, request) in enumerate(zip(chunk, prompts, requests, strict=True), start=first):
+            if request.answer is not None:
+                yield _result(key, task, number, question, prompt, request.answer, with_tools=with_tools)
+
+
+def summarise(results: Iterable[Result]) -> list[Summary]:
+    """One line per task and way of asking, in the order in which they come."""
+    groups: dict[tuple[str, bool], list[Result]] = {}
+    for result in results:
+        groups.setdefault((result.task, result.with_tools), []).append(result)
+    return [
+        Summary(
+            task=task,
+            with_tools=with_tools,
+            num_questions=len(group),
+            share_right=sum(result.is_right for result in group) / len(group),
+            share_with_call=sum(result.num_calls > 0 for result in group) / len(group),
+        )
+        for (task, with_tools), group in groups.items()
+    ]
+
+
+def _result(
+    key: str, task: Task, number: int, question: Question, prompt: str, answer: Answer, *, with_tools: bool
+) -> Result:
+    answered = [call for call in answer.calls if call.status == "ok"]
+    return Result(
+        task=key,
+        number=number,
+        with_tools=with_tools,
+        prompt=question.prompt,
+        answers=question.answers,
+        generated=answer.text,
+        is_right=task.rule(answer.plain_text, question.answers),
+        num_calls=len(answered),
+        tools=tuple(call.tool or "" for call in answered),
+        about=_describe(question.about),
+        is_cut=prompt != question.prompt,
+    )
+
+
+def _describe(about: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in about.items())

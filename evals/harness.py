@@ -1,0 +1,91 @@
+"""lm-evaluation-harness with a model that calls tools: `--model toolformer` of `python -m jobs.run_lm_eval`.
+
+What is generated is generated with tools, and handed over without its calls; likelihoods are those of plain text.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import LM
+from lm_eval.api.registry import register_model
+
+from decode.decoder import Decoder
+from decode.options import DecodeOptions
+from evals.perplexity import windows
+from lm.model import LanguageModel
+from lm.requests import ScoreRequest
+
+OpenModel = Callable[..., tuple[LanguageModel, Decoder, DecodeOptions]]
+
+
+def register(open_model: OpenModel) -> None:
+    """Make `--model toolformer` known to the harness; `open_model` is called with its `--model_args`."""
+
+    @register_model("toolformer")
+    class RegisteredToolformer(Toolformer):
+        def __init__(self, **arguments: Any) -> None:
+            super().__init__(*open_model(**_without_harness_arguments(arguments)))
+
+
+class Toolformer(LM):
+    """A model with its tools, as the harness asks for one."""
+
+    def __init__(self, model: LanguageModel, decoder: Decoder, options: DecodeOptions) -> None:
+        super().__init__()
+        self._model, self._decoder, self._options = model, decoder, options
+
+    @property
+    def tokenizer_name(self) -> str:
+        """For the harness's cache of requests."""
+        return self._model.tokenizer.name
+
+    def generate_until(self, requests: list[Instance]) -> list[str]:
+        """What the model writes behind each context up to a stop string, without its calls."""
+        submitted = []
+        for request in requests:
+            context, arguments = request.args
+            options = _decode_options(self._options, arguments)
+            prompt = self._decoder.shorten(context, options.max_new_tokens)
+            submitted.append(self._decoder.submit(prompt, options))
+        for _ in self._decoder.finish():
+            pass
+        return [request.answer.plain_text if request.answer else "" for request in submitted]
+
+    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+        """Of each continuation behind its context; a context that is too long loses its beginning."""
+        tokenizer, asked = self._model.tokenizer, []
+        for request in requests:
+            context, continuation = request.args
+            ids = tokenizer.encode(continuation)
+            room = self._model.window - len(tokenizer.bos_ids) - len(ids)
+            before = [*tokenizer.bos_ids, *tokenizer.encode(context)[-room:]] if room > 0 else [*tokenizer.bos_ids]
+            whole = [*before, *ids][: self._model.window]
+            asked.append(ScoreRequest(ids=whole, targets=list(range(len(before), len(whole)))))
+        totals = [float(log_probs.sum()) for log_probs in self._model.log_probs(asked)]
+        return list(zip(totals, self._model.are_greedy(asked), strict=True))
+
+    def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
+        """Of each whole text."""
+        totals = []
+        for request in requests:
+            (text,) = request.args
+            parts = list(windows(self._model.tokenizer.bos_ids, self._model.tokenizer.encode(text), self._model.window))
+            totals.append(sum(float(log_probs.sum(dtype="float64")) for log_probs in self._model.log_probs(parts)))
+        return totals
+
+
+def _decode_options(options: DecodeOptions, arguments: dict[str, Any]) -> DecodeOptions:
+    stop: Sequence[str] | str = arguments.get("until") or ()
+    return replace(
+        options,
+        stop=(stop,) if isinstance(stop, str) else tuple(one for one in stop if one),
+        max_new_tokens=int(arguments.get("max_gen_toks", options.max_new_tokens)),
+        temperature=float(arguments.get("temperature") or 0.0) if arguments.get("do_sample") else 0.0,
+    )
+
+
+def _without_harness_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
+    """What the harness adds by itself to the model's arguments."""
+    return {key: value for key, value in arguments.items() if key not in ("batch_size", "max_batch_size")}

@@ -1,0 +1,63 @@
+"""The perplexity of plain texts, which tools must not make worse (paper, section 4.3). No calls are made.
+
+A text longer than the window is read in windows that overlap by half, and each token is foretold once, with at least
+half a window before it wherever there is that much.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from lm.model import LanguageModel
+from lm.requests import ScoreRequest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Perplexity:
+    """What came of some texts."""
+
+    nats: float
+    """Summed loss."""
+    num_tokens: int
+    num_words: int
+    """Separated by white space; for comparing models with other tokenizers."""
+
+    @property
+    def per_token(self) -> float:
+        """exp of the mean loss of a token."""
+        return math.exp(self.nats / self.num_tokens)
+
+    @property
+    def per_word(self) -> float:
+        """exp of the summed loss divided by the words."""
+        return math.exp(self.nats / self.num_words)
+
+
+def measure_perplexity(model: LanguageModel, texts: Iterable[str]) -> Perplexity:
+    """Of all tokens of all texts; the first of each is foretold by the beginning-of-sequence token."""
+    requests, num_words = [], 0
+    for text in texts:
+        requests += windows(model.tokenizer.bos_ids, model.tokenizer.encode(text), model.window)
+        num_words += len(text.split())
+    num_tokens = sum(len(request.targets) for request in requests)
+    if not num_tokens:
+        raise ValueError("there is no text to measure the perplexity of")
+    nats = -sum(float(log_probs.sum(dtype="float64")) for log_probs in model.log_probs(requests))
+    return Perplexity(nats=nats, num_tokens=num_tokens, num_words=max(1, num_words))
+
+
+def windows(bos_ids: Sequence[int], ids: Sequence[int], window: int) -> Iterator[ScoreRequest]:
+    """Sequences of at most `window` tokens in which every token of the text is a target exactly once.
+
+    Of 10 tokens, with a window of 5 and one token of beginning: 0..3 behind the beginning, then 2..5, 4..7 and 6..9,
+    of which the last two each are targets.
+    """
+    room = window - len(bos_ids)
+    done = 0
+    while done < len(ids):
+        start = 0 if done == 0 else max(0, done - room // 2)
+        end = min(len(ids), start + room)
+        sequence = [*bos_ids, *ids[start:end]]
+        first = len(bos_ids) + done - start
+        yield ScoreRequest(ids=sequence, targets=list(range(max(1, first), len(sequence))))
+        done = end

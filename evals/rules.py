@@ -1,0 +1,58 @@
+"""When an answer counts as right: the paper's lenient rules (section 4.2), as plain functions of what was generated.
+
+A generated text is read without its tool calls. None of these rules asks how the text goes on behind the answer.
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Protocol
+
+_NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|-?\.\d+")
+# In scripts that write no spaces every character is a word of its own.
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+(?:[.'\u2019][^\W_]+)*")
+
+
+class Rule(Protocol):
+    """Whether what was generated holds one of the right answers."""
+
+    def __call__(self, generated: str, answers: Sequence[str]) -> bool: ...
+
+
+def first_number(text: str) -> float | None:
+    """The first number in a text, thousands separators understood; None if there is none.
+
+    >>> first_number("about 1,250.5 of 3")
+    1250.5
+    """
+    match = _NUMBER.search(text)
+    return float(match[0].replace(",", "")) if match else None
+
+
+def is_first_number(generated: str, answers: Sequence[str]) -> bool:
+    """Mathematics: the first number generated is the answer, up to the two decimals that the calculator gives.
+
+    A minus counts only directly before a digit and not behind one, so `10-5` begins with 10.
+    """
+    found = first_number(generated)
+    right = [value for value in map(first_number, answers) if value is not None]
+    return found is not None and any(abs(found - value) < 0.005 for value in right)
+
+
+def words(text: str) -> list[str]:
+    """The words of a text for comparing: lower case, compatibility characters made plain, punctuation left out."""
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+def is_among_first_words(num_words: int) -> Rule:
+    """One of the answers stands, word for word, among the first words generated: 5 for LAMA, 20 for questions."""
+
+    def rule(generated: str, answers: Sequence[str]) -> bool:
+        first = words(generated)[:num_words]
+        return any(_holds(first, wanted) for answer in answers if (wanted := words(answer)))
+
+    return rule
+
+
+def _holds(first: Sequence[str], wanted: Sequence[str]) -> bool:
+    return any(first[start : start + len(wanted)] == list(wanted) for start in range(len(first) - len(wanted) + 1))

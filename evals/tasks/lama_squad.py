@@ -1,0 +1,19 @@
+"""LAMA's part of SQuAD: statements made of its questions by hand (paper, table 3)."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from evals.lama import Lama, statement_before_mask
+from evals.task import Question
+
+
+class LamaSquad(Lama):
+    """Read from Squad/test.jsonl."""
+
+    describes = "LAMA, SQuAD: facts as statements to complete; the first five words count"
+    path = "lama/Squad/test.jsonl"
+
+    def questions(self, row: Mapping[str, Any]) -> Iterator[Question]:
+        """A statement whose last word is asked for."""
+        if prompt := statement_before_mask(row["masked_sentences"][0]):
+            yield Question(prompt=prompt, answers=(row["obj_label"],))

@@ -1,0 +1,32 @@
+"""LAMA's part of T-REx: facts of 41 relations of Wikidata, by LAMA's own templates (paper, table 3)."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from evals.lama import MASK, Lama, statement_before_mask
+from evals.rows import read_rows
+from evals.task import Question
+
+
+class LamaTREx(Lama):
+    """Read from the folder TREx, beside which `relations.jsonl` has the templates."""
+
+    describes = "LAMA, T-REx: facts of Wikidata; the first five words count"
+    path = "lama/TREx"
+
+    def __init__(self) -> None:
+        self._templates: dict[str, str] = {}
+
+    def read(self, location: str) -> Iterator[Question]:
+        """The questions, with the templates of the same folder."""
+        relations = Path(location).parent / "relations.jsonl"
+        self._templates = {row["relation"]: row["template"] for row in read_rows(str(relations))}
+        return super().read(location)
+
+    def questions(self, row: Mapping[str, Any]) -> Iterator[Question]:
+        """A fact whose template ends with what is asked for."""
+        template = self._templates[row["predicate_id"]]
+        statement = template.replace("[X]", row["sub_label"]).replace("[Y]", MASK)
+        if prompt := statement_before_mask(statement):
+            yield Question(prompt=prompt, answers=(row["obj_label"],), about={"relation": row["predicate_id"]})

@@ -1,0 +1,10 @@
+"""Natural Questions, open domain (Kwiatkowski et al. 2019; Lee et al. 2019; paper, table 5)."""
+
+from evals.open_questions import OpenQuestions
+
+
+class NQOpen(OpenQuestions):
+    """Read from NQ-open.dev.jsonl."""
+
+    describes = "Natural Questions: questions people asked a search engine; the first twenty words count"
+    path = "nq_open/NQ-open.dev.jsonl"

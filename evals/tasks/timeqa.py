@@ -1,0 +1,21 @@
+"""TimeQA (Chen et al. 2021): questions about what was so in some year, written by people; in place of TempLAMA."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from evals.open_questions import OpenQuestions
+from evals.task import Question
+
+
+class TimeQA(OpenQuestions):
+    """Read from human_annotated_test.json, by page."""
+
+    describes = "TimeQA: what was so at some time; the first twenty words count"
+    path = "timeqa/human_annotated_test.json.gz"
+    barred_tools = ()
+
+    def questions(self, row: Mapping[str, Any]) -> Iterator[Question]:
+        """The questions about a page; those without an answer on it are left out."""
+        for question, found in row["questions"]:
+            if answers := [place["answer"] for place in found if place["answer"]]:
+                yield from super().questions({"question": question, "answer": answers})

@@ -1,0 +1,42 @@
+"""XQuAD (Artetxe et al. 2020): English paragraphs with questions in other languages; in place of the paper's MLQA.
+
+The paragraph and the answer are English, the question is not, so the model may translate it (paper, table 7).
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from evals.rows import read_rows
+from evals.rules import is_among_first_words
+from evals.task import Question, Task
+
+
+class XQuAD(Task):
+    """Read from a folder of xquad.<language>.json, of which `en` has the paragraphs and the answers."""
+
+    describes = "XQuAD: questions in other languages on English paragraphs; the first ten words count"
+    path = "xquad"
+    rule = staticmethod(is_among_first_words(10))
+    max_new_tokens = 32
+
+    def read(self, location: str) -> Iterator[Question]:
+        """Every question of every other language."""
+        folder = Path(location)
+        english = {
+            qa["id"]: (row["context"], tuple(answer["text"] for answer in qa["answers"]))
+            for row in read_rows(str(folder / "xquad.en.json"))
+            for qa in row["qas"]
+        }
+        for file in sorted(folder.glob("xquad.*.json")):
+            language = file.name.split(".")[1]
+            if language != "en":
+                for row in read_rows(str(file)):
+                    yield from self.questions({**row, "language": language, "english": english})
+
+    def questions(self, row: Mapping[str, Any]) -> Iterator[Question]:
+        """The questions on one paragraph."""
+        for qa in row["qas"]:
+            context, answers = row["english"][qa["id"]]
+            prompt = f"{context.strip()}\nQuestion: {qa['question'].strip()}\nAnswer in English:"
+            yield Question(prompt=prompt, answers=answers, about={"language": row["language"]})

@@ -1,0 +1,164 @@
+"""`toolformer evaluate`, or `python -m jobs.evaluate_model`: a model's benchmarks, with its tools and without."""
+
+import random
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from decode.options import DecodeOptions
+from jobs.decoding import DecoderOptions, open_decoder
+from jobs.summary import text_table
+
+if TYPE_CHECKING:
+    from evals.evaluate import Result
+    from evals.task import Question, Task
+
+WIKITEXT = "wikitext2"
+WIKITEXT_FILE = "wikitext2/test.txt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """Which benchmarks, on which data, and where the results go."""
+
+    tasks: str
+    """Keys of the benchmarks, separated by commas, or `all`; `toolformer tasks` lists them."""
+    data: str = "data/eval"
+    """The folder of evaluation data, in which each benchmark looks for its file."""
+    path: Mapping[str, str] = field(default_factory=dict)
+    """Other data for a benchmark, such as `--path.svamp FILE`: a file, a folder, or a data set on the Hub."""
+    most: int | None = None
+    """Questions of each benchmark at most, drawn by `--sample-seed`; all by default."""
+    sample_seed: int = 0
+    """Another seed, other questions."""
+    out: str | None = None
+    """A Parquet file for every question with what was generated."""
+
+    def __post_init__(self) -> None:
+        if self.most is not None and self.most < 1:
+            raise ValueError(f"most is {self.most}; it must be at least 1 question")
+        if self.out is not None and not self.out.endswith(".parquet"):
+            raise ValueError(f"out is {self.out}; its name must end in .parquet")
+
+    def location(self, key: str, default: str) -> str:
+        """Where a benchmark's data lie."""
+        return self.path.get(key, default)
+
+
+def evaluate(options: EvaluateOptions, decoder: DecoderOptions, decode: DecodeOptions) -> int:
+    """Evaluate and print the table; the exit code. Raises ValueError, one line, for what the user has to change."""
+    from evals.evaluate import evaluate as ask
+    from evals.evaluate import summarise
+
+    chosen = _choose(options)
+    questions = {key: _draw(list(task.read(_location(options, key, task))), options) for key, task in chosen.items()}
+    opened = open_decoder(decoder)
+    results: list[Result] = []
+    for key, task in chosen.items():
+        for with_tools in (True, False):
+            print(
+                f"{key}, {len(questions[key]):,} questions, {'with' if with_tools else 'without'} tools",
+                file=sys.stderr,
+            )
+            results += ask(opened, key, task, questions[key], decode, with_tools=with_tools)
+    if options.out:
+        _write(results, Path(options.out))
+    _print(summarise(results))
+    if WIKITEXT in _keys(options):
+        _print_perplexity(options, decoder)
+    return 0
+
+
+def list_tasks() -> int:
+    """Print the benchmarks, one a line."""
+    from evals.tasks import find_tasks
+
+    rows = [[key, task.describes, ", ".join(task.barred_tools)] for key, task in find_tasks().items()]
+    rows.append([WIKITEXT, "WikiText-2: perplexity, calls disabled", ""])
+    print(text_table(["task", "what", "barred tools"], rows))
+    return 0
+
+
+def _keys(options: EvaluateOptions) -> list[str]:
+    from evals.tasks import find_tasks
+
+    known = [*find_tasks(), WIKITEXT]
+    keys = known if options.tasks == "all" else [key.strip() for key in options.tasks.split(",") if key.strip()]
+    for key in [*keys, *options.path]:
+        if key not in known:
+            raise ValueError(f"tasks is {key}; there is no such benchmark: choose among {', '.join(known)}, or all")
+    if not keys:
+        raise ValueError(f"tasks is {options.tasks!r}; name at least one of {', '.join(known)}")
+    return list(dict.fromkeys(keys))
+
+
+def _choose(options: EvaluateOptions) -> "dict[str, Task]":
+    from evals.tasks import find_tasks
+
+    return {key: find_tasks()[key] for key in _keys(options) if key != WIKITEXT}
+
+
+def _location(options: EvaluateOptions, key: str, task: "Task") -> str:
+    return options.location(key, task.default_location(options.data))
+
+
+def _draw(questions: "list[Question]", options: EvaluateOptions) -> "list[Question]":
+    if options.most is None or len(questions) <= options.most:
+        return questions
+    drawn = random.Random(options.sample_seed).sample(range(len(questions)), options.most)  # noqa: S311
+    return [questions[number] for number in sorted(drawn)]
+
+
+def _write(results: "list[Result]", out: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.tmp")
+    rows = [{name: _plain(value) for name, value in asdict(result).items()} for result in results]
+    pq.write_table(pa.Table.from_pylist(rows), temporary, compression="zstd")
+    temporary.replace(out)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _print(summaries: Any) -> None:
+    by_task: dict[str, dict[bool, Any]] = {}
+    for summary in summaries:
+        by_task.setdefault(summary.task, {})[summary.with_tools] = summary
+    rows = [
+        [
+            task,
+            both[True].num_questions,
+            f"{both[True].share_right:.1%}",
+            f"{both[False].share_right:.1%}",
+            f"{both[True].share_with_call:.1%}",
+        ]
+        for task, both in by_task.items()
+    ]
+    if rows:
+        print(text_table(["task", "questions", "right with tools", "calls disabled", "a tool was called"], rows))
+
+
+def _print_perplexity(options: EvaluateOptions, decoder: DecoderOptions) -> None:
+    from evals.perplexity import measure_perplexity
+    from lm.model import LanguageModel
+
+    location = options.location(WIKITEXT, str(Path(options.data) / WIKITEXT_FILE))
+    try:
+        text = Path(location).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{location} cannot be read as text ({error}); give --path.{WIKITEXT} FILE") from error
+    model = LanguageModel.load(decoder.model.model, device=decoder.model.device, dtype=decoder.model.dtype)
+    found = measure_perplexity(model, [text])
+    print(f"{WIKITEXT}: perplexity {found.per_token:.2f} a token, {found.per_word:.2f} a word, calls disabled")
+
+
+if __name__ == "__main__":
+    from jobs.command_line import main
+
+    sys.exit(main(["evaluate", *sys.argv[1:]]))

@@ -1,0 +1,60 @@
+"""`python -m jobs.run_lm_eval run --model toolformer --model_args model=PATH,tools=calculator --tasks TASK …`.
+
+lm-evaluation-harness's own command line, with the model class `toolformer` registered. Its arguments are `model`,
+`tools` (separated by `+`), `device`, `dtype`, the options of decoding such as `max_calls` and `call_top_k`, and those of
+tools such as `search.index=DIR`.
+"""
+
+import dataclasses
+import sys
+from typing import TYPE_CHECKING, Any
+
+from decode.options import DecodeOptions
+from jobs.decoding import DecoderOptions, open_decoder
+from jobs.options import ModelOptions, parse_tools
+from tools.catalog import find_tools
+
+if TYPE_CHECKING:
+    from decode.decoder import Decoder
+    from lm.model import LanguageModel
+
+
+def open_model(
+    *, model: str, tools: str = "", device: str = "cpu", dtype: str = "float32", **others: Any
+) -> "tuple[LanguageModel, Decoder, DecodeOptions]":
+    """What the harness's `--model_args` name. Raises ValueError, one line, for an argument that is not understood."""
+    keys = parse_tools(tools.replace("+", ",")) if tools else ()
+    names = {field.name for field in dataclasses.fields(DecodeOptions)}
+    decode = DecodeOptions(**{name: value for name, value in others.items() if name in names})
+    tool_options = {key: find_tools()[key].Options(**_options_of(key, others)) for key in keys}
+    for name in others:
+        if name not in names and name.partition(".")[0] not in keys:
+            raise ValueError(f"--model_args {name} is not understood; give model, tools, or an option of one of them")
+    opened = open_decoder(
+        DecoderOptions(
+            model=ModelOptions(model=model, device=device, dtype=dtype), tools=keys, tool_options=tool_options
+        )
+    )
+    return opened.model, opened, decode
+
+
+def main() -> None:
+    """Run the harness."""
+    from lm_eval.__main__ import cli_evaluate
+
+    from evals.harness import register
+
+    register(open_model)
+    cli_evaluate()
+
+
+def _options_of(key: str, others: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name.partition(".")[2].replace("-", "_"): value
+        for name, value in others.items()
+        if name.partition(".")[0] == key and "." in name
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

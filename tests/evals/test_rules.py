@@ -1,0 +1,51 @@
+"""The paper's rules on cases made by hand."""
+
+import pytest
+
+from evals.rules import first_number, is_among_first_words, is_first_number, words
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        (" 43 seashells, not 44", 43.0),
+        (" $1,250.50 in all", 1250.5),
+        ("about .5 of it", 0.5),
+        ("-3 degrees", -3.0),
+        ("1,2 and 3", 1.0),
+        ("none at all", None),
+        ("", None),
+    ],
+)
+def test_the_first_number_is_read_as_people_write_it(text: str, number: float | None) -> None:
+    assert first_number(text) == number
+
+
+@pytest.mark.parametrize(
+    ("generated", "answer", "is_right"),
+    [
+        (" 43.", "43.0", True),
+        (" 70 - 27 = 43", "43", False),
+        (" 0.33 of it", "0.333", True),
+        (" 0.34 of it", "0.333", False),
+        (" forty-three", "43", False),
+    ],
+)
+def test_mathematics_counts_the_first_number_and_no_other(generated: str, answer: str, is_right: bool) -> None:
+    assert is_first_number(generated, [answer]) is is_right
+
+
+def test_an_answer_counts_among_the_first_words_only_whole_and_in_any_case() -> None:
+    five = is_among_first_words(5)
+    assert five(" the city of PARIS, France", ["Paris"])
+    assert not five(" a b c d e Paris", ["Paris"])
+    assert not five(" Parisian ways", ["Paris"])
+    assert five(" New York.", ["Boston", "new york"])
+    assert not five(" one two three four New York", ["New York"])
+    assert not five(" anything", ["", "..."])
+
+
+def test_punctuation_is_no_word_and_scripts_without_spaces_are_read_character_by_character() -> None:
+    assert words(" “It's 3.5%, U.S.A.!”") == ["it's", "3.5", "u.s.a"]
+    assert words("東京の") == ["東", "京", "の"]
+    assert is_among_first_words(5)("東京です", ["東京"])
