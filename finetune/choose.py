@@ -27,7 +27,7 @@ class ChooseOptions:
 
     run: tuple[str, ...]
     """Run folders that `toolformer annotate` has made; of a text that is in several, the first counts."""
-    min_loss_reduction: Mapping[str, float] = field(default_factory=dict)
+    min_loss_reduction: dict[str, float] = field(default_factory=dict)
     """Another tau_f for a tool, in nats, such as `--min-loss-reduction.search 2`; by default what the run kept."""
     max_texts_per_tool: int = 25_000
     """Texts with calls of one tool, at most; its calls in other texts are left out."""

@@ -6,6 +6,7 @@ from cyclopts import Parameter
 
 from decode.options import DecodeOptions
 from jobs.decoding import DecoderOptions
+from jobs.evaluate_model import EvaluateOptions
 from jobs.generate_text import PromptOptions
 from jobs.options import DEFAULT_TOOLS, ModelOptions, parse_tools
 from tools.answer_store import AnswerOptions
@@ -41,3 +42,37 @@ def generate(
         model=model, tools=parse_tools(tools), tool_options=tool_options, answers=answers, batch_size=batch_size
     )
     return generate_texts(prompts, loaded, decode, where)
+
+
+def evaluate(
+    *,
+    which: EvaluateOptions,
+    model: ModelOptions,
+    tools: str = DEFAULT_TOOLS,
+    decode: Annotated[DecodeOptions, _ONE_BY_ONE] = DecodeOptions(),  # noqa: B008 - frozen
+    answers: AnswerOptions = AnswerOptions(),  # noqa: B008
+    batch_size: int = 64,
+    **tool_options: Any,
+) -> int:
+    """Ask a model the paper's benchmarks, with its tools and with calls disabled.
+
+    Parameters
+    ----------
+    tools
+        The tools that may be asked, separated by commas; a benchmark bars those that would give its answers away.
+    batch_size
+        How many questions are answered at a time; those that wait for a tool do not count.
+    """
+    from jobs.evaluate_model import evaluate as evaluate_model
+
+    loaded = DecoderOptions(
+        model=model, tools=parse_tools(tools), tool_options=tool_options, answers=answers, batch_size=batch_size
+    )
+    return evaluate_model(which, loaded, decode)
+
+
+def tasks() -> int:
+    """List the benchmarks."""
+    from jobs.evaluate_model import list_tasks
+
+    return list_tasks()

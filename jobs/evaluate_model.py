@@ -2,7 +2,6 @@
 
 import random
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +26,7 @@ class EvaluateOptions:
     """Keys of the benchmarks, separated by commas, or `all`; `toolformer tasks` lists them."""
     data: str = "data/eval"
     """The folder of evaluation data, in which each benchmark looks for its file."""
-    path: Mapping[str, str] = field(default_factory=dict)
+    path: dict[str, str] = field(default_factory=dict)
     """Other data for a benchmark, such as `--path.svamp FILE`: a file, a folder, or a data set on the Hub."""
     most: int | None = None
     """Questions of each benchmark at most, drawn by `--sample-seed`; all by default."""

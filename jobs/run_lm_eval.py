@@ -1,8 +1,8 @@
 """`python -m jobs.run_lm_eval run --model toolformer --model_args model=PATH,tools=calculator --tasks TASK …`.
 
 lm-evaluation-harness's own command line, with the model class `toolformer` registered. Its arguments are `model`,
-`tools` (separated by `+`), `device`, `dtype`, the options of decoding such as `max_calls` and `call_top_k`, and those of
-tools such as `search.index=DIR`.
+`tools` (separated by `+`), `device`, `dtype`, the options of decoding such as `max_calls`, and those of tools such as
+`search.index=DIR`.
 """
 
 import dataclasses
