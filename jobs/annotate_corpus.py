@@ -1,5 +1,6 @@
 """`python -m jobs.annotate_corpus`: what one gives to `ray job submit`. The same as `toolformer annotate`."""
 
+import contextlib
 import os
 import sys
 
@@ -7,15 +8,14 @@ from jobs.command_line import main
 
 
 def leave(exit_code: int) -> None:
-    """End the process; at once if it was told to stop.
+    """End the process at once: all is said and written, and tearing torch down may take seconds.
 
-    `ray job stop` kills what has not ended within three seconds, and tearing torch down may take longer on its own.
+    `ray job stop` kills what has not ended within three; and a job that is done should not be stopped any more.
     """
-    if exit_code > 128:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(exit_code)
-    sys.exit(exit_code)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(BrokenPipeError):
+            stream.flush()
+    os._exit(exit_code)
 
 
 if __name__ == "__main__":

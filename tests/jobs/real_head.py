@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx2
 from ray.job_submission import JobSubmissionClient
 
-PATIENCE = 120.0
+PATIENCE = 300.0
 ATTEMPTS = 4
 PORTS = (
     *("port", "dashboard-port", "ray-client-server-port", "dashboard-agent-listen-port", "dashboard-agent-grpc-port"),
@@ -84,7 +84,7 @@ def start_head(*options: str) -> Iterator[Head]:
             command += ["--min-worker-port=0", "--max-worker-port=0", "--include-log-monitor=false", "--no-monitor"]
             command += ["--num-cpus=2", "--object-store-memory=100000000", *options]
             log = stack.enter_context((Path(folder) / "start.log").open("w+"))
-            environment = head.environment | {"RAY_worker_niceness": "0"}
+            environment = head.environment | {"RAY_worker_niceness": "0", "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"}
             process = subprocess.Popen(
                 command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
@@ -102,15 +102,11 @@ def with_exit_code(entrypoint: Sequence[str]) -> list[str]:
     return ["bash", "-c", f'trap : TERM; {shlex.join(entrypoint)}; code=$?; echo "exit code $code"; exit $code']
 
 
-def read_until(process: subprocess.Popen[str], word: str) -> str:
-    """What a process prints up to the first line with the word."""
-    assert process.stdout is not None
-    lines: list[str] = []
-    for line in process.stdout:
-        lines.append(line)
-        if word in line:
-            return "".join(lines)
-    raise AssertionError(f"{word!r} never came:\n{''.join(lines)}")
+def wait_until(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Wait until something holds that a process brings about, of which nobody tells."""
+    while not condition():
+        assert process.poll() is None, process.communicate()[0]
+        select.select([], [], [], 0.05)
 
 
 def _free_ports(number: int) -> list[int]:

@@ -12,11 +12,11 @@ from ray.job_submission import JobStatus
 from jobs.compare_runs import compare_runs
 from records.run_folder import RunFolder
 from tests.jobs.calling_model import save_calling_model
-from tests.jobs.real_head import PATIENCE, Head, read_until, start_head, with_exit_code
+from tests.jobs.real_head import PATIENCE, Head, start_head, wait_until, with_exit_code
 
 REPOSITORY = Path(__file__).parents[2]
 NOT_CLONED = shutil.ignore_patterns(".git", ".venv", "runs", "build", "*_cache", "__pycache__")
-NUM_TEXTS = 24
+NUM_TEXTS = 16
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The entrypoint of a job, but for `--run`."""
     folder = tmp_path_factory.mktemp("shared")
-    texts = [{"text": f"Mill {n} ground {400 + n} sacks, {n} more."} for n in range(NUM_TEXTS)]
+    texts = [{"text": f"Mill {n} ground {400 + n} sacks and {n} more, {400 + 2 * n} in all."} for n in range(NUM_TEXTS)]
     (folder / "texts.jsonl").write_text("".join(json.dumps(text) + "\n" for text in texts))
     model = save_calling_model(folder / "model")
     return [
@@ -77,7 +77,7 @@ def test_a_job_that_is_stopped_and_submitted_again_makes_the_same_rows_and_none_
     patient = json.dumps({"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "60"}})
     options = ("--submission-id", "stopped", "--runtime-env-json", patient)
     with head.submit(clone, with_exit_code(entrypoint), *options) as job:
-        read_until(job, "kept of calls: ")
+        wait_until(lambda: list(run.glob("scored/*.parquet")), job)
         assert head.client.stop_job("stopped")
         assert job.wait(PATIENCE) == 0  # for Ray, stopped as it was told to
     log = head.client.get_job_logs("stopped")
