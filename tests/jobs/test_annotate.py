@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from records.run_folder import RunFolder
 from records.schema import Record
 from records.stages import OUTPUT_RECORDS, Augmented, Document, Dropped, Executed, Scored
 from tests.jobs.calling_model import save_calling_model
+from tests.s3_server import S3Server
 
 REPOSITORY = Path(__file__).parents[2]
 NUM_TEXTS = 12
@@ -40,7 +42,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def arguments(run: Path, corpus: Path, model: str, *more: str, shard_size: int = 5) -> list[str]:
+def arguments(run: Path | str, corpus: Path, model: str, *more: str, shard_size: int = 5) -> list[str]:
     return [
         *("annotate", "--run", str(run), "--corpus", str(corpus), "--model", model, "--tools", "calculator"),
         *("--shard-size", str(shard_size), "--max-call-tokens", "10", "--calculator.max-places", "8"),
@@ -56,12 +58,12 @@ def finished(shared_ray: None, corpus: Path, model: str, tmp_path_factory: pytes
     return run
 
 
-def read_all(run: Path, table: str, record: type[Record]) -> list[Record]:
+def read_all(run: Path | str, table: str, record: type[Record]) -> list[Record]:
     folder = RunFolder(str(run))
     return [row for shard in folder.shards(table) for row in folder.read_shard(table, shard, record)]
 
 
-def assert_same_rows(run: Path, other: Path) -> None:
+def assert_same_rows(run: Path, other: Path | str) -> None:
     tables = [*OUTPUT_RECORDS.items(), ("dropped/propose", Dropped), ("dropped/interleave", Dropped)]
     for table, record in tables:
         rows, others = read_all(run, table, record), read_all(other, table, record)
@@ -107,6 +109,27 @@ def test_a_driver_that_is_killed_and_run_again_makes_the_same_rows(
         process.kill()
     assert main(arguments(run, corpus, model)) == 0
     assert_same_rows(finished, run)
+
+
+def test_a_run_in_a_bucket_that_is_killed_and_run_again_makes_the_same_rows(
+    finished: Path, corpus: Path, model: str, s3: S3Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bucket = s3.make_bucket("killed-run")
+    here = arguments(f"s3://{bucket}/run", corpus, model, "--log-every", "0.01", "--record", f"s3://{bucket}/answers")
+    command = [sys.executable, "-m", "jobs.annotate_corpus", *here[1:]]
+    told = os.environ | s3.environment()
+    with subprocess.Popen(command, cwd=REPOSITORY, env=told, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if "now: " in line and "score" in line)
+        process.send_signal(signal.SIGSTOP)
+        again = arguments(s3.uri(bucket), corpus, model, "--record", s3.uri(bucket, "answers"))
+        assert main(again) == 2
+        assert f"another driver (process {process.pid} on" in capsys.readouterr().err
+        process.kill()
+    assert main(again) == 0
+    assert_same_rows(finished, s3.uri(bucket))
+    assert main(["verify", s3.uri(bucket)]) == 0
+    assert "SECRET" not in "".join(capsys.readouterr()) + json.dumps(RunFolder(s3.uri(bucket)).read_json("run.json"))
 
 
 def test_a_recorded_run_is_replayed_with_the_same_rows_and_no_tool(
