@@ -8,6 +8,9 @@ from jobs.summary import text_table
 
 def estimate(options: AnnotateOptions, how: EstimateOptions) -> int:
     """Estimate and print. Raises ValueError, one line, for what the user has to change."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
     print(describe_estimate(make_estimate(options, how), options, how))
     return 0
 

@@ -113,7 +113,7 @@ def test_a_log_for_machines_has_an_object_for_each_attempt_and_each_shard_given_
     finally:
         set_format("text")
     told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    shown = [(row["event"], row["stage"], row["shard"], row["attempt"], row["error"]) for row in told]
+    shown = [(row["event"], row["stage"], row["shard"], row["attempt"], row["error"]) for row in told if "shard" in row]
     assert shown == [
         (event, "execute", "part-00001", attempt, "RuntimeError: broken")
         for attempt, event in ((1, "retry"), (2, "shard_failed"))
