@@ -3,15 +3,18 @@
 A recipe says what "compute" is; the real one is `jobs.recipe.AnnotateRecipe`, and tests bring their own.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
+from jobs.broken_rows import BROKEN, complete_only, complete_without
 from jobs.corpus_state import read_state
 from jobs.pipeline import Needs, Stage
-from jobs.reuse import Compute, Earlier, NothingToReuseError, Order, StageOutput, complete, refuse
+from jobs.reuse import Compute, Earlier, NothingToReuseError, Order, StageOutput, refuse
 from jobs.stage_outputs import Expected, ShardReport, find_output, forget_drops, read_drops, write_output
 from records.fingerprint import fingerprint
 from records.run_folder import DamagedError, RunFolder, shard_name
+from records.schema import check_nulls, to_table
 from records.stages import OUTPUT_RECORDS, Document, Dropped, Scored
 
 __all__ = ["Compute", "Expected", "IngestWorker", "Recipe", "ShardReport", "StageOutput", "StageWorker"]
@@ -49,16 +52,17 @@ class StageWorker:
         ask_again: Collection[str] = (),
         *,
         only_reuse: bool = False,
+        broken: Mapping[int, str] = MappingProxyType({}),
     ) -> ShardReport | None:
         """Read the shard's inputs, compute what an earlier output does not hold, write the output over it.
 
-        With `only_reuse` nothing is computed: None if something would have to be.
+        With `only_reuse` nothing is computed: None if something would have to be. Rows of the first input whose numbers
+        are in `broken` are left out, and dropped with that error.
         """
-        inputs = [self._read_input(table, shard) for table in stage.reads]
-        order = Order(stage=stage.name, tools=list(expected.parts), ask_again=ask_again)
-        earlier = self._read_earlier(stage, shard, expected)
+        given = self._read(stage, shard, expected, ask_again)
+        compute = refuse if only_reuse else self._compute
         try:
-            rows, drops = complete(order, inputs, earlier, refuse if only_reuse else self._compute, self._recipe.judge)
+            rows, drops = complete_without(broken, *given, compute, self._recipe.judge)
         except NothingToReuseError:
             return None
         return write_output(self._run, stage, shard, rows, drops, expected)
@@ -70,13 +74,33 @@ class StageWorker:
             ShardReport(shard=shard, header=header) if header and header.fingerprint == expected.fingerprint else None
         )
 
+    def try_rows(
+        self, stage: Stage, shard: str, expected: Expected, ask_again: Collection[str], rows: Sequence[int]
+    ) -> int:
+        """Do the work for the rows of these numbers of the first input alone, and write nothing: does it break?
+
+        Returns how many rows that input has.
+        """
+        order, inputs, earlier = self._read(stage, shard, expected, ask_again)
+        made, drops = complete_only(rows, order, inputs, earlier, self._compute, self._recipe.judge)
+        for record, output in ((OUTPUT_RECORDS[stage.writes], made), (Dropped, drops)):
+            check_nulls(to_table(record, output), f"{stage.writes}/{shard}")
+        return len(inputs[0])
+
+    def _read(
+        self, stage: Stage, shard: str, expected: Expected, ask_again: Collection[str]
+    ) -> tuple[Order, list[list[Any]], Earlier]:
+        order = Order(stage=stage.name, tools=list(expected.parts), ask_again=ask_again)
+        inputs = [self._read_input(table, shard) for table in stage.reads]
+        return order, inputs, self._read_earlier(stage, shard, expected, are_broken_tried=bool(ask_again))
+
     def _read_input(self, table: str, shard: str) -> list[Any]:
         try:
             return self._run.read_shard(table, shard, OUTPUT_RECORDS[table])
         except DamagedError as error:
             raise DamagedError(f"{error}; run the same command again: it is made again") from error
 
-    def _read_earlier(self, stage: Stage, shard: str, expected: Expected) -> Earlier:
+    def _read_earlier(self, stage: Stage, shard: str, expected: Expected, *, are_broken_tried: bool) -> Earlier:
         header = find_output(self._run, stage, shard) if expected.parts else None
         tools = {tool for tool, made_from in expected.parts.items() if header and header.parts.get(tool) == made_from}
         if not tools:
@@ -86,6 +110,8 @@ class StageWorker:
             drops = read_drops(self._run, stage, shard)
         except DamagedError:
             return Earlier()  # It is made again.
+        if are_broken_tried:
+            tools -= {drop.tool for drop in drops if drop.reason == BROKEN}
         return Earlier(
             tools=tools,
             rows=[row for row in rows if getattr(row, "tool", None) in tools],
