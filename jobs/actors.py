@@ -75,6 +75,18 @@ class ShardActor:
                 break
         return reports
 
+    def try_rows(
+        self, stage: Stage, shard: str, expected: Expected, ask_again: Collection[str], rows: Sequence[int]
+    ) -> int:
+        """See whether some rows of a shard break a stage; nothing is written. Returns how many rows there are."""
+        return self._worker.try_rows(stage, shard, expected, ask_again, rows)
+
+    def work_without(
+        self, stage: Stage, shard: str, expected: Expected, ask_again: Collection[str], broken: Mapping[int, str]
+    ) -> ShardReport | None:
+        """Do one shard at one stage without the rows that break it, which are dropped with their errors."""
+        return self._worker.work(stage, shard, expected, ask_again, broken=broken)
+
     def next_shards(self, stage: Stage, stage_fingerprint: str) -> tuple[list[ShardReport], bool]:
         """Write shards of documents until SECONDS_PER_CALL are over, and say whether there may be more.
 

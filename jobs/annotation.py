@@ -20,7 +20,7 @@ from jobs.run_lease import LEASE_FILE, hold_run
 from jobs.run_log import say, set_format, warn
 from jobs.settings import check_settings, resolve_settings
 from jobs.submitted import refuse_lost_paths
-from jobs.summary import describe_unanswered, screen_table, screen_yields, tool_yields, yield_table
+from jobs.summary import describe_broken, describe_unanswered, screen_table, screen_yields, tool_yields, yield_table
 from records.run_folder import RunFolder
 from tools.answer_store import open_store
 
@@ -84,8 +84,8 @@ def _print_end(job: Job, outcome: Outcome) -> None:
     print(yield_table(tool_yields(ledger.counts, job.tool_names)))
     if screened := screen_yields(ledger.counts, job.tool_names):
         print(f"\n{screen_table(screened)}\n")
-    if unanswered := describe_unanswered(ledger.counts):
-        print(unanswered)
+    for told in filter(None, (describe_unanswered(ledger.counts), describe_broken(ledger.counts))):
+        print(told)
     print(f"{last.finished_texts:,} of {last.texts:,} texts are through, in {job.run.shown}")
     told = {"finished_texts": last.finished_texts, "texts": last.texts, "failed_shards": last.failed_shards}
     if last.state == "stopped":

@@ -2,8 +2,8 @@
 
 Reads every table, shard by shard. Every file has to hold what its footer tells, made with the settings of the run. Each
 text has to be in C* or, for each tool, in `scored` or `dropped`, or in a shard that failed; each candidate has to be
-executed and scored, once; each kept call has to stand in C* or be dropped for another at its place; and removing the
-calls from a text of C* has to give back the document to the letter. Exit code 1 if not.
+executed and scored, once, or dropped as broken; each kept call has to stand in C* or be dropped at its place; and
+removing the calls from a text of C* has to give back the document to the letter. Exit code 1 if not.
 """
 
 import sys
@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from jobs.broken_rows import BROKEN
 from jobs.check_files import find_faults
 from jobs.command_line import main
 from jobs.pipeline import PIPELINE
@@ -87,29 +88,44 @@ def _repeated(rows: Iterable[Document | Augmented], seen: set[str]) -> Iterator[
 def _check_shard(
     run: RunFolder, shard: str, documents: Sequence[Document], augmented: Sequence[Augmented], tools: Sequence[str]
 ) -> Iterator[str]:
+    candidates = run.read_shard("candidates", shard, Candidate)
+    executed = run.read_shard("executed", shard, Executed)
     scored = run.read_shard("scored", shard, Scored)
-    yield from _check_calls(
-        run.read_shard("candidates", shard, Candidate), run.read_shard("executed", shard, Executed), scored
-    )
-    drops = read_drops(run, _STAGES["propose"], shard)
-    spoken_for = {(call.text_id, call.tool) for call in scored} | {(drop.text_id, drop.tool) for drop in drops}
+    drops = {name: read_drops(run, stage, shard) for name, stage in _STAGES.items()}
+    yield from _check_calls(candidates, executed, drops["execute"], "executed")
+    yield from _check_calls(executed, scored, drops["score"], "scored")
+    yield from _check_repeated(candidates=candidates, executed=executed, scored=scored)
+    left = [drop for stage in ("propose", "execute", "score") for drop in drops[stage]]
+    spoken_for = {(call.text_id, call.tool) for call in scored} | {(drop.text_id, drop.tool) for drop in left}
     for document in documents:
         for tool in tools:
             if (document.text_id, tool) not in spoken_for:
                 yield f"text {document.text_id} has neither a call of {tool} nor a reason why not"
     yield from _check_texts(augmented, documents)
-    yield from _check_kept(augmented, scored, read_drops(run, _STAGES["interleave"], shard))
+    yield from _check_kept(augmented, scored, drops["interleave"])
+
+
+def _check_repeated(**tables: Sequence[Candidate]) -> Iterator[str]:
+    for table, rows in tables.items():
+        if repeated := [name for name, count in Counter(map(_name, rows)).items() if count > 1]:
+            yield f"{len(repeated)} calls are more than once in {table}, such as {min(repeated)}"
 
 
 def _check_calls(
-    candidates: Sequence[Candidate], executed: Sequence[Executed], scored: Sequence[Scored]
+    before: Sequence[Candidate], after: Sequence[Candidate], drops: Sequence[Dropped], lost: str
 ) -> Iterator[str]:
-    for table, rows in (("candidates", candidates), ("executed", executed), ("scored", scored)):
-        if repeated := [name for name, count in Counter(map(_name, rows)).items() if count > 1]:
-            yield f"{len(repeated)} calls are more than once in {table}, such as {min(repeated)}"
-    for before, after, lost in ((candidates, executed, "executed"), (executed, scored, "scored")):
-        if missing := {_name(row) for row in before} ^ {_name(row) for row in after}:
-            yield f"{len(missing)} calls are not {lost}, or from nowhere, such as {min(missing)}"
+    """Every call goes on, or was dropped at its place."""
+    names, later, dropped = set(map(_name, before)), set(map(_name, after)), Counter(map(_place, drops))
+    missing = []
+    for name in sorted(names ^ later):
+        if name in names and dropped[name[:3]]:
+            dropped[name[:3]] -= 1
+        else:
+            missing.append(name)
+    if missing:
+        yield f"{len(missing)} calls are not {lost}, or from nowhere, such as {missing[0]}"
+    if still_there := [*dropped.elements()]:
+        yield f"{len(still_there)} calls were dropped and are {lost} all the same, such as {min(still_there)}"
 
 
 def _check_texts(augmented: Sequence[Augmented], documents: Sequence[Document]) -> Iterator[str]:
@@ -126,11 +142,19 @@ def _check_texts(augmented: Sequence[Augmented], documents: Sequence[Document]) 
 
 
 def _check_kept(augmented: Sequence[Augmented], scored: Sequence[Scored], drops: Sequence[Dropped]) -> Iterator[str]:
-    kept = sorted((row.text_id, row.tool, row.char_offset) for row in scored if row.is_kept)
-    inserted = [(row.text_id, call.tool, call.char_offset) for row in augmented for call in row.calls]
-    gave_way = [(row.text_id, row.tool or "", row.char_offset or 0) for row in drops]
-    if kept != sorted(inserted + gave_way):
-        yield f"{len(kept)} calls were kept, {len(inserted)} stand in C*, {len(gave_way)} gave way to another"
+    kept = Counter(_name(row)[:3] for row in scored if row.is_kept)
+    inserted = Counter((row.text_id, call.tool, call.char_offset) for row in augmented for call in row.calls)
+    gave_way = Counter(_place(drop) for drop in drops if drop.reason != BROKEN)
+    # A broken call may be one that was not kept.
+    broken = Counter(_place(drop) for drop in drops if drop.reason == BROKEN)
+    if (inserted + gave_way) - kept or kept - inserted - gave_way - broken:
+        yield (
+            f"{kept.total()} calls were kept, {inserted.total()} stand in C*, {gave_way.total()} gave way to another"
+        )
+
+
+def _place(drop: Dropped) -> tuple[str, str, int]:
+    return drop.text_id, drop.tool or "", drop.char_offset or 0
 
 
 def _name(call: Candidate) -> tuple[str, str, int, str]:

@@ -11,17 +11,20 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
 
 from jobs.actors import SECONDS_PER_CALL, CountPools, is_node_alive
 from jobs.failures import UnusableError, one_line, put_aside, raise_if_disk_refuses, raise_if_refused
+from jobs.isolation import Searches
 from jobs.ledger import Ledger
 from jobs.pipeline import Needs, Stage
 from jobs.pools import WorkerOptions
 from jobs.run_log import warn
+from jobs.splitting import NotToBlameError
 from jobs.stage_work import Recipe, ShardReport
-from jobs.task import Task
+from jobs.task import Task, Trial
 from jobs.worker_pool import Worker, WorkerPool, retry_delay
 from records.run_folder import RunFolder
 
@@ -66,6 +69,7 @@ class Driver:
         self.num_attempts: Counter[str] = Counter()
         """How often a shard was tried, per stage, whatever came of it."""
         self._seconds: dict[str, float] = {}
+        self._searches = Searches(options, put=self._put, settle=self._settle, fail=self._end)
 
     async def drive(self, *, is_ingesting: bool) -> None:
         """Do all that the ledger has open, and read the corpus too if that is asked for.
@@ -82,7 +86,8 @@ class Driver:
             await self._ended
         finally:
             following.cancel()
-            await asyncio.gather(following, *(pool.close() for pool in self.pools.values()), return_exceptions=True)
+            closing = [self._searches.close(), *(pool.close() for pool in self.pools.values())]
+            await asyncio.gather(following, *closing, return_exceptions=True)
 
     @property
     def awaited(self) -> list[Needs]:
@@ -163,6 +168,9 @@ class Driver:
         return tasks
 
     async def _make(self, tasks: Sequence[Task], pool: WorkerPool, worker: Worker) -> None:
+        if trial := tasks[0].trial:
+            trial.answer.set_result(await pool.answer(self._try(tasks[0], trial, worker)))
+            return
         stage, only_reuse = tasks[0].stage, tasks[0].only_reuse
         orders = [(task.shard, self._ledger.expected(stage, task.shard)) for task in tasks]
         started = time.monotonic()
@@ -180,6 +188,10 @@ class Driver:
                 self._enqueue(task.shard, self._ledger.finish(stage, task.shard, report.header))
         for task in tasks[len(reports) :]:
             self._put(task)
+
+    def _try(self, task: Task, trial: Trial, worker: Worker) -> Any:
+        expected, method = self._ledger.expected(task.stage, task.shard), getattr(worker.actor, trial.method)
+        return method.remote(task.stage, task.shard, expected, self._ledger.ask_again, trial.argument)
 
     async def _read_on(self, task: Task, pool: WorkerPool, worker: Worker) -> None:
         """Have more shards read from the corpus. A worker that is new begins again, and finds its shards there."""
@@ -219,18 +231,31 @@ class Driver:
         raise_if_disk_refuses(error, self._run)
         if not task.stage.reads:
             raise_if_refused(error)
-        if task.num_attempts < self._options.max_attempts and task.num_losses < MAX_LOSSES:
+        if task.trial and task.num_attempts:
+            task.trial.answer.set_exception(error)
+        elif task.num_attempts < self._options.max_attempts and task.num_losses < MAX_LOSSES:
             self._ledger.tried_again[task.stage.name] += 1
             warn("retry", **_told(task, error))
             delay = retry_delay(self._options, task.num_attempts + task.num_losses)
             asyncio.get_running_loop().call_later(delay, self._put, task)
+        elif task.trial:
+            task.trial.answer.set_exception(NotToBlameError("its workers were lost again and again"))
+        elif task.only_reuse:
+            self._enqueue(task.shard, task.stage, may_reuse=False)
         elif task.stage.reads:
-            warn("shard_failed", **_told(task, error))
-            await asyncio.to_thread(put_aside, self._run, task, error)
-            self._ledger.give_up(task.stage, task.shard)
-            self._enqueue(task.shard, None)
+            self._searches.begin(task, error)
         else:
             raise UnusableError(f"the corpus cannot be read: {one_line(error)}") from error
+
+    async def _settle(self, task: Task, error: RayError, outcome: ShardReport | NotToBlameError) -> None:
+        """A shard that failed was written without its broken rows, or cannot be and is put aside."""
+        if isinstance(outcome, ShardReport):
+            self._enqueue(task.shard, self._ledger.finish(task.stage, task.shard, outcome.header))
+        else:
+            warn("shard_failed", **_told(task, error))
+            await asyncio.to_thread(put_aside, self._run, task, error, str(outcome))
+            self._ledger.give_up(task.stage, task.shard)
+            self._enqueue(task.shard, None)
 
 
 def _told(task: Task, error: RayError) -> dict[str, object]:

@@ -5,12 +5,13 @@ import errno
 import traceback
 from collections.abc import Iterator
 
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
 
 from jobs.task import Task
 from records.locations import without_keys
-from records.run_folder import RunFolder
+from records.run_folder import DamagedError, RunFolder
 
+MAX_LINE_CHARS = 300
 # A full or read-only disk fails every shard alike: no retry helps, and the user has to act.
 REMEDIES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room"),
@@ -64,17 +65,35 @@ def raise_if_disk_refuses(error: RayError, run: RunFolder) -> None:
         ) from error
 
 
-def put_aside(run: RunFolder, task: Task, error: RayError) -> None:
-    """Write down, in `failed/`, that a shard could not be done."""
+def put_aside(run: RunFolder, task: Task, error: RayError, reason: str) -> None:
+    """Write down, in `failed/`, that a shard could not be done, and why not without a few of its rows."""
     failure = {
         "stage": task.stage.name,
         "shard": task.shard,
         "attempts": task.num_attempts,
         "error": without_keys(one_line(error)),
+        "not_without_some_rows": reason,
         "traceback": without_keys("".join(traceback.format_exception(error))),
     }
     with blaming_run_folder(run):
         run.write_json(f"failed/{task.stage.name}/{task.shard}.json", failure)
+
+
+def may_be_fault_of_rows(error: RayError) -> bool:
+    """Whether a shard may have failed over some of its rows: by an error in its stage, or by taking its worker down.
+
+    What the system refuses (files, connections) and a damaged input are no row's fault.
+    """
+    if isinstance(error, RayTaskError):
+        return not isinstance(error.cause, OSError | DamagedError)
+    return isinstance(error, ActorDiedError | OutOfMemoryError | WorkerCrashedError)
+
+
+def told_in_a_line(error: RayError) -> str:
+    """What happened, for a row of `dropped`: short and without keys."""
+    told = one_line(error) if isinstance(error, RayTaskError) else f"the worker died: {first_line(error)}"
+    line = " ".join(without_keys(told).split())
+    return line if len(line) <= MAX_LINE_CHARS else f"{line[: MAX_LINE_CHARS - 1]}…"
 
 
 def one_line(error: RayError) -> str:

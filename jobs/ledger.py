@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from jobs.pipeline import Stage
 from jobs.stage_work import Expected
-from jobs.summary import num_with_status
+from jobs.summary import num_broken, num_with_status
 from records.fingerprint import fingerprint
 from records.shard_header import ShardHeader
 
@@ -34,7 +34,7 @@ class Ledger:
         self._stage_fingerprints = stage_fingerprints
         self._tool_fingerprints = tool_fingerprints
         self.ask_again = ask_again
-        """Statuses of calls that are asked again, although their shard is done."""
+        """Statuses of calls that are asked again, although their shard is done; with any, broken rows are tried too."""
         self.headers = headers
         """Per table, the headers that were there when the book was opened."""
         self.documents: dict[str, str] = {}
@@ -92,6 +92,7 @@ class Ledger:
                 header is None
                 or header.fingerprint != self.expected(stage, shard).fingerprint
                 or any(num_with_status(header.counts, status) for status in self.ask_again)
+                or (self.ask_again and num_broken(header.counts))
             ):
                 return stage
             self.num_skipped += 1

@@ -64,7 +64,8 @@ class AnnotateOptions:
     forget_missing_files: bool = False
     """Whether a run folder whose corpus has lost files may go on without all that came of them."""
     retry_failed: bool = False
-    """Whether calls that no tool answered (timeout, unavailable, crashed) are asked again."""
+    """Whether calls that no tool answered (timeout, unavailable, crashed) are asked again, and texts and calls that
+    broke a stage tried again."""
 
     @property
     def score(self) -> ScoreOptions:

@@ -17,6 +17,7 @@ from rich.text import Text
 from jobs.progress import describe_seconds
 from jobs.run_status import SECONDS_TO_SILENCE, RunStatus, open_run, read_status
 from jobs.summary import (
+    describe_broken,
     describe_unanswered,
     drop_rows,
     drop_table,
@@ -127,6 +128,7 @@ def describe_status(status: RunStatus) -> str:
         pruned_table(status.counts, status.tools),
         drop_table(status.counts),
         describe_unanswered(status.counts),
+        describe_broken(status.counts),
     ]
     return "\n\n".join(filter(None, tables))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
+from jobs.broken_rows import BROKEN
 from jobs.reuse import UNANSWERED
 
 
@@ -75,6 +76,21 @@ def describe_unanswered(counts: Mapping[str, Counter[str]]) -> str:
         return ""
     told = ", ".join(f"{status} {number:,}" for status, number in found.items() if number)
     return f"{sum(found.values()):,} calls were not answered ({told}); annotate with --retry-failed asks them again"
+
+
+def describe_broken(counts: Mapping[str, Counter[str]]) -> str:
+    """How many texts and calls broke a stage, and what helps; empty if none did."""
+    found = {stage: number for stage, stage_counts in counts.items() if (number := num_broken(stage_counts))}
+    if not found:
+        return ""
+    told = ", ".join(f"{stage} {number:,}" for stage, number in found.items())
+    return f"{sum(found.values()):,} rows broke their stage ({told}), see dropped; --retry-failed tries them again"
+
+
+def num_broken(counts: Mapping[str, int]) -> int:
+    """The rows that a stage dropped since it broke on them, of whatever tool."""
+    name = f"dropped.{BROKEN}"
+    return sum(number for counted, number in counts.items() if counted == name or counted.startswith(f"{name}."))
 
 
 def num_with_status(counts: Mapping[str, int], status: str) -> int:

@@ -7,6 +7,7 @@ import pytest
 
 from jobs.check_run import check_run
 from jobs.command_line import main
+from jobs.counting import count_rows
 from records.run_folder import RunFolder
 from records.schema import RecordT
 from records.stages import Augmented, Candidate, Document, Dropped, Executed, Scored
@@ -44,6 +45,33 @@ def test_a_call_that_was_lost_on_its_way_is_found(run: RunFolder) -> None:
     edit(run, "scored", Scored, lambda rows: rows[:1] + rows[2:])
     (finding,) = findings(run)
     assert finding.startswith(f"{SHARD}: 1 calls are not executed, or from nowhere") and "1400 - 400" in finding
+
+
+def test_a_call_that_broke_a_stage_is_accounted_for_by_its_drop(run: RunFolder) -> None:
+    (broken,) = run.read_shard("candidates", SHARD, Candidate)[2:3]
+    drop = {"reason": "broken", "text_id": broken.text_id, "tool": broken.tool, "detail": "KeyError: x", "count": 1}
+    drops = [Dropped(stage="execute", char_offset=broken.char_offset, **drop)]
+    executed = [row for row in run.read_shard("executed", SHARD, Executed) if row.call_input != broken.call_input]
+    for table, record, rows in (("executed", Executed, executed), ("dropped/execute", Dropped, drops)):
+        write(run, table, record, rows, count_rows("execute", executed, drops))
+    edit(run, "scored", Scored, lambda rows: [row for row in rows if row.call_input != broken.call_input])
+    assert findings(run) == []
+    edit(run, "executed", Executed, lambda rows: rows[1:])
+    edit(run, "scored", Scored, lambda rows: rows[1:])
+    assert [finding.partition(",")[0] for finding in findings(run)] == [
+        f"{SHARD}: 1 calls are not executed",
+        f"{SHARD}: 1 calls were kept",
+    ]
+
+
+def test_a_call_that_was_dropped_and_goes_on_is_found(run: RunFolder) -> None:
+    call = run.read_shard("executed", SHARD, Executed)[2]
+    drop = {"reason": "broken", "text_id": call.text_id, "tool": call.tool, "detail": None, "count": 1}
+    drops = [Dropped(stage="execute", char_offset=call.char_offset, **drop)]
+    write(run, "dropped/execute", Dropped, drops, counts := {"dropped.broken.Calculator": 1})
+    write(run, "executed", Executed, run.read_shard("executed", SHARD, Executed), counts)
+    (finding,) = findings(run)
+    assert finding.startswith(f"{SHARD}: 1 calls were dropped and are executed all the same, such as ('a-0', 'Calc")
 
 
 def test_a_document_that_was_changed_is_found(run: RunFolder) -> None:
