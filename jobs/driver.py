@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
-from jobs.actors import SECONDS_PER_CALL, CountPools, is_node_alive
-from jobs.failures import UnusableError, one_line, put_aside, raise_if_disk_refuses, raise_if_refused
+from jobs.actors import SECONDS_PER_CALL, CountPools
+from jobs.failures import UnusableError, log_fields, one_line, put_aside, raise_if_disk_refuses, raise_if_refused
 from jobs.isolation import Searches
 from jobs.ledger import Ledger
 from jobs.pipeline import Needs, Stage
@@ -25,7 +25,7 @@ from jobs.run_log import warn
 from jobs.splitting import NotToBlameError
 from jobs.stage_work import Recipe, ShardReport
 from jobs.task import Task, Trial
-from jobs.worker_pool import Worker, WorkerPool, retry_delay
+from jobs.worker_pool import Worker, WorkerPool, has_left_cluster, retry_delay
 from records.run_folder import RunFolder
 
 MAX_SHARDS_PER_CALL = 64
@@ -190,8 +190,8 @@ class Driver:
             self._put(task)
 
     def _try(self, task: Task, trial: Trial, worker: Worker) -> Any:
-        expected, method = self._ledger.expected(task.stage, task.shard), getattr(worker.actor, trial.method)
-        return method.remote(task.stage, task.shard, expected, self._ledger.ask_again, trial.argument)
+        order = (task.stage, task.shard, self._ledger.expected(task.stage, task.shard), self._ledger.ask_again)
+        return getattr(worker.actor, trial.method).remote(*order, trial.argument)
 
     async def _read_on(self, task: Task, pool: WorkerPool, worker: Worker) -> None:
         """Have more shards read from the corpus. A worker that is new begins again, and finds its shards there."""
@@ -220,7 +220,7 @@ class Driver:
             await self._retry(replace(tasks[0], num_attempts=tasks[0].num_attempts + 1), error)
             return
         self.num_attempts[tasks[0].stage.name] += len(tasks)
-        is_lost = len(tasks) > 1 or await _left_the_cluster(worker, error)
+        is_lost = len(tasks) > 1 or await has_left_cluster(worker, error)
         for task in tasks:
             if is_lost:
                 await self._retry(replace(task, num_losses=task.num_losses + 1), error)
@@ -235,7 +235,7 @@ class Driver:
             task.trial.answer.set_exception(error)
         elif task.num_attempts < self._options.max_attempts and task.num_losses < MAX_LOSSES:
             self._ledger.tried_again[task.stage.name] += 1
-            warn("retry", **_told(task, error))
+            warn("retry", **log_fields(task, error))
             delay = retry_delay(self._options, task.num_attempts + task.num_losses)
             asyncio.get_running_loop().call_later(delay, self._put, task)
         elif task.trial:
@@ -252,17 +252,7 @@ class Driver:
         if isinstance(outcome, ShardReport):
             self._enqueue(task.shard, self._ledger.finish(task.stage, task.shard, outcome.header))
         else:
-            warn("shard_failed", **_told(task, error))
+            warn("shard_failed", **log_fields(task, error))
             await asyncio.to_thread(put_aside, self._run, task, error, str(outcome))
             self._ledger.give_up(task.stage, task.shard)
             self._enqueue(task.shard, None)
-
-
-def _told(task: Task, error: RayError) -> dict[str, object]:
-    attempt = task.num_attempts + task.num_losses
-    return {"stage": task.stage.name, "shard": task.shard, "attempt": attempt, "error": one_line(error)}
-
-
-async def _left_the_cluster(worker: Worker, error: RayError) -> bool:
-    """Whether a worker is gone because its node is, or cannot be reached; a shard is not to blame for that."""
-    return isinstance(error, ActorUnavailableError) or not await asyncio.to_thread(is_node_alive, worker.node_id)

@@ -79,6 +79,12 @@ def put_aside(run: RunFolder, task: Task, error: RayError, reason: str) -> None:
         run.write_json(f"failed/{task.stage.name}/{task.shard}.json", failure)
 
 
+def log_fields(task: Task, error: RayError) -> dict[str, object]:
+    """What the log says of a shard that failed."""
+    attempt = task.num_attempts + task.num_losses
+    return {"stage": task.stage.name, "shard": task.shard, "attempt": attempt, "error": one_line(error)}
+
+
 def may_be_fault_of_rows(error: RayError) -> bool:
     """Whether a shard may have failed over some of its rows: by an error in its stage, or by taking its worker down.
 

@@ -6,7 +6,6 @@ meanwhile begins with the shard anew.
 """
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,18 +14,18 @@ from ray.exceptions import RayError
 
 from jobs.failures import may_be_fault_of_rows, told_in_a_line
 from jobs.pools import WorkerOptions
+from jobs.run_log import warn
 from jobs.splitting import NotToBlameError, find_broken, max_broken
 from jobs.stage_outputs import ShardReport
 from jobs.task import Task, Trial, TrialArgument, TrialMethod
 from jobs.worker_pool import retry_delay
-
 
 Put = Callable[[Task], None]
 """Gives a task to the workers."""
 
 
 class Searches:
-    """The shards that are being split. `settle` is told what came of one, `fail` of an error that has to end the run."""
+    """The shards that are being split. `settle` is told what came of one, `fail` what has to end the run."""
 
     def __init__(
         self,
@@ -73,8 +72,9 @@ async def leave_out_broken_rows(task: Task, error: RayError, put: Put, pauses: S
     """
     if not may_be_fault_of_rows(error):
         raise NotToBlameError("no row is to blame for such an error")
-    name = f"{task.shard} at {task.stage.name}"
-    print(f"{name} fails ({told_in_a_line(error)}); looking for the rows that break it", file=sys.stderr)
+    name, what = f"{task.shard} at {task.stage.name}", {"stage": task.stage.name, "shard": task.shard}
+    told = told_in_a_line(error)
+    warn("splitting_shard", f"{name} fails ({told}); looking for the rows that break it", **what, error=told)
     try:
         num_rows: int = await _ask(task, "try_rows", (), put)
     except RayError as without:
@@ -94,7 +94,8 @@ async def leave_out_broken_rows(task: Task, error: RayError, put: Put, pauses: S
                 raise NotToBlameError("its rows pass when fewer of them are tried at once") from rest
             continue
         if broken:
-            print(f"{name} goes on without {len(broken)} of its {num_rows} rows, which are dropped", file=sys.stderr)
+            left_out = f"goes on without {len(broken)} of its {num_rows} rows, which are dropped"
+            warn("broken_rows", f"{name} {left_out}", **what, rows=len(broken))
         return report
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import ActorUnavailableError, RayError
 
-from jobs.actors import start_actor
+from jobs.actors import is_node_alive, start_actor
 from jobs.failures import UnusableError, one_line, raise_if_disk_refuses, raise_if_refused
 from jobs.pipeline import Needs
 from jobs.pools import PoolSize, WorkerOptions
@@ -164,6 +164,11 @@ class WorkerPool:
 def retry_delay(options: WorkerOptions, num_attempts: int) -> float:
     """Seconds to wait after so many attempts."""
     return float(min(MAX_RETRY_DELAY, options.retry_delay * 2 ** (num_attempts - 1)))
+
+
+async def has_left_cluster(worker: Worker, error: RayError) -> bool:
+    """Whether a worker is gone because its node is, or cannot be reached; a shard is not to blame for that."""
+    return isinstance(error, ActorUnavailableError) or not await asyncio.to_thread(is_node_alive, worker.node_id)
 
 
 async def _awaited(call: Any) -> Any:
