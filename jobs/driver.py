@@ -29,6 +29,7 @@ from jobs.worker_pool import Worker, WorkerPool, has_left_cluster, retry_delay
 from records.run_folder import RunFolder
 
 MAX_SHARDS_PER_CALL = 64
+SECONDS_TO_GATHER = 0.05
 # A shard may be what brings its nodes down.
 MAX_LOSSES = 20
 SECONDS_BETWEEN_COUNTS = 3.0
@@ -157,9 +158,14 @@ class Driver:
         """The next shard of a pool; several of the same stage if they are quick, but no more than a worker's share."""
         first = await pool.queue.get()
         tasks = [first]
-        quick = int(SECONDS_PER_CALL / self._seconds.get(first.stage.name, SECONDS_PER_CALL))
-        share = -(-pool.queue.qsize() // max(1, pool.num_open))
-        while len(tasks) < min(quick, share, MAX_SHARDS_PER_CALL) and not first.is_suspect:
+        quick = min(MAX_SHARDS_PER_CALL, int(SECONDS_PER_CALL / self._seconds.get(first.stage.name, SECONDS_PER_CALL)))
+        if first.is_suspect or quick <= 1:
+            return tasks
+        if pool.queue.qsize() < quick:
+            # Who is quicker than what comes in can wait a moment, and is handed several at once.
+            await asyncio.sleep(SECONDS_TO_GATHER)
+        share = -(-(pool.queue.qsize() + 1) // max(1, pool.num_open))
+        while len(tasks) < min(quick, share):
             task = pool.queue.get_nowait()
             if (task.stage, task.only_reuse, task.is_suspect) != (first.stage, first.only_reuse, False):
                 pool.queue.put_nowait(task)

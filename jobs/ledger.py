@@ -98,6 +98,8 @@ class Ledger:
             self.num_skipped += 1
             self._enter_output(stage, shard, header)
         self._finished.add(shard)
+        # Millions of shards: of one that is done a name is kept, and what is counted.
+        self._contents.pop(shard, None)
         return None
 
     def finish(self, stage: Stage, shard: str, header: ShardHeader) -> Stage | None:
