@@ -87,6 +87,7 @@ simulate: $(INSTALLED)  ## a million texts with a simulated model on four nodes,
 
 chaos: $(INSTALLED)  ## kill workers, nodes and the driver 34 times, SEED=1, and compare with a run left alone
 	$(BIN)/python -m tests.chaos.run_chaos --seed $(SEED)
+	$(BIN)/python -m tests.chaos.run_annotate
 
 bench: $(INSTALLED)  ## what the engine costs, against a plain pipeline and the least possible: tables in docs/results.md
 	$(BIN)/python -m bench $(BENCH)

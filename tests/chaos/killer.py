@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import monotonic
@@ -63,7 +64,7 @@ class Killer:
             return self._kill_worker(blow)
         if blow.kind in ("raylet", "machine"):
             return self._kill_node(blow)
-        held, workers = self.arena.in_hand(), set(self.arena.workers())
+        held, workers = wait_until(self.arena.in_hand, f"{blow}"), set(self.arena.workers())
         self._driver.send_signal(signal.SIGKILL if blow.kind == "driver SIGKILL" else signal.SIGTERM)
         self._driver.wait(60)
         self._restart()
@@ -109,7 +110,7 @@ class Killer:
         return True
 
     @property
-    def _driver(self):
+    def _driver(self) -> subprocess.Popen[bytes]:
         assert self.arena.driver
         return self.arena.driver
 

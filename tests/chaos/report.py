@@ -55,8 +55,9 @@ def describe(killer: Killer, account: Account) -> str:
             f"workers opened: {account.num_workers}",
             f"computations: {account.num_attempts:,} for {account.num_shards:,} shards and stages, "
             f"{sum(account.lost.values())} done again, by what ended their worker: {_listed(account.lost)}",
-            f"nodes killed: {len(on_nodes)}, with {sum(len(dealt.in_flight) for dealt in on_nodes)} shards in flight "
-            f"on them; computed again: {lost_on_nodes}",
+            f"nodes killed: {len(on_nodes)}, with {sum(len(dealt.processes) for dealt in on_nodes)} workers, of which "
+            f"{sum(len(dealt.in_flight) for dealt in on_nodes)} had a shard in hand when the node was chosen; computed "
+            f"again: {lost_on_nodes}, at most one a worker",
             f"done again without having been in the hands of one that was killed: {len(account.unexplained)}",
         ]
     )

@@ -3,9 +3,14 @@
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
 
+from jobs.simulate_journal import Journal
 from tests.chaos.arena import REPOSITORY
-from tests.chaos.blows import LONG, SHORT, STAGES_OF_WORKERS, plan
+from tests.chaos.blows import LONG, SHORT, STAGES_OF_WORKERS, Blow, plan
+from tests.chaos.killer import Dealt
+from tests.chaos.report import take_account
 
 
 def test_killed_workers_nodes_and_drivers_and_tools_in_trouble_change_no_row_and_cost_what_was_in_hand() -> None:
@@ -14,7 +19,7 @@ def test_killed_workers_nodes_and_drivers_and_tools_in_trouble_change_no_row_and
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=1200,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr[-3000:]
     assert "kills: 6, of which 6 hit a shard in flight; tools in trouble 2 times" in ended.stdout
@@ -39,3 +44,15 @@ def test_workers_are_killed_at_every_stage_and_while_the_corpus_is_read_first() 
     stages = [blow.stage for blow in plan(7, LONG, 1000) if blow.kind == "worker"]
     assert Counter(stages) == Counter(STAGES_OF_WORKERS * 3)
     assert stages[:3] == ["ingest"] * 3
+
+
+def test_what_was_done_again_without_a_blow_or_was_not_in_hand_when_it_fell_is_told(tmp_path: Path) -> None:
+    journal = Journal(str(tmp_path / "journal"))
+    lines = [(10, 0), (10, 1), (11, 2), (12, 0), (12, 1), (12, 2)]  # process 10 is killed, 11 ends by itself
+    Path(journal.path).write_text(
+        "".join(f'{{"what": "begin", "process": {p}, "stage": "score", "shard": {s}}}\n' for p, s in lines)
+    )
+    kill = Dealt(Blow(kind="worker", after=0), in_flight=[], processes={10})
+    account = take_account(SimpleNamespace(arena=SimpleNamespace(journal=journal), dealt=[kill]))  # type: ignore[arg-type]
+    assert (account.num_attempts, account.num_shards, account.lost) == (6, 3, Counter(worker=2))
+    assert [(attempt.process, attempt.shard) for attempt in account.unexplained] == [(10, 0), (11, 2)]
