@@ -24,6 +24,8 @@ DATA ?= ../shared/data
 # hour on 2 cores instead of five. `make real-text FEWER=` is the paper.
 FEWER ?= --search.max-places 1 --search.num-samples 1 --calendar.num-samples 1 \
     --calculator.max-places 5 --calculator.num-samples 2 --max-call-tokens 32 --dtype bfloat16
+# Of `make measure`.
+SHARDS ?= 1000
 # Options of `make bench`, such as BENCH="--model miniature --texts 2"; it takes all cores unless told --threads.
 BENCH ?=
 # Options of `make simulate`, such as SIMULATE="--texts 10000 --shards 100".
@@ -78,8 +80,8 @@ same-rows: demo  ## the demo again, with other workers, shards and batches: the 
 	$(call annotate_demo,runs/same-rows/one-text-a-batch,--shard-size 16 --model-workers 2 --token-budget 1)
 	for run in runs/same-rows/*; do $(BIN)/python -m jobs.compare_runs $(DEMO) $$run; done
 
-measure: $(INSTALLED)  ## what the driver costs: milliseconds a shard with stages that do nothing
-	$(BIN)/python -m jobs.measure_orchestration
+measure: $(INSTALLED)  ## what the driver costs, with stages that do nothing: time a shard, CPU, memory; SHARDS=10000
+	$(BIN)/python -m jobs.measure_orchestration --shards $(SHARDS)
 
 simulate: $(INSTALLED)  ## a million texts with a simulated model on four nodes, and a folder of 100,000 shards
 	$(BIN)/python -m jobs.simulate_cluster $(SIMULATE)
