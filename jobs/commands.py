@@ -18,7 +18,7 @@ from annotate.propose import ProposeOptions
 from filter.screen import ScreenOptions
 from finetune.choose import ChooseOptions
 from finetune.options import ExportOptions, TrainOptions
-from jobs.decode_commands import evaluate, generate, tasks
+from jobs.decode_commands import evaluate, generate, serve, tasks
 from jobs.finetune_model import TrainWorkerOptions
 from jobs.options import DEFAULT_TOOLS, AnnotateOptions, ModelOptions, parse_tools
 from jobs.pools import WorkerOptions
@@ -190,6 +190,7 @@ app.command(_flat(annotate, _tool_options()))
 app.command(_flat(finetune))
 app.command(_flat(export))
 app.command(_flat(generate, _tool_options()))
+app.command(_flat(serve, _tool_options()))
 app.command(_flat(evaluate, _tool_options()))
 app.command(tasks)
 app.command(_flat(estimate, _tool_options()))

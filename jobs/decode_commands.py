@@ -9,6 +9,7 @@ from jobs.decoding import DecoderOptions
 from jobs.evaluate_model import EvaluateOptions
 from jobs.generate_text import PromptOptions
 from jobs.options import DEFAULT_TOOLS, ModelOptions, parse_tools
+from jobs.serve_model import ServeOptions
 from tools.answer_store import AnswerOptions
 
 # What follows an option's value is a prompt, not one more value.
@@ -42,6 +43,32 @@ def generate(
         model=model, tools=parse_tools(tools), tool_options=tool_options, answers=answers, batch_size=batch_size
     )
     return generate_texts(prompts, loaded, decode, where)
+
+
+def serve(
+    *,
+    model: ModelOptions,
+    tools: str = DEFAULT_TOOLS,
+    at: ServeOptions = ServeOptions(),  # noqa: B008
+    answers: AnswerOptions = AnswerOptions(),  # noqa: B008
+    batch_size: int = 64,
+    **tool_options: Any,
+) -> int:
+    """Serve a model that uses its tools, with an OpenAI-compatible completions endpoint.
+
+    Parameters
+    ----------
+    tools
+        The tools that may be asked, separated by commas.
+    batch_size
+        How many texts a replica writes at a time; texts that wait for a tool do not count.
+    """
+    from jobs.serve_model import serve_model
+
+    loaded = DecoderOptions(
+        model=model, tools=parse_tools(tools), tool_options=tool_options, answers=answers, batch_size=batch_size
+    )
+    return serve_model(loaded, at)
 
 
 def evaluate(

@@ -54,7 +54,9 @@ def test_every_package_is_installed_type_checked_and_on_a_floor() -> None:
 
 
 def test_every_library_that_is_imported_is_required() -> None:
-    required = {_normal(Requirement(line).name) for line in PROJECT["project"]["dependencies"]}
+    groups = PROJECT["project"]["optional-dependencies"]
+    lines = [*PROJECT["project"]["dependencies"], *groups["serve"]]
+    required = {_normal(Requirement(line).name) for line in lines}
     distributions = importlib.metadata.packages_distributions()
     imported = {name for path in MODULES for name in _imported(path)} - set(PACKAGES) - sys.stdlib_module_names
     missing = {name for name in imported if not {_normal(d) for d in distributions[name]} & required}

@@ -1,0 +1,155 @@
+"""`python -m bench.decoding`: what decoding with tools costs, in three figures for docs/results.md.
+
+1. Greedy output of a batch of 64 against that of batch 1, text by text.
+2. Tokens a second at batch 64 with tools that take 500 ms, against tools that answer at once.
+3. Tokens a second against a loop that writes one text at a time (`bench.one_at_a_time`), both with instant tools.
+
+The texts begin like stories of the miniature's world, up to where a sum is due; a call starts where its marker is among
+the ten likeliest tokens, one per text, as in the paper. Tokens that were taken back do not count for us, those of calls
+that came to nothing count for the loop. Needs the whole installation.
+"""
+
+import argparse
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from bench.models import MINIATURE, twin
+from bench.one_at_a_time import OneAtATime
+from decode.answer import Answer
+from decode.decoder import Decoder
+from decode.options import DecodeOptions
+from lm.loading import load_network
+from lm.model import LanguageModel
+from lm.tokenizer import TextTokenizer
+from miniature.texts import tell_story
+from miniature.world import World
+from tools.calculator import Calculator, CalculatorOptions
+from tools.tool import BadInput, CallContext
+
+BATCH_SIZE = 64
+TOP_K = 10
+
+
+class SlowCalculator(Calculator):
+    """Takes its time, as many calls at once as there are."""
+
+    one_at_a_time = False
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(CalculatorOptions(max_in_flight=8 * BATCH_SIZE))
+        self._seconds = seconds
+
+    def run(self, call_input: str, context: CallContext) -> str:
+        """The value, after a while."""
+        time.sleep(self._seconds)
+        return super().run(call_input, context)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Some texts, and how long they took."""
+
+    answers: Sequence[Answer]
+    seconds: float
+    num_passes: int
+
+    @property
+    def speed(self) -> float:
+        """Tokens a second, of those that stand."""
+        return sum(answer.num_new_tokens for answer in self.answers) / self.seconds
+
+    @property
+    def num_answered(self) -> int:
+        """Calls with a result."""
+        return sum(call.status == "ok" for answer in self.answers for call in answer.calls)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; 0 if all three aims are met."""
+    parser = argparse.ArgumentParser(prog="python -m bench.decoding", description=main.__doc__)
+    parser.add_argument("--texts", type=int, default=512, help="texts with slow and with instant tools")
+    parser.add_argument("--texts-alone", type=int, default=32, help="texts of the loop")
+    parser.add_argument("--tokens", type=int, default=64, help="tokens of each text")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch, the same for all")
+    parser.add_argument("--model", default=str(MINIATURE), help="model folder")
+    given = parser.parse_args(arguments)
+    torch.set_num_threads(given.threads)
+    options = DecodeOptions(max_new_tokens=given.tokens, call_top_k=TOP_K, max_call_tokens=24)
+    network = load_network(given.model, device="cpu", dtype="float32")
+    tokenizer = TextTokenizer.load(given.model)
+    # The loop's model first: the engine changes how its own attends.
+    loop = OneAtATime(twin(network), tokenizer, _calculate, top_k=TOP_K)
+    model, prompts = LanguageModel(network, tokenizer), story_beginnings(given.texts)
+    write(model, prompts[:BATCH_SIZE], options)  # warm
+    num_equal = _count_equal(model, prompts[:BATCH_SIZE], options)
+    instant, slow = write(model, prompts, options), write(model, prompts, options, seconds=0.5)
+    alone = _loop_speed(loop, prompts[: given.texts_alone], given.tokens)
+    return _report(num_equal, instant, slow, alone)
+
+
+def story_beginnings(number: int) -> list[str]:
+    """Stories up to where their first sum is due."""
+    world = World(0, num_countries=50, num_landmarks=50)
+    stories = (tell_story(random.Random(f"decoding {n}"), world, ("Calculator",)) for n in range(10 * number))
+    return [story.text[: story.due[0].char_offset] for story in stories if story.due and story.due[0].char_offset][
+        :number
+    ]
+
+
+def write(
+    model: LanguageModel,
+    prompts: Sequence[str],
+    options: DecodeOptions,
+    *,
+    seconds: float = 0.0,
+    batch: int = BATCH_SIZE,
+) -> Run:
+    """All texts, with a calculator that takes so many seconds."""
+    decoder = Decoder(model, {"Calculator": SlowCalculator(seconds)}, batch_size=batch)
+    started = time.perf_counter()
+    answers = decoder.write(prompts, options)
+    return Run(answers=answers, seconds=time.perf_counter() - started, num_passes=decoder.num_passes)
+
+
+def _count_equal(model: LanguageModel, prompts: Sequence[str], options: DecodeOptions) -> int:
+    together, alone = (write(model, prompts, options, batch=size).answers for size in (BATCH_SIZE, 1))
+    return sum(a.text == b.text for a, b in zip(together, alone, strict=True))
+
+
+def _loop_speed(loop: OneAtATime, prompts: Sequence[str], num_tokens: int) -> float:
+    started = time.perf_counter()
+    written = sum(len(loop.write(prompt, num_tokens)) for prompt in prompts)
+    return written / (time.perf_counter() - started)
+
+
+def _calculate(tool: str, call_input: str) -> str:
+    try:
+        return SlowCalculator(0.0).run(call_input, CallContext()) if tool == "Calculator" else ""
+    except BadInput:
+        return ""
+
+
+def _report(num_equal: int, instant: Run, slow: Run, alone: float) -> int:
+    hidden, faster = slow.speed / instant.speed, instant.speed / alone
+    is_met = num_equal == BATCH_SIZE and hidden >= 0.95 and faster >= 10
+    print("| | aim | seen |\n|---|---|---|")
+    print(f"| texts of a batch of {BATCH_SIZE} equal to batch 1 | {BATCH_SIZE} | {num_equal} |")
+    speeds = f"{slow.speed:,.0f} and {instant.speed:,.0f}"
+    print(f"| tokens/s with 500 ms tools against instant ones | 95 % | {hidden:.1%} ({speeds}) |")
+    print(f"| tokens/s against one text at a time with `generate` | 10 x | {faster:.1f} x ({alone:,.0f}) |")
+    statuses = Counter(call.status for answer in instant.answers for call in answer.calls)
+    print(
+        f"\n{len(instant.answers)} texts; calls: {', '.join(f'{n} {s}' for s, n in statuses.most_common())}; ", end=""
+    )
+    print(f"{instant.seconds:.1f} s and {slow.seconds:.1f} s; {torch.get_num_threads()} threads")
+    return 0 if is_met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""`toolformer serve`, or `python -m jobs.serve_model`: an OpenAI-compatible endpoint on Ray Serve.
+
+Each replica holds the model, the tools and one thread that writes texts; a request joins the batch while others are
+written. `POST /v1/completions`, streamed or not, and `GET /v1/models`.
+"""
+
+import contextlib
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs.decoding import DecoderOptions
+from jobs.model_files import look_at_model
+
+APP = "toolformer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions:
+    """Where it is served, and by how many."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on; 0.0.0.0 is every one that this machine has. Nobody is asked for a key."""
+    port: int = 8000
+    """The port to listen on; 0 takes a free one."""
+    replicas: int = 1
+    """Processes that hold the model."""
+    served_name: str | None = None
+    """What clients call the model; by default the last part of its path or name."""
+    address: str | None = None
+    """The Ray cluster to run on, e.g. ray://head:10001; by default RAY_ADDRESS, else a Ray of its own."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port < 65536:
+            raise ValueError(f"port is {self.port}; it must be a port, 0 to 65535")
+        if self.replicas < 1:
+            raise ValueError(f"replicas is {self.replicas}; it must be at least 1")
+
+
+def serve_model(decoder: DecoderOptions, options: ServeOptions) -> int:
+    """Serve until Ctrl-C or SIGTERM; returns the exit code. Raises ValueError, one line, for what has to be changed."""
+    look_at_model(decoder.model.model)
+    # Tried here first: what a replica finds wrong would come back as a traceback.
+    for tool in decoder.make_tools().values():
+        tool.open()
+    port = _free_port(options)
+    name = options.served_name or Path(decoder.model.model).name
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    with _serving(decoder, options, name, port):
+        print(f"{name} is served at http://{options.host}:{port}/v1; end with Ctrl-C", flush=True)
+        stopped.wait()
+    return 0
+
+
+@contextlib.contextmanager
+def _serving(decoder: DecoderOptions, options: ServeOptions, name: str, port: int) -> Iterator[None]:
+    # Ray takes seconds to import; `toolformer --help` does without.
+    from ray import serve
+
+    from jobs.actors import WorkerOptions, ray_session
+    from jobs.serve_replica import Replica
+
+    workers = WorkerOptions(model_workers=options.replicas, address=options.address)
+    with ray_session(workers, on_gpu=decoder.model.on_gpu) as sizes:
+        size = sizes["model"]
+        deployment = serve.deployment(
+            num_replicas=options.replicas,
+            max_ongoing_requests=max(100, 4 * decoder.batch_size),
+            ray_actor_options={
+                "num_cpus": size.num_cpus,
+                "num_gpus": size.num_gpus,
+                "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(size.num_threads)}},
+            },
+        )(Replica)
+        serve.start(http_options={"host": options.host, "port": port})
+        try:
+            serve.run(deployment.bind(decoder, name, str(Path.cwd())), name=APP, route_prefix="/")
+            yield
+        finally:
+            serve.shutdown()
+
+
+def _free_port(options: ServeOptions) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((options.host, options.port))
+        except OSError as error:
+            raise ValueError(
+                f"--port {options.port} of {options.host} cannot be listened on ({error.strerror}); use another, "
+                "or 0 for a free one"
+            ) from error
+        return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    from jobs.command_line import main
+
+    sys.exit(main(["serve", *sys.argv[1:]]))

@@ -1,0 +1,111 @@
+"""`toolformer serve`: the real command on a real Ray Serve, asked by the real OpenAI client."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import openai
+import pytest
+
+from jobs.command_line import main
+from tests.decode.chain_model import save_chain_model
+
+ROOT = Path(__file__).parents[2]
+CALL = {"max_calls": 2, "call_top_k": 1}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return save_chain_model(tmp_path_factory.mktemp("served") / "chain")
+
+
+@pytest.fixture(scope="module")
+def client(model: str) -> Iterator[openai.OpenAI]:
+    command = [sys.executable, "-m", "jobs.serve_model", "--model", model, "--port", "0", "--tools", "calculator"]
+    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert server.stdout is not None
+        served = next(match for line in server.stdout if (match := re.search(r"is served at (http://\S+);", line)))
+        yield openai.OpenAI(base_url=served[1], api_key="none is asked for", max_retries=0, timeout=60)
+    finally:
+        server.send_signal(signal.SIGINT)
+        assert server.wait(timeout=120) == 0
+
+
+def test_a_completion_has_its_calls_and_says_what_became_of_them(client: openai.OpenAI) -> None:
+    answer = client.completions.create(
+        model="chain", prompt=["so it is", "12"], max_tokens=8, temperature=0, extra_body=CALL
+    )
+    first, second = answer.choices
+    assert first.text == " [Calculator(1+2) -> 3] so it is [Calculator(1+2) -> 3] so it is 7 so"
+    assert (first.finish_reason, first.model_extra["plain_text"]) == ("length", " so it is so it is 7 so")
+    calls = first.model_extra["tool_calls_log"]
+    assert [(call["tool"], call["call_input"], call["status"], call["result"]) for call in calls] == [
+        ("Calculator", "1+2", "ok", "3")
+    ] * 2
+    assert (second.index, second.text[:1]) == (1, ")")
+    assert answer.usage is not None and answer.usage.prompt_tokens == 8
+
+
+def test_a_stream_is_the_same_text_in_pieces_and_ends_with_the_calls(client: openai.OpenAI) -> None:
+    asked = {"model": "chain", "prompt": "so it is", "max_tokens": 8, "temperature": 0, "extra_body": CALL}
+    whole = client.completions.create(**asked)
+    chunks = list(client.completions.create(**asked, stream=True, stream_options={"include_usage": True}))
+    *texts, usage = chunks
+    assert "".join(chunk.choices[0].text for chunk in texts) == whole.choices[0].text
+    assert len(texts) > 4
+    assert texts[-1].choices[0].finish_reason == "length"
+    assert [call["status"] for call in texts[-1].choices[0].model_extra["tool_calls_log"]] == ["ok", "ok"]
+    said = [piece for chunk in texts for piece in chunk.choices[0].model_extra.get("pieces", [])]
+    assert [piece["text"] for piece in said if piece["by"] == "result"] == ["3", "3"]
+    assert usage.usage == whole.usage
+
+
+def test_many_clients_at_once_are_answered_like_one(client: openai.OpenAI) -> None:
+    def ask(seed: int) -> str:
+        asked = {"model": "chain", "prompt": "so it is", "max_tokens": 8, "seed": seed, "stop": ["7 so"]}
+        return client.completions.create(**asked, extra_body=CALL | {"max_call_tokens": 12}).choices[0].text
+
+    with ThreadPoolExecutor(8) as threads:
+        together = list(threads.map(ask, range(16)))
+    assert together[:4] == [ask(seed) for seed in range(4)]
+    assert len(set(together)) > 3
+    assert not [text for text in together if "7 so" in text]
+
+
+def test_the_model_is_listed_and_no_other_answers(client: openai.OpenAI) -> None:
+    assert [model.id for model in client.models.list()] == ["chain"]
+    assert client.models.retrieve("chain").owned_by == "toolformer-ray"
+    with pytest.raises(openai.NotFoundError, match="the model 'gpt-j' is not served; there is 'chain'"):
+        client.completions.create(model="gpt-j", prompt="so")
+
+
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        ({"n": 2}, "n is 2, which is not supported"),
+        ({"prompt": [1, 2]}, "prompt must be a string or a list of strings"),
+        ({"prompt": "1" * 600}, "a prompt of 601 tokens leaves nothing of the window of 512 tokens"),
+        ({"prompt": "1" * 600, "stream": True}, "a prompt of 601 tokens leaves nothing of the window of 512 tokens"),
+        ({"temperature": -1}, "temperature is -1.0; it must be"),
+        ({"max_tokens": 0}, "max_tokens is 0; it must be at least 1"),
+        ({"extra_body": {"tools": []}}, "tools is not known here; leave it out"),
+    ],
+)
+def test_a_request_that_cannot_be_met_says_why(client: openai.OpenAI, asked: dict[str, object], line: str) -> None:
+    with pytest.raises(openai.BadRequestError, match=re.escape(line)):
+        client.completions.create(**{"model": "chain", "prompt": "so", **asked})  # type: ignore[arg-type]
+
+
+def test_a_port_that_is_taken_is_refused_before_ray_starts(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert main(["serve", "--model", model, "--port", port]) == 2
+    assert f"--port {port} of 127.0.0.1 cannot be listened on" in capsys.readouterr().err
