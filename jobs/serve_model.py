@@ -50,8 +50,14 @@ def serve_model(decoder: DecoderOptions, options: ServeOptions) -> int:
     port = _free_port(options)
     name = options.served_name or Path(decoder.model.model).name
     stopped = threading.Event()
+
+    def stop(number: int, _: object) -> None:
+        # A second one ends the process at once.
+        signal.signal(number, signal.SIG_DFL)
+        stopped.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
+        signal.signal(number, stop)
     with _serving(decoder, options, name, port):
         print(f"{name} is served at http://{options.host}:{port}/v1; end with Ctrl-C", flush=True)
         stopped.wait()
@@ -63,12 +69,13 @@ def _serving(decoder: DecoderOptions, options: ServeOptions, name: str, port: in
     # Ray takes seconds to import; `toolformer --help` does without.
     from ray import serve
 
-    from jobs.actors import WorkerOptions, ray_session
+    from jobs.actors import ray_session
+    from jobs.pools import WorkerOptions
     from jobs.serve_replica import Replica
 
     workers = WorkerOptions(model_workers=options.replicas, address=options.address)
-    with ray_session(workers, on_gpu=decoder.model.on_gpu) as sizes:
-        size = sizes["model"]
+    with ray_session(workers, on_gpu=decoder.model.on_gpu) as count_pools:
+        size = count_pools()["model"]
         deployment = serve.deployment(
             num_replicas=options.replicas,
             max_ongoing_requests=max(100, 4 * decoder.batch_size),
