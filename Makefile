@@ -42,7 +42,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 # Nothing made here may depend on a download.
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help demo test lint format train real-text same-rows measure simulate chaos bench clean
+.PHONY: help demo test lint format train real-text same-rows measure simulate chaos bench bench-decoding clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -93,6 +93,9 @@ chaos: $(INSTALLED)  ## kill workers, nodes and the driver 34 times, SEED=1, and
 
 bench: $(INSTALLED)  ## what the engine costs, against a plain pipeline and the least possible: tables in docs/results.md
 	$(BIN)/python -m bench $(BENCH)
+
+bench-decoding: $(INSTALLED)  ## what decoding with tools costs: batches, slow tools, against one text at a time
+	$(BIN)/python -m bench.decoding $(BENCH)
 
 clean:  ## remove .venv, the demo's run and all caches
 	rm -rf $(VENV) $(WORLD) $(DEMO) runs/same-rows build *.egg-info .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -24,6 +24,9 @@ from lm.tokenizer import TextTokenizer
 # What waits takes up memory, and may wait for long.
 MOST_WAITING = 4
 """Times the slots: while so many texts wait, no other begins."""
+ARRIVALS_TOGETHER = 8
+MOST_STEPS_PUT_OFF = 4
+"""Texts that arrive are read together once they would fill an eighth of the slots, or after four steps."""
 
 
 @dataclass(eq=False)
@@ -55,6 +58,7 @@ class Generator:
         self._active: list[Text] = []
         self._arriving: deque[Text] = deque()
         self._num_waiting = 0
+        self._num_steps_put_off = 0
         self.num_passes = 0
 
     @property
@@ -90,9 +94,21 @@ class Generator:
     def step(self) -> list[Text]:
         """Write one token more of every text in a slot, and take in texts that arrive; those that were decided on."""
         texts = self._write() if self._active else []
-        if self._arriving and len(self._active) < self._num_slots:
+        if self._arriving and len(self._active) < self._num_slots and self._is_worth_a_pass():
             texts += self._take_in()
         return texts
+
+    def _is_worth_a_pass(self) -> bool:
+        """Whether those that arrive are read now; a pass for one text takes half as long as one for many."""
+        self._num_steps_put_off += 1
+        is_worth = (
+            not self._active
+            or len(self._arriving) * ARRIVALS_TOGETHER >= self._num_slots
+            or self._num_steps_put_off == MOST_STEPS_PUT_OFF
+        )
+        if is_worth:
+            self._num_steps_put_off = 0
+        return is_worth
 
     def _new_slots(self) -> KeptSequences:
         return CachedSequences(self._network) if self._network.is_served else WholeSequences(self._network)
