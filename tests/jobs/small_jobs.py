@@ -59,7 +59,7 @@ class SmallRecipe:
     gate: Gate | None = None
     gate_at: tuple[str, str] = ("score", "part-00002")
     fault: Exception | None = None
-    """Raised at every shard that holds text 4, while executing."""
+    """Raised at the shard that holds text 4, while executing; no row is taken to be at fault for an OSError."""
     unanswered: str | None = None
     """The status of the call of text 4."""
     answers: str = ""

@@ -149,10 +149,10 @@ def test_a_worker_that_is_killed_is_replaced_and_its_shard_done(undisturbed: Pat
 
 
 def test_a_shard_that_fails_every_time_is_put_aside_and_the_others_are_done(undisturbed: Path, tmp_path: Path) -> None:
-    outcome = run_small_job(tmp_path, SmallRecipe(fault=RuntimeError("no such luck")), max_attempts=2)
+    outcome = run_small_job(tmp_path, SmallRecipe(fault=OSError("no such luck")), max_attempts=2)
     assert (outcome.last.state, outcome.last.failed_shards, outcome.last.finished_texts) == ("failed", 1, 9)
     failure = json.loads((tmp_path / "failed/execute/part-00001.json").read_text())
-    assert (failure["attempts"], failure["error"]) == (2, "RuntimeError: no such luck")
+    assert (failure["attempts"], failure["error"]) == (2, "OSError: no such luck")
     assert "small_jobs.py" in failure["traceback"]
 
     healed = run_small_job(tmp_path, SmallRecipe())
@@ -223,7 +223,7 @@ def test_a_lost_connection_is_not_taken_for_a_fault_of_the_run_folder(
 
 
 def test_keys_are_left_out_of_what_is_written_about_a_failure(tmp_path: Path) -> None:
-    run_small_job(tmp_path, SmallRecipe(fault=RuntimeError("s3://KEY:SECRET@b/x?sas=SECRET broke")), max_attempts=1)
+    run_small_job(tmp_path, SmallRecipe(fault=OSError("s3://KEY:SECRET@b/x?sas=SECRET broke")), max_attempts=1)
     written = (tmp_path / "failed/execute/part-00001.json").read_text()
     assert "s3://b/x broke" in written and "SECRET" not in written
 

@@ -22,15 +22,13 @@ pytestmark = pytest.mark.usefixtures("shared_ray")
 
 
 def test_attempts_that_were_repeated_are_told_from_shards_that_were_given_up(tmp_path: Path) -> None:
-    outcome = run_small_job(tmp_path, SmallRecipe(fault=RuntimeError("broken\nand more")), max_attempts=3)
+    outcome = run_small_job(tmp_path, SmallRecipe(fault=OSError("broken\nand more")), max_attempts=3)
     (tmp_path / "run.json").write_text("{}")
     status = read_status(RunFolder(str(tmp_path)))
     rows = {row.stage: row for row in status.stages}
     assert (rows["execute"].tried_again, rows["execute"].failed, rows["execute"].to_do) == (2, 1, 0)
     assert (rows["score"].tried_again, rows["score"].failed, rows["score"].to_do) == (0, 0, 0)
-    assert [(row.shard, row.attempts, row.error) for row in status.failures] == [
-        ("part-00001", 3, "RuntimeError: broken")
-    ]
+    assert [(row.shard, row.attempts, row.error) for row in status.failures] == [("part-00001", 3, "OSError: broken")]
     # What the driver told is what the footers tell.
     told = json.loads((tmp_path / "progress.json").read_text())
     assert told["counts"] == {stage: dict(counts) for stage, counts in status.counts.items()}
@@ -69,7 +67,7 @@ def read_samples(page: str, run: str) -> Iterator[tuple[str, float]]:
 
 
 def test_prometheus_reads_the_counts_of_the_ledger(tmp_path: Path) -> None:
-    recipe = SmallRecipe(fault=RuntimeError("broken"), unanswered="timeout")
+    recipe = SmallRecipe(fault=OSError("broken"), unanswered="timeout")
     ledger = run_small_job(tmp_path, recipe, max_attempts=2).ledger
     # Of four shards the second fails while executing, twice. Three shards have two calls or one.
     counts = ledger.counts["execute"]
@@ -109,12 +107,12 @@ def test_a_log_for_machines_has_an_object_for_each_attempt_and_each_shard_given_
 ) -> None:
     set_format("json")
     try:
-        run_small_job(tmp_path, SmallRecipe(fault=RuntimeError("broken")), max_attempts=2)
+        run_small_job(tmp_path, SmallRecipe(fault=OSError("broken")), max_attempts=2)
     finally:
         set_format("text")
     told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     shown = [(row["event"], row["stage"], row["shard"], row["attempt"], row["error"]) for row in told if "shard" in row]
     assert shown == [
-        (event, "execute", "part-00001", attempt, "RuntimeError: broken")
+        (event, "execute", "part-00001", attempt, "OSError: broken")
         for attempt, event in ((1, "retry"), (2, "shard_failed"))
     ]
