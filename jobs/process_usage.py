@@ -88,4 +88,7 @@ def _all_processes() -> Iterator[tuple[int, tuple[int, str, float]]]:
                 fields = (folder / "stat").read_text().rpartition(")")[2].split()
             except OSError:  # it has ended
                 continue
-            yield int(folder.name), (int(fields[1]), title, (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND)
+            # One that has ended and waits to be asked how has no name any more; what was seen of it before counts.
+            if title:
+                cpu_seconds = (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
+                yield int(folder.name), (int(fields[1]), title, cpu_seconds)

@@ -287,7 +287,7 @@ def test_the_cost_of_the_driver_can_be_measured(tmp_path: Path, monkeypatch: pyt
     assert measured.figures["shards"] == 3
     assert 0 < measured.figures["first_result_s"] < measured.figures["total_s"]
     last = measured.samples[-1]
-    assert all(last.cpu_seconds[kind] > 0 for kind in ("driver", "workers", "Ray"))
+    assert min(last.cpu_seconds.values()) > 0, last.cpu_seconds
     assert usage_table(measured.samples, 1).count("\n") >= 2
 
 
