@@ -48,6 +48,7 @@ def test_the_tokens_of_the_call_stay_as_the_model_wrote_them_and_only_the_rest_i
         (" [", "Calculator(3 + 4) -", ">"),
         (" [", "Calculator(3 + 4)", " -> "),
         (" [", "Calculator(3 + 4)", " -> 12] 12"),
+        (" [", "Calculator(3 + 4)", " -> f(1) ->"),
         (" [", "Calculator(3 + 4", ") -> 1"),
         (" [", "Calculator(", "3 + 4", ")]"),
         (" [", "Calculator(3 + 4)", "] so"),

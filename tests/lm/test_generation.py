@@ -117,6 +117,16 @@ def test_what_is_taken_back_is_forgotten_and_the_place_asked_about_again() -> No
     assert scribe.tokens[5:] == [b, alone("gpt2", prompt(TEXTS[2]), 3)[2]]
 
 
+def test_what_was_read_with_the_prompt_can_be_taken_back_at_the_first_choice() -> None:
+    generator, ids = model("llama").generator(2), prompt(TEXTS[2])
+    one, many = (Scribe(length=4, instead={1: Write(new, take_back=2)}) for new in ([5], [5, 6]))
+    generator.begin(one, ids)
+    generator.begin(many, ids)
+    run(generator)
+    assert one.tokens[1:] == alone("llama", [*ids[:-2], 5], 3)
+    assert many.tokens[1:] == alone("llama", [*ids[:-2], 5, 6], 3)
+
+
 def test_a_drawn_text_depends_on_its_key_alone() -> None:
     def draw(num_slots: int, keys: list[int]) -> dict[int, list[int]]:
         generator = model("llama").generator(num_slots)
@@ -173,3 +183,18 @@ def test_short_of_memory_the_same_texts_are_written_in_fewer_slots(monkeypatch: 
         generator.begin(scribe, prompt(text))
     run(generator)
     assert [s.tokens for s in scribes] == [alone("llama", prompt(text), 5) for text in TEXTS]
+
+
+@pytest.mark.parametrize("is_close", [True, False])
+def test_a_choice_that_is_too_close_to_call_is_made_on_the_text_alone(
+    is_close: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def always_five(_: Generator, text: Text) -> torch.Tensor:
+        return torch.eye(400)[5:6] * 9
+
+    monkeypatch.setattr(Generator, "_logits_alone", always_five)
+    monkeypatch.setattr("lm.next_token.TIE_MARGIN", 99.0 if is_close else 0.0)
+    scribe, generator = Scribe(length=4), model("llama").generator(1)
+    generator.begin(scribe, prompt(TEXTS[0]))
+    run(generator)
+    assert (scribe.tokens == [5, 5, 5, 5]) == is_close
