@@ -10,13 +10,14 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 WINDOW = 2048
-LIKED = ("Calculator(", "1", "2", "+", ")]")
+LIKED = ("1", "2", "+", ")]")
 """One sample in fifty or so is `Calculator(`, a number or a sum, and `)]`."""
 
 
-def save_calling_model(folder: Path, *, seed: int = 0) -> str:
-    """Save the model and its tokenizer as a Hugging Face folder; returns its path."""
-    tokenizer = _build_tokenizer()
+def save_calling_model(folder: Path, *, seed: int = 0, tool: str = "Calculator") -> str:
+    """Save the model and its tokenizer as a Hugging Face folder; returns its path. It calls the tool of that name."""
+    opening = f"{tool}("
+    tokenizer = _build_tokenizer(opening)
     torch.manual_seed(seed)
     model = GPT2LMHeadModel(
         GPT2Config(
@@ -30,7 +31,7 @@ def save_calling_model(folder: Path, *, seed: int = 0) -> str:
             tie_word_embeddings=False,
         )
     )
-    liked = [tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text))[0] for text in LIKED]
+    liked = [tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text))[0] for text in (opening, *LIKED)]
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() > 1:
@@ -44,10 +45,10 @@ def save_calling_model(folder: Path, *, seed: int = 0) -> str:
     return str(folder)
 
 
-def _build_tokenizer() -> PreTrainedTokenizerFast:
+def _build_tokenizer(opening: str) -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.BPE())
     digits = pre_tokenizers.Digits(individual_digits=True)
-    words = pre_tokenizers.Split("Calculator(", "isolated")
+    words = pre_tokenizers.Split(opening, "isolated")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [words, digits, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
@@ -58,7 +59,7 @@ def _build_tokenizer() -> PreTrainedTokenizerFast:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(["Calculator(1+2)] [Calculator(1+2)]"] * 10, trainer)
+    tokenizer.train_from_iterator([f"{opening}1+2)] [{opening}1+2)]"] * 10, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token="<|endoftext|>", eos_token="<|endoftext|>", model_max_length=WINDOW
     )
