@@ -105,7 +105,7 @@ class Decoder:
             if request.text in self._requests:
                 self._generator.resume(request.text, request.writing.answer(outcome))
                 _tell(request)
-        return [request for text in self._generator.step() if (request := self._look_at(text)) is not None]
+        return [found for text in self._generator.step() if (found := self._look_at(text)) is not None]
 
     def wait(self, is_needed: Callable[[], bool] = lambda: True) -> None:
         """Until there is something to do, if every text waits for a tool: an answer, or somebody calls `wake`."""

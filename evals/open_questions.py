@@ -1,7 +1,7 @@
 """What the benchmarks of open questions have in common (paper, table 5)."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from evals.rules import is_among_first_words
 from evals.task import Question, Task, texts_of
@@ -11,7 +11,7 @@ class OpenQuestions(Task):
     """The answer is among the first twenty words; the tool that answers questions is barred."""
 
     rule = staticmethod(is_among_first_words(20))
-    barred_tools = ("QA",)
+    barred_tools: ClassVar[tuple[str, ...]] = ("QA",)
     question_column = "question"
     answers_column = "answer"
 

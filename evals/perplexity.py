@@ -35,7 +35,8 @@ class Perplexity:
 
 def measure_perplexity(model: LanguageModel, texts: Iterable[str]) -> Perplexity:
     """Of all tokens of all texts; the first of each is foretold by the beginning-of-sequence token."""
-    requests, num_words = [], 0
+    requests: list[ScoreRequest] = []
+    num_words = 0
     for text in texts:
         requests += windows(model.tokenizer.bos_ids, model.tokenizer.encode(text), model.window)
         num_words += len(text.split())

@@ -74,7 +74,7 @@ def _read_xml(text: str) -> Iterator[Mapping[str, Any]]:
 
 
 def _read_hub(name: str) -> Iterator[Mapping[str, Any]]:
-    import datasets  # seconds to import, and only needed here
+    import datasets  # type: ignore[import-untyped]  # seconds to import, and only needed here
 
     dataset, _, split = name.partition(":")
     try:

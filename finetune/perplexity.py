@@ -5,6 +5,7 @@ Shapes: B rows, T tokens, V vocabulary entries.
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -28,5 +29,5 @@ def row_losses(logits_BTV: Tensor | tuple[Tensor, ...], labels_BT: Tensor) -> Te
 
 def perplexity(measured: EvalPrediction) -> dict[str, float]:
     """exp of the mean loss of a token, from the `row_losses` of all rows."""
-    total, num_tokens = measured.predictions.sum(axis=0, dtype="float64")
+    total, num_tokens = np.asarray(measured.predictions).sum(axis=0, dtype="float64")
     return {"perplexity": math.exp(total / num_tokens)}

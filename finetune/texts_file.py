@@ -9,9 +9,7 @@ from finetune.tokens import TokenisedText
 from finetune.train import TrainingTexts
 
 TEXTS_FILE = "texts.parquet"
-_SCHEMA = pa.schema(
-    [("ids", pa.list_(pa.int32())), ("is_result", pa.list_(pa.bool_())), pa.field("is_held_out", pa.bool_())]
-)
+_SCHEMA = pa.schema([("ids", pa.list_(pa.int32())), ("is_result", pa.list_(pa.bool_())), ("is_held_out", pa.bool_())])
 
 
 def write_texts(folder: Path, texts: TrainingTexts) -> None:
@@ -29,7 +27,8 @@ def write_texts(folder: Path, texts: TrainingTexts) -> None:
 
 def read_texts(folder: Path) -> TrainingTexts:
     """What `write_texts` has written."""
-    texts, held_out = [], []
+    texts: list[TokenisedText] = []
+    held_out: list[TokenisedText] = []
     for batch in pq.ParquetFile(folder / TEXTS_FILE).iter_batches():
         for row in batch.to_pylist():
             text = TokenisedText(ids=row["ids"], is_result=row["is_result"])

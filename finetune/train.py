@@ -81,7 +81,7 @@ def train(
 
 def _spare_the_compiler() -> None:
     """On CPUs DeepSpeed would compile a sum of its own before the first step, for a minute or more; gloo has one."""
-    import deepspeed
+    import deepspeed  # type: ignore[import-untyped]
 
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
@@ -137,7 +137,7 @@ def _exists(arguments: TrainingArguments) -> bool:
 def _result(trainer: Trainer) -> TrainingResult:
     log, best = trainer.state.log_history, trainer.state.best_model_checkpoint
     return TrainingResult(
-        losses=[(entry["step"], entry["loss"]) for entry in log if "loss" in entry],
-        perplexities=[(entry["step"], entry["eval_perplexity"]) for entry in log if "eval_perplexity" in entry],
+        losses=[(int(entry["step"]), entry["loss"]) for entry in log if "loss" in entry],
+        perplexities=[(int(entry["step"]), entry["eval_perplexity"]) for entry in log if "eval_perplexity" in entry],
         best_step=int(best.rpartition("-")[2]) if best else None,
     )

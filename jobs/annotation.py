@@ -84,8 +84,8 @@ def _print_end(job: Job, outcome: Outcome) -> None:
     print(yield_table(tool_yields(ledger.counts, job.tool_names)))
     if screened := screen_yields(ledger.counts, job.tool_names):
         print(f"\n{screen_table(screened)}\n")
-    for told in filter(None, (describe_unanswered(ledger.counts), describe_broken(ledger.counts))):
-        print(told)
+    for line in filter(None, (describe_unanswered(ledger.counts), describe_broken(ledger.counts))):
+        print(line)
     print(f"{last.finished_texts:,} of {last.texts:,} texts are through, in {job.run.shown}")
     told = {"finished_texts": last.finished_texts, "texts": last.texts, "failed_shards": last.failed_shards}
     if last.state == "stopped":

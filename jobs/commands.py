@@ -182,7 +182,7 @@ def _tool_options() -> Iterator[inspect.Parameter]:
     """One parameter for each tool found, so that adding a tool adds its options."""
     for key, tool in find_tools().items():
         group = Parameter(group=f"Tool {key}: {tool.name}", negative_iterable=())
-        annotation = Annotated[tool.Options, group]
+        annotation: Any = Annotated[tool.Options, group]
         yield inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=tool.Options(), annotation=annotation)
 
 

@@ -4,6 +4,7 @@ On a terminal a text appears while it is written, what a tool said in another co
 text is printed when it is finished. Either way they come in the order of the prompts.
 """
 
+import functools
 import json
 import os
 import re
@@ -45,7 +46,7 @@ def generate(prompts: Sequence[str], decoder: DecoderOptions, decode: DecodeOpti
     show = _Json() if where.json else _Terminal(sys.stdout) if _has_colours(sys.stdout) else _Pipe()
     printer = _InOrder(prompts, show)
     requests = {
-        opened.submit(prompt, decode, lambda pieces, number=number: printer.tell(number, pieces)): number
+        opened.submit(prompt, decode, functools.partial(printer.tell, number)): number
         for number, prompt in enumerate(prompts)
     }
     answers = []

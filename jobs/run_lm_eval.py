@@ -6,7 +6,6 @@ lm-evaluation-harness's own command line, with the model class `toolformer` regi
 """
 
 import dataclasses
-import sys
 from typing import TYPE_CHECKING, Any
 
 from decode.options import DecodeOptions
@@ -40,7 +39,7 @@ def open_model(
 
 def main() -> None:
     """Run the harness."""
-    from lm_eval.__main__ import cli_evaluate
+    from lm_eval.__main__ import cli_evaluate  # type: ignore[import-untyped]
 
     from evals.harness import register
 
@@ -57,4 +56,4 @@ def _options_of(key: str, others: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
