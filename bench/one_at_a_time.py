@@ -63,7 +63,7 @@ class OneAtATime:
         return ids[start:]
 
     def _go_on(self, ids: Sequence[int], most: int, cache: DynamicCache, *, may_call: bool) -> list[int]:
-        written = self._model.generate(
+        written = self._model.generate(  # type: ignore[operator]
             torch.tensor([ids]),
             attention_mask=torch.ones(1, len(ids), dtype=torch.long),
             past_key_values=cache,

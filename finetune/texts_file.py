@@ -9,7 +9,13 @@ from finetune.tokens import TokenisedText
 from finetune.train import TrainingTexts
 
 TEXTS_FILE = "texts.parquet"
-_SCHEMA = pa.schema([("ids", pa.list_(pa.int32())), ("is_result", pa.list_(pa.bool_())), ("is_held_out", pa.bool_())])
+_SCHEMA = pa.schema(
+    [
+        pa.field("ids", pa.list_(pa.int32())),
+        pa.field("is_result", pa.list_(pa.bool_())),
+        pa.field("is_held_out", pa.bool_()),
+    ]
+)
 
 
 def write_texts(folder: Path, texts: TrainingTexts) -> None:

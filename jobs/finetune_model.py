@@ -6,7 +6,7 @@ Train starts. Typed again on the same folder it resumes from the last checkpoint
 
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,9 @@ def finetune(choice_options: ChooseOptions, options: TrainOptions, workers: Trai
     """Fine-tune and print the course; the exit code. Raises ValueError, one line, for what the user has to change."""
     options.accumulation(workers.num_workers)
     out = Path(options.out).absolute()
+    if Path(options.model).is_dir():
+        # The workers' folder is another one.
+        options = replace(options, model=str(Path(options.model).absolute()))
     _begin(out, choice_options, options)
     result = _train(out, options, workers)
     provenance = json.loads((out / STATE_FILE).read_bytes())
