@@ -17,7 +17,7 @@ from finetune.options import ExportOptions
 from finetune.packing import IGNORED
 from finetune.tokens import tokenise
 from lm.tokenizer import TextTokenizer
-from records.calls import call_pieces, insert_calls, render_call, unquote
+from records.calls import call_parts, insert_calls, render_call, unquote
 from records.stages import KeptCall
 from tools.catalog import find_tools
 
@@ -78,7 +78,7 @@ def as_sharegpt(example: Example) -> dict[str, Any]:
     """Turns of `human`, `gpt` and `tool`; what gpt and tool say, joined, is x* to the letter."""
     turns = [{"from": "human", "value": INSTRUCTION}]
     for before, call in _segments(example):
-        start, written, said = call_pieces(call.tool, call.call_input, call.result)
+        start, written, said = call_parts(call.tool, call.call_input, call.result)
         turns += [{"from": "gpt", "value": before + start + written}, {"from": "tool", "value": said}]
     turns.append({"from": "gpt", "value": _rest(example)})
     return {"text_id": example.text_id, "conversations": turns}

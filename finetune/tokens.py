@@ -1,7 +1,7 @@
 """Texts as the model is to read them: token ids with their calls, and which of them a tool said.
 
 A text is encoded as the annotating model saw it, alone, without special tokens; a call stands before the token at its
-`char_offset`, in the pieces in which it comes about when the model decodes (`records.calls.call_pieces`).
+`char_offset`, in the parts in which it comes about when the model decodes (`records.calls.call_parts`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from finetune.choose import Example
 from lm.tokenizer import TextTokenizer
-from records.calls import call_pieces
+from records.calls import call_parts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ def tokenise(example: Example, tokenizer: TextTokenizer, end_ids: Sequence[int])
                 "fine-tune the model that annotated, or one with its tokenizer"
             )
         index = index_of[call.char_offset]
-        *written, said = call_pieces(call.tool, call.call_input, call.result)
+        *written, said = call_parts(call.tool, call.call_input, call.result)
         add(places.ids[done:index])
         for piece in written:
             add(tokenizer.encode(piece))

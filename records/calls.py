@@ -46,12 +46,12 @@ def render_call(tool: str, call_input: str, result: str | None = None) -> str:
     return f"{CALL_START}{tool}({call_input}){arrow}{CALL_END}"
 
 
-def call_pieces(tool: str, call_input: str, result: str) -> tuple[str, str, str]:
-    """e(c, r) in the pieces in which it comes about: start marker, what the model writes, what the tool says.
+def call_parts(tool: str, call_input: str, result: str) -> tuple[str, str, str]:
+    """e(c, r) in the parts in which it comes about: start marker, what the model writes, what the tool says.
 
     Each is encoded by itself, in training as in decoding: the model meets the very tokens that it was trained on.
 
-    >>> call_pieces("Calculator", "400 / 1400", "0.29")
+    >>> call_parts("Calculator", "400 / 1400", "0.29")
     (' [', 'Calculator(400 / 1400) ->', ' 0.29]')
     """
     return CALL_START, f"{tool}({call_input}){CALL_ARROW.rstrip()}", f" {result}{CALL_END}"
