@@ -15,12 +15,13 @@ from typing import Any
 
 from ray.exceptions import RayError, RayTaskError
 
-from jobs.actors import SECONDS_PER_CALL, CountPools
+from jobs.actors import CountPools
 from jobs.failures import UnusableError, log_fields, one_line, put_aside, raise_if_disk_refuses, raise_if_refused
 from jobs.isolation import Searches
 from jobs.ledger import Ledger
 from jobs.pipeline import Needs, Stage
 from jobs.pools import WorkerOptions
+from jobs.portions import Portions
 from jobs.run_log import warn
 from jobs.splitting import NotToBlameError
 from jobs.stage_work import Recipe, ShardReport
@@ -28,8 +29,6 @@ from jobs.task import Task, Trial
 from jobs.worker_pool import Worker, WorkerPool, has_left_cluster, retry_delay
 from records.run_folder import RunFolder
 
-MAX_SHARDS_PER_CALL = 64
-SECONDS_TO_GATHER = 0.05
 # A shard may be what brings its nodes down.
 MAX_LOSSES = 20
 SECONDS_BETWEEN_COUNTS = 3.0
@@ -69,7 +68,7 @@ class Driver:
         """Shards that a worker has in hand, per stage."""
         self.num_attempts: Counter[str] = Counter()
         """How often a shard was tried, per stage, whatever came of it."""
-        self._seconds: dict[str, float] = {}
+        self._portions = Portions()
         self._searches = Searches(options, put=self._put, settle=self._settle, fail=self._end)
 
     async def drive(self, *, is_ingesting: bool) -> None:
@@ -142,7 +141,7 @@ class Driver:
 
     async def _serve(self, pool: WorkerPool, worker: Worker) -> bool:
         """Have the next shards done; False if the worker may be dead: only an error from within it shows otherwise."""
-        tasks = await self._take(pool)
+        tasks = await self._portions.take(pool)
         name = tasks[0].stage.name
         self.in_flight[name] += len(tasks)
         try:
@@ -153,25 +152,6 @@ class Driver:
         finally:
             self.in_flight[name] -= len(tasks)
         return True
-
-    async def _take(self, pool: WorkerPool) -> list[Task]:
-        """The next shard of a pool; several of the same stage if they are quick, but no more than a worker's share."""
-        first = await pool.queue.get()
-        tasks = [first]
-        quick = min(MAX_SHARDS_PER_CALL, int(SECONDS_PER_CALL / self._seconds.get(first.stage.name, SECONDS_PER_CALL)))
-        if first.is_suspect or quick <= 1:
-            return tasks
-        if pool.queue.qsize() < quick:
-            # Who is quicker than what comes in can wait a moment, and is handed several at once.
-            await asyncio.sleep(SECONDS_TO_GATHER)
-        share = -(-(pool.queue.qsize() + 1) // max(1, pool.num_open))
-        while len(tasks) < min(quick, share):
-            task = pool.queue.get_nowait()
-            if (task.stage, task.only_reuse, task.is_suspect) != (first.stage, first.only_reuse, False):
-                pool.queue.put_nowait(task)
-                break
-            tasks.append(task)
-        return tasks
 
     async def _make(self, tasks: Sequence[Task], pool: WorkerPool, worker: Worker) -> None:
         if trial := tasks[0].trial:
@@ -185,7 +165,7 @@ class Driver:
                 stage, orders, self._ledger.ask_again, only_reuse=only_reuse, is_suspect=tasks[0].is_suspect
             )
         )
-        self._seconds[stage.name] = (time.monotonic() - started) / len(reports)
+        self._portions.note(stage.name, (time.monotonic() - started) / len(reports))
         self.num_attempts[stage.name] += len(reports)
         for task, report in zip(tasks, reports, strict=False):
             if report is None:

@@ -2,7 +2,6 @@
 
 import datasets
 import pytest
-import torch
 from transformers import DataCollatorForSeq2Seq
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer, apply_chat_template
 
@@ -10,7 +9,7 @@ from finetune.choose import ChooseOptions
 from finetune.export import export
 from finetune.options import ExportOptions
 from tests.finetune.many_texts import write_texts
-from tests.models import build_model, build_tokenizer, save_model
+from tests.models import build_tokenizer, save_model
 
 SUM = ("Calculator", "1 + 1", "2", 1.5)
 WEAK = ("Calculator", "1 - 1", "0", 0.5)
@@ -78,12 +77,10 @@ def test_trl_trains_a_step_on_the_texts_and_one_on_the_pairs(tmp_path) -> None:
     tokenizer.pad_token = tokenizer.eos_token
     shared = {"output_dir": str(tmp_path / "trl"), "max_steps": 1, "per_device_train_batch_size": 1, "use_cpu": True}
     shared |= {"report_to": [], "bf16": False, "save_strategy": "no", "disable_tqdm": True}
-    torch.manual_seed(0)
+    model = save_model(tmp_path / "model")
     for name, trainer, config in (("text", SFTTrainer, SFTConfig), ("preference", DPOTrainer, DPOConfig)):
         rows = _load(tmp_path / name, "jsonl", format=name)
-        done = trainer(
-            model=build_model("llama"), args=config(**shared), train_dataset=rows, processing_class=tokenizer
-        ).train()
+        done = trainer(model=model, args=config(**shared), train_dataset=rows, processing_class=tokenizer).train()
         assert done.global_step == 1
         assert done.training_loss > 0
 
