@@ -9,13 +9,11 @@ from finetune.tokens import TokenisedText
 from finetune.train import TrainingTexts
 
 TEXTS_FILE = "texts.parquet"
-_SCHEMA = pa.schema(
-    [
-        pa.field("ids", pa.list_(pa.int32())),
-        pa.field("is_result", pa.list_(pa.bool_())),
-        pa.field("is_held_out", pa.bool_()),
-    ]
-)
+_COLUMNS: dict[str, pa.DataType] = {
+    "ids": pa.list_(pa.int32()),
+    "is_result": pa.list_(pa.bool_()),
+    "is_held_out": pa.bool_(),
+}
 
 
 def write_texts(folder: Path, texts: TrainingTexts) -> None:
@@ -27,7 +25,7 @@ def write_texts(folder: Path, texts: TrainingTexts) -> None:
         [is_held_out for _, is_held_out in marked],
     ]
     temporary = folder / f".{TEXTS_FILE}.tmp"
-    pq.write_table(pa.table(columns, schema=_SCHEMA), temporary, compression="zstd")
+    pq.write_table(pa.table(columns, schema=pa.schema(_COLUMNS)), temporary, compression="zstd")
     temporary.replace(folder / TEXTS_FILE)
 
 
