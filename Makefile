@@ -17,6 +17,9 @@ WORLD := runs/demo-world
 # How many texts of the demo need each tool; `make same-rows TEXTS=5 WORLD=runs/small-world DEMO=runs/small` is quick.
 TEXTS ?= 30
 DEMO := runs/demo
+# The tools that know the demo's world.
+WORLD_TOOLS = --tools calculator,calendar,qa,search,translation --qa.table $(WORLD)/questions.jsonl \
+    --search.index $(WORLD)/index --translation.glossary $(WORLD)/glossary.jsonl
 # Where `make train` puts its model, and `make real-text` finds its corpora.
 TRAINED ?= runs/model
 DATA ?= ../shared/data
@@ -24,6 +27,10 @@ DATA ?= ../shared/data
 # hour on 2 cores instead of five. `make real-text FEWER=` is the paper.
 FEWER ?= --search.max-places 1 --search.num-samples 1 --calendar.num-samples 1 \
     --calculator.max-places 5 --calculator.num-samples 2 --max-call-tokens 32 --dtype bfloat16
+# How the loop trains the miniature: its window is short, and a model this small takes a high learning rate.
+LOOP := runs/loop
+LOOP_TRAINING := --max-steps 300 --batch-size 16 --rows-at-once 8 --max-length 512 --learning-rate 0.001 \
+    --evaluate-every 300 --dtype float32 --zero-stage 2 --num-workers 2
 # Of `make measure`.
 SHARDS ?= 1000
 # Options of `make bench`, such as BENCH="--model miniature --texts 2"; it takes all cores unless told --threads.
@@ -42,7 +49,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 # Nothing made here may depend on a download.
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help demo test lint format train real-text same-rows measure simulate chaos bench bench-decoding clean
+.PHONY: help demo loop test lint format train real-text same-rows measure simulate chaos bench bench-decoding clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -51,6 +58,15 @@ demo: $(WORLD)/index/index.json  ## annotate the built-in corpus with the built-
 	$(call annotate_demo,$(DEMO),--shard-size 16)
 	@echo
 	$(BIN)/python -m miniature.report --run $(DEMO) --world $(WORLD) --model $(MODEL)
+
+loop: demo  ## fine-tune the model on the demo's C*, let it use its tools on texts it has not seen, go round again
+	$(BIN)/python -m miniature.unseen_texts --out $(LOOP)/unseen
+	$(call ask_model,$(MODEL),before)
+	$(call finetune_demo,$(DEMO),plain,--without-calls)
+	$(call ask_model,$(LOOP)/plain,plain)
+	$(call finetune_demo,$(DEMO),tuned,)
+	$(call ask_model,$(LOOP)/tuned,tuned)
+	$(BIN)/python -m miniature.loop_report --loop $(LOOP)
 
 test: lint  ## all that has to hold: lint, types, floors, tests
 	$(BIN)/python -m pytest
@@ -104,8 +120,17 @@ clean:  ## remove .venv, the demo's run and all caches
 # The paper does not say at which temperature it samples. At 0.5 a model this small seldom slips in a long expression.
 define annotate_demo
 $(BIN)/toolformer annotate --corpus $(WORLD)/corpus.jsonl --run $(1) --model $(MODEL) $(2) --temperature 0.5 \
-    --tools calculator,calendar,qa,search,translation --qa.table $(WORLD)/questions.jsonl \
-    --search.index $(WORLD)/index --translation.glossary $(WORLD)/glossary.jsonl
+    $(WORLD_TOOLS)
+endef
+
+define finetune_demo
+$(BIN)/toolformer finetune --run $(1) --model $(MODEL) --out $(LOOP)/$(2) $(LOOP_TRAINING) $(3)
+endef
+
+define ask_model
+$(BIN)/toolformer evaluate --model $(1) --tasks continuation,wikitext2 $(WORLD_TOOLS) \
+    --path.continuation $(LOOP)/unseen/questions.jsonl --path.wikitext2 $(LOOP)/unseen/plain.jsonl \
+    --out $(LOOP)/$(2).parquet
 endef
 
 define annotate_real
@@ -125,7 +150,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 # Another world or another model is another run.
 $(WORLD)/corpus.jsonl: miniature/demo_corpus.py miniature/names.py miniature/texts.py miniature/world.py \
     $(wildcard $(MODEL)/*) | $(INSTALLED)
-	rm -rf $(DEMO)
+	rm -rf $(DEMO) $(LOOP)
 	$(BIN)/python -m miniature.demo_corpus --out $(WORLD) --texts-per-tool $(TEXTS)
 
 $(WORLD)/index/index.json: $(WORLD)/corpus.jsonl

@@ -57,6 +57,9 @@ class ProposeOptions:
     """Divides the logits before a token is drawn; 1 samples from the model as it is."""
     prune_below: float | None = None
     """The lowest tau_f, in nats, that one may want to sweep to later; None: the tool's tau_f. Lower costs more."""
+    score_in_place: bool = False
+    """Whether calls are scored where they stand in the text instead of before it: for a model that was fine-tuned on
+    texts with calls, and annotates for a second round. The paper's first round scores them before the text."""
 
     def __post_init__(self) -> None:
         if self.max_call_tokens < 1:
@@ -118,7 +121,7 @@ def _collect(
             calls, useless = distinct_calls(opening, samples)
             found += [(opening, call) for call in calls]
             dropped += useless
-    candidates, hopeless = drop_hopeless_calls(found, model, options.prune_below)
+    candidates, hopeless = drop_hopeless_calls(found, model, options.prune_below, in_place=options.score_in_place)
     dropped += hopeless
     rank = {text.text_id: number for number, text in enumerate(chooser.texts)}
     candidates.sort(key=lambda candidate: rank[candidate.text_id])

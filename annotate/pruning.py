@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from annotate.openings import Opening, drop_opening
+from lm.call_question import call_question
 from lm.weighted_loss import (
     CLOSE_NATS,
     LossQuestion,
@@ -17,9 +18,7 @@ from lm.weighted_loss import (
     loss_alone,
     pruning_bound,
     weighted_losses,
-    weighted_token_indices,
 )
-from records.calls import render_call
 from records.stages import Candidate, Dropped
 
 if TYPE_CHECKING:
@@ -30,13 +29,13 @@ Found = tuple[Opening, Candidate]
 
 
 def drop_hopeless_calls(
-    found: Sequence[Found], model: "LanguageModel", prune_below: float | None
+    found: Sequence[Found], model: "LanguageModel", prune_below: float | None, *, in_place: bool = False
 ) -> tuple[list[Candidate], list[Dropped]]:
     """The calls that are to be executed, in their order, and those of expensive tools that no answer could save.
 
-    Calls of expensive tools come with L_i(e(c, epsilon)), unless they do not fit the window before their text.
+    Calls of expensive tools come with L_i(e(c, epsilon)), unless these do not fit the window with their text.
     """
-    losses = _losses_with_call(found, model)
+    losses = _losses_with_call(found, model, in_place=in_place)
     candidates: list[Candidate] = []
     dropped: list[Dropped] = []
     for number, (opening, candidate) in enumerate(found):
@@ -46,7 +45,7 @@ def drop_hopeless_calls(
         bound = pruning_bound(opening.tool.options.min_loss_reduction, prune_below)
         loss = losses[number]
         if abs(loss - bound) <= CLOSE_NATS:
-            question = _question(opening, candidate, model)
+            question = _question(opening, candidate, model, in_place=in_place)
             loss = loss_alone(model, question.prefix_ids, question.text_ids, question.token_index)
         if is_below(loss, bound):
             dropped.append(drop_opening("loss_already_low_with_call", opening, detail=candidate.call_input))
@@ -55,26 +54,16 @@ def drop_hopeless_calls(
     return candidates, dropped
 
 
-def _losses_with_call(found: Sequence[Found], model: "LanguageModel") -> dict[int, float]:
+def _losses_with_call(found: Sequence[Found], model: "LanguageModel", *, in_place: bool) -> dict[int, float]:
     """L_i(e(c, epsilon)) of the expensive tools' calls, by their number in `found`."""
     questions = {
-        number: _question(opening, candidate, model)
+        number: _question(opening, candidate, model, in_place=in_place)
         for number, (opening, candidate) in enumerate(found)
         if opening.tool.is_expensive
     }
-    fitting = {number: question for number, question in questions.items() if _length(question) <= model.window}
+    fitting = {number: question for number, question in questions.items() if question.num_tokens <= model.window}
     return dict(zip(fitting, weighted_losses(model, list(fitting.values())), strict=True))
 
 
-def _question(opening: Opening, candidate: Candidate, model: "LanguageModel") -> LossQuestion:
-    call = render_call(candidate.tool, candidate.call_input, "")
-    return LossQuestion(
-        text_id=opening.text.text_id,
-        text_ids=opening.text.places.ids,
-        prefix_ids=[*model.tokenizer.bos_ids, *model.tokenizer.encode(call)],
-        token_index=opening.token_index,
-    )
-
-
-def _length(question: LossQuestion) -> int:
-    return len(question.prefix_ids) + weighted_token_indices(question.token_index, len(question.text_ids)).stop
+def _question(opening: Opening, candidate: Candidate, model: "LanguageModel", *, in_place: bool) -> LossQuestion:
+    return call_question(model.tokenizer, candidate, opening.text.places.ids, "", in_place=in_place)

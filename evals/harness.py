@@ -1,6 +1,7 @@
 """lm-evaluation-harness with a model that calls tools: `--model toolformer` of `python -m jobs.run_lm_eval`.
 
-What is generated is generated with tools, and handed over without its calls; likelihoods are those of plain text.
+What is generated is generated with tools, and handed over without its calls; likelihoods are those of plain text, calls
+disabled.
 """
 
 from collections.abc import Callable, Sequence
@@ -63,8 +64,8 @@ class Toolformer(LM):
             before = [*tokenizer.bos_ids, *tokenizer.encode(context)[-room:]] if room > 0 else [*tokenizer.bos_ids]
             whole = [*before, *ids][: self._model.window]
             asked.append(ScoreRequest(ids=whole, targets=list(range(len(before), len(whole)))))
-        totals = [float(log_probs.sum()) for log_probs in self._model.log_probs(asked)]
-        return list(zip(totals, self._model.are_greedy(asked), strict=True))
+        totals = [float(log_probs.sum()) for log_probs in self._model.log_probs(asked, without_calls=True)]
+        return list(zip(totals, self._model.are_greedy(asked, without_calls=True), strict=True))
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
         """Of each whole text."""
@@ -72,7 +73,8 @@ class Toolformer(LM):
         for request in requests:
             (text,) = request.args
             parts = list(windows(self._model.tokenizer.bos_ids, self._model.tokenizer.encode(text), self._model.window))
-            totals.append(sum(float(log_probs.sum(dtype="float64")) for log_probs in self._model.log_probs(parts)))
+            log_probs = self._model.log_probs(parts, without_calls=True)
+            totals.append(sum(float(of_part.sum(dtype="float64")) for of_part in log_probs))
         return totals
 
 

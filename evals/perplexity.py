@@ -1,4 +1,7 @@
-"""The perplexity of plain texts, which tools must not make worse (paper, section 4.3). No calls are made.
+"""The perplexity of plain texts, which tools must not make worse (paper, section 4.3), with calls disabled.
+
+Disabled means that the start marker has probability 0: a model that would begin a call is asked what else comes next.
+Where a text itself has such a bracket, it counts as the token that it is.
 
 A text longer than the window is read in windows that overlap by half, and each token is foretold once, with at least
 half a window before it wherever there is that much.
@@ -43,7 +46,7 @@ def measure_perplexity(model: LanguageModel, texts: Iterable[str]) -> Perplexity
     num_tokens = sum(len(request.targets) for request in requests)
     if not num_tokens:
         raise ValueError("there is no text to measure the perplexity of")
-    nats = -sum(float(log_probs.sum(dtype="float64")) for log_probs in model.log_probs(requests))
+    nats = -sum(float(log_probs.sum(dtype="float64")) for log_probs in model.log_probs(requests, without_calls=True))
     return Perplexity(nats=nats, num_tokens=num_tokens, num_words=max(1, num_words))
 
 

@@ -44,6 +44,12 @@ def words(text: str) -> list[str]:
     return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
+def is_beginning(generated: str, answers: Sequence[str]) -> bool:
+    """What is generated begins with one of the answers, word for word."""
+    found = words(generated)
+    return any(found[: len(wanted)] == wanted for answer in answers if (wanted := words(answer)))
+
+
 def is_among_first_words(num_words: int) -> Rule:
     """One of the answers stands, word for word, among the first words generated: 5 for LAMA, 20 for questions."""
 

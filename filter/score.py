@@ -34,8 +34,14 @@ class ScoreOptions:
     prune_below: float | None = None
     """The lowest tau_f, in nats, that one may want to sweep to later; None: the tool's tau_f. Lower costs more."""
     screen: ScreenOptions = field(default_factory=ScreenOptions)
+    in_place: bool = False
+    """Whether calls are scored where they stand in the text, not before it (`ProposeOptions.score_in_place`)."""
 
     def __post_init__(self) -> None:
+        if self.in_place and self.screen.screen_margin is not None:
+            raise ValueError(
+                "screen_margin is set; the screen stands in for calls before their text, not in their place"
+            )
         if self.prune_below is not None and not math.isfinite(self.prune_below):
             raise ValueError(f"prune_below is {self.prune_below}; it must be a number of nats, or left out")
 
@@ -48,7 +54,7 @@ def score(
     options: ScoreOptions,
 ) -> list[Scored]:
     """Every executed call with its losses and verdict, in the same order. `documents` holds at least their texts."""
-    trials = start_trials(executed, documents, model, tools.values(), options.prune_below)
+    trials = start_trials(executed, documents, model, tools.values(), options.prune_below, in_place=options.in_place)
     answered = [trial for trial in trials if trial.executed.result is not None and fits(trial, model)]
     passed = screen(answered, model, options.screen)
     unread = [trial for trial in passed if math.isnan(trial.loss_with_result)]

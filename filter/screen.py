@@ -16,9 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from filter.trial import Trial, call_ids, loss_without_alone
+from filter.trial import Trial, loss_without_alone
 from lm.requests import Insertion
 from lm.weighted_loss import CLOSE_NATS, is_below, loss_alone, weighted_loss
+from records.calls import render_call
 
 if TYPE_CHECKING:
     from lm.model import LanguageModel
@@ -73,7 +74,7 @@ def _losses_near(trials: Sequence[Trial], model: "LanguageModel", distance: int)
     number_of = {text_id: number for number, text_id in enumerate(texts)}
     groups: dict[tuple[int, int, tuple[int, ...]], list[int]] = {}
     for index, trial in enumerate(trials):
-        ids = tuple(call_ids(trial, model, with_result=True))
+        ids = tuple(_call_ids(trial, model))
         groups.setdefault((number_of[trial.executed.text_id], _near(trial, distance), ids), []).append(index)
     insertions = [
         Insertion(text=text, token_index=place, ids=ids, targets=sorted({j for n in group for j in trials[n].weighted}))
@@ -85,6 +86,12 @@ def _losses_near(trials: Sequence[Trial], model: "LanguageModel", distance: int)
         known = dict(zip(insertion.targets, answer, strict=True))
         losses |= {index: weighted_loss(known[j] for j in trials[index].weighted) for index in group}
     return [losses[index] for index in range(len(trials))]
+
+
+def _call_ids(trial: Trial, model: "LanguageModel") -> list[int]:
+    """e(c, r)."""
+    call = trial.executed
+    return model.tokenizer.encode(render_call(call.tool, call.call_input, call.result))
 
 
 def _near(trial: Trial, distance: int) -> int:
@@ -103,7 +110,7 @@ def _passes(trial: Trial, model: "LanguageModel", margin: float, distance: int) 
 
 def _loss_near_alone(trial: Trial, model: "LanguageModel", distance: int) -> float:
     place = _near(trial, distance)
-    before = [*model.tokenizer.bos_ids, *trial.text_ids[:place], *call_ids(trial, model, with_result=True)]
+    before = [*model.tokenizer.bos_ids, *trial.text_ids[:place], *_call_ids(trial, model)]
     # The rest of the text behind all that is a text behind a prefix.
     return loss_alone(model, before, trial.text_ids[place:], trial.executed.token_index - place)
 

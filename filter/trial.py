@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lm.call_question import call_question
 from lm.weighted_loss import LossQuestion, loss_alone, pruning_bound, weighted_token_indices
-from records.calls import render_call
 from records.stages import Document, Executed
 from tools.tool import Tool
 
@@ -24,6 +24,8 @@ class Trial:
     text_ids: Sequence[int]
     bound: float
     """Calls that reduce the loss by less are of no interest, even for later sweeps."""
+    in_place: bool
+    """Whether the call stands at its place in the text while it is scored, instead of before the text."""
     loss_without: float
     loss_with_call: float
     loss_with_result: float = math.nan
@@ -42,6 +44,8 @@ def start_trials(
     model: "LanguageModel",
     tools: Iterable[Tool],
     prune_below: float | None,
+    *,
+    in_place: bool,
 ) -> list[Trial]:
     """One for each call, in their order."""
     tool_by_name = {tool.name: tool for tool in tools}
@@ -59,6 +63,7 @@ def start_trials(
                 text=texts[call.text_id],
                 text_ids=ids[call.text_id],
                 bound=pruning_bound(tool.options.min_loss_reduction, prune_below),
+                in_place=in_place,
                 loss_without=call.loss_without,
                 loss_with_call=math.nan if call.loss_with_call is None else call.loss_with_call,
             )
@@ -66,25 +71,15 @@ def start_trials(
     return trials
 
 
-def call_ids(trial: Trial, model: "LanguageModel", *, with_result: bool) -> list[int]:
-    """e(c, r) or, without the result, e(c, epsilon)."""
-    result = (trial.executed.result or "") if with_result else ""
-    return model.tokenizer.encode(render_call(trial.executed.tool, trial.executed.call_input, result))
-
-
 def question(trial: Trial, model: "LanguageModel", *, with_result: bool) -> LossQuestion:
     """What to ask for L+ or, without the result, for L_i(e(c, epsilon))."""
-    return LossQuestion(
-        text_id=trial.executed.text_id,
-        text_ids=trial.text_ids,
-        prefix_ids=[*model.tokenizer.bos_ids, *call_ids(trial, model, with_result=with_result)],
-        token_index=trial.executed.token_index,
-    )
+    result = (trial.executed.result or "") if with_result else ""
+    return call_question(model.tokenizer, trial.executed, trial.text_ids, result, in_place=trial.in_place)
 
 
 def fits(trial: Trial, model: "LanguageModel") -> bool:
-    """Whether the call with its result, before the text, is within the model's window."""
-    return len(question(trial, model, with_result=True).prefix_ids) + trial.weighted.stop <= model.window
+    """Whether the call with its result, and the text to the last token that counts, are within the model's window."""
+    return question(trial, model, with_result=True).num_tokens <= model.window
 
 
 def loss_without_alone(trial: Trial, model: "LanguageModel") -> float:
@@ -94,5 +89,5 @@ def loss_without_alone(trial: Trial, model: "LanguageModel") -> float:
 
 def loss_with_alone(trial: Trial, model: "LanguageModel", *, with_result: bool) -> float:
     """L+ or, without the result, L_i(e(c, epsilon)), whatever else is asked."""
-    prefix_ids = question(trial, model, with_result=with_result).prefix_ids
-    return loss_alone(model, prefix_ids, trial.text_ids, trial.executed.token_index)
+    asked = question(trial, model, with_result=with_result)
+    return loss_alone(model, asked.prefix_ids, asked.text_ids, asked.token_index)

@@ -6,6 +6,7 @@ from typing import Any
 
 from finetune.options import TrainOptions
 from records.calls import render_call
+from tools.catalog import find_tools
 
 CARD_FILE, TOOLS_FILE = "README.md", "toolformer.json"
 
@@ -14,6 +15,7 @@ def render_card(options: TrainOptions, provenance: Mapping[str, Any], result: Ma
     """The card, in Markdown. `provenance` is what `jobs.finetune_model` notes of the choice, `result` the course."""
     calls: Mapping[str, int] = provenance["num_calls"]
     thresholds: Mapping[str, float] = provenance["chosen_by"]["min_loss_reduction"]
+    key_of = {tool.name: key for key, tool in find_tools().items()}
     lines = [
         "---",
         f"base_model: {json.dumps(options.model)}",
@@ -33,7 +35,7 @@ def render_card(options: TrainOptions, provenance: Mapping[str, Any], result: Ma
         "",
         *_table(
             ["tool", "calls learned from", "least loss reduction (nats)"],
-            [[tool, f"{number:,}", thresholds.get(tool.lower(), "as annotated")] for tool, number in calls.items()],
+            [[tool, f"{number:,}", thresholds.get(key_of[tool], "as annotated")] for tool, number in calls.items()],
         ),
         "",
         "## Training",

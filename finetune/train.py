@@ -4,6 +4,7 @@ Knows nothing of Ray: whoever starts the workers has set up their process group.
 checkpoints into `<out>/checkpoints`, progress for TensorBoard into `<out>/logs`, and the best model into `<out>`.
 """
 
+import functools
 import math
 import os
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from finetune.packing import PackedRows, pack
 from finetune.perplexity import perplexity, row_losses
 from finetune.tokens import TokenisedText
 from lm.loading import load_network
+from lm.tokenizer import TextTokenizer
 
 CHECKPOINTS, LOGS = "checkpoints", "logs"
 
@@ -40,7 +42,7 @@ class TrainingResult:
     losses: Sequence[tuple[int, float]]
     """(step, mean loss in nats a token), as they were logged."""
     perplexities: Sequence[tuple[int, float]]
-    """(step, perplexity of the held-out texts)."""
+    """(step, perplexity of the held-out texts, calls disabled)."""
     best_step: int | None
     """Of the checkpoint that is the result; None if nothing was measured, so the last weights are."""
 
@@ -61,13 +63,14 @@ def train(
     # Before the arguments name ZeRO 3: under it, transformers would spread the weights while it reads them.
     model = _load(options)
     arguments = _arguments(options, num_workers=num_workers, use_gpu=use_gpu, evaluates=bool(texts.held_out))
+    start_marker_ids = TextTokenizer.load(options.model).start_marker_ids
     trainer = Trainer(
         model=model,
         args=arguments,
         train_dataset=_rows(texts.texts, options, masks_results=options.masks_results),
         eval_dataset=_rows(texts.held_out, options, masks_results=False) if texts.held_out else None,
         compute_metrics=perplexity,
-        preprocess_logits_for_metrics=row_losses,
+        preprocess_logits_for_metrics=functools.partial(row_losses, start_marker_ids=start_marker_ids),
         callbacks=list(callbacks),
     )
     trainer.train(resume_from_checkpoint=get_last_checkpoint(arguments.output_dir) if _exists(arguments) else None)

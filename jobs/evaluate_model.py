@@ -1,7 +1,9 @@
 """`toolformer evaluate`, or `python -m jobs.evaluate_model`: a model's benchmarks, with its tools and without."""
 
+import json
 import random
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,7 @@ from jobs.summary import text_table
 if TYPE_CHECKING:
     from evals.evaluate import Result
     from evals.task import Question, Task
+    from lm.model import LanguageModel
 
 WIKITEXT = "wikitext2"
 WIKITEXT_FILE = "wikitext2/test.txt"
@@ -33,7 +36,7 @@ class EvaluateOptions:
     sample_seed: int = 0
     """Another seed, other questions."""
     out: str | None = None
-    """A Parquet file for every question with what was generated."""
+    """A Parquet file for every question with what was generated; the figures go into a .json beside it."""
 
     def __post_init__(self) -> None:
         if self.most is not None and self.most < 1:
@@ -62,11 +65,18 @@ def evaluate(options: EvaluateOptions, decoder: DecoderOptions, decode: DecodeOp
                 file=sys.stderr,
             )
             results += ask(opened, key, task, questions[key], decode, with_tools=with_tools)
-    if options.out:
-        _write(results, Path(options.out))
-    _print(summarise(results))
+    summaries = summarise(results)
+    _print(summaries)
+    figures: dict[str, Any] = {"tasks": [asdict(summary) for summary in summaries]}
     if WIKITEXT in _keys(options):
-        _print_perplexity(options, decoder)
+        figures[WIKITEXT] = _perplexity(options, opened.model)
+        print(
+            f"{WIKITEXT}: perplexity {{per_token:.2f}} a token, {{per_word:.2f}} a word, calls disabled".format(
+                **figures[WIKITEXT]
+            )
+        )
+    if options.out:
+        _write(results, figures, Path(options.out))
     return 0
 
 
@@ -110,7 +120,7 @@ def _draw(questions: "list[Question]", options: EvaluateOptions) -> "list[Questi
     return [questions[number] for number in sorted(drawn)]
 
 
-def _write(results: "list[Result]", out: Path) -> None:
+def _write(results: "list[Result]", figures: Mapping[str, Any], out: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -119,6 +129,7 @@ def _write(results: "list[Result]", out: Path) -> None:
     rows = [{name: _plain(value) for name, value in asdict(result).items()} for result in results]
     pq.write_table(pa.Table.from_pylist(rows), temporary, compression="zstd")
     temporary.replace(out)
+    out.with_suffix(".json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
 def _plain(value: Any) -> Any:
@@ -143,18 +154,24 @@ def _print(summaries: Any) -> None:
         print(text_table(["task", "questions", "right with tools", "calls disabled", "a tool was called"], rows))
 
 
-def _print_perplexity(options: EvaluateOptions, decoder: DecoderOptions) -> None:
+def _perplexity(options: EvaluateOptions, model: "LanguageModel") -> dict[str, float]:
     from evals.perplexity import measure_perplexity
-    from lm.model import LanguageModel
 
     location = options.location(WIKITEXT, str(Path(options.data) / WIKITEXT_FILE))
+    found = measure_perplexity(model, _texts(location))
+    return {"per_token": found.per_token, "per_word": found.per_word, "num_tokens": found.num_tokens}
+
+
+def _texts(location: str) -> list[str]:
+    """One text, or of JSON Lines those in the column `text`."""
+    from evals.rows import read_rows
+
     try:
-        text = Path(location).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        if location.endswith(".jsonl"):
+            return [row["text"] for row in read_rows(location)]
+        return [Path(location).read_text(encoding="utf-8")]
+    except (OSError, UnicodeDecodeError, KeyError) as error:
         raise ValueError(f"{location} cannot be read as text ({error}); give --path.{WIKITEXT} FILE") from error
-    model = LanguageModel.load(decoder.model.model, device=decoder.model.device, dtype=decoder.model.dtype)
-    found = measure_perplexity(model, [text])
-    print(f"{WIKITEXT}: perplexity {found.per_token:.2f} a token, {found.per_word:.2f} a word, calls disabled")
 
 
 if __name__ == "__main__":

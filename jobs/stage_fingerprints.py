@@ -18,6 +18,8 @@ from tools.tool import CHANGE_NO_ANSWER, Tool, ToolOptions, is_only_location
 
 NO_SETTINGS = CHANGE_NO_ANSWER | {"timeout"}
 """Options of tools that may change within a run. A call that had no answer in time is asked again by --retry-failed."""
+FILTERING = ("prune-below", "score-in-place")
+"""Options of proposing that decide what is pruned, not what is sampled."""
 CHOOSING = ("min-open-probability", "max-places", "num-samples")
 """Options of every tool that decide which calls are proposed."""
 _SECRET = re.compile(r"(^|_)(key|token|secret|password)$")
@@ -29,7 +31,8 @@ def tool_fingerprints(
     """What decides a tool's proposals, answers and losses, whatever the other tools are."""
     version = {stage.name: stage.version for stage in PIPELINE}
     model = (model_fingerprint, options.model.dtype)
-    sampling = {name: value for name, value in plain_options(options.propose).items() if name != "prune-below"}
+    sampling = {name: value for name, value in plain_options(options.propose).items() if name not in FILTERING}
+    placing = ("in place",) if options.propose.score_in_place else ()
     common = {field.name.replace("_", "-") for field in fields(ToolOptions)}
     proposing, executing, scoring = {}, {}, {}
     for key, tool in tools.items():
@@ -44,11 +47,12 @@ def tool_fingerprints(
         taught = (tool.name, tool.instruction, tuple(tool.demonstrations))
         bound = pruning_bound(tool.options.min_loss_reduction, options.propose.prune_below)
         # Calls of an expensive tool are pruned before it is asked.
-        offering = (tool.is_expensive, (own, tool_data[key]) if tool.wants_by_data else ())
+        pruned = placing if tool.is_expensive else ()
+        offering = (tool.is_expensive, (own, tool_data[key]) if tool.wants_by_data else (), *pruned)
         proposing[tool.name] = fingerprint(version["propose"], model, sampling, taught, thresholds, bound, offering)
         executing[tool.name] = fingerprint(version["execute"], answering)
         # L(e(c, ε)) of an expensive tool's call is known before it is asked, so it is there whatever L⁺ is.
-        pruning = (bound, tool.is_expensive)
+        pruning = (bound, tool.is_expensive, *placing)
         scoring[tool.name] = fingerprint(version["score"], model, tool.name, pruning, screen_options(options))
     return {"propose": proposing, "execute": executing, "score": scoring}
 

@@ -140,8 +140,12 @@ class LanguageModel:
         return TextReading(self._network, self._budget, self.tokenizer.bos_ids, texts, asked_again)
 
     @torch.inference_mode()
-    def log_probs(self, requests: Sequence[ScoreRequest]) -> list[np.ndarray]:
-        """Per request float32 (targets,): log p(ids[j] | ids[:j]) for each target j. Nothing after the last is read."""
+    def log_probs(self, requests: Sequence[ScoreRequest], *, without_calls: bool = False) -> list[np.ndarray]:
+        """Per request float32 (targets,): log p(ids[j] | ids[:j]) for each target j. Nothing after the last is read.
+
+        `without_calls`: where no call may start, so start markers have probability 0 but where the sequence has one.
+        """
+        barred = self.tokenizer.start_marker_ids if without_calls else ()
         for request in requests:
             _check_targets(request)
             self._check_length(len(request.ids))
@@ -150,7 +154,7 @@ class LanguageModel:
         def answer(batch: list[int]) -> list[np.ndarray]:
             chosen = [requests[index] for index in batch]
             hidden = self._network.read_whole([r.ids[: ends[index]] for index, r in zip(batch, chosen, strict=True)])
-            return self._target_log_probs(hidden, chosen)
+            return self._target_log_probs(hidden, chosen, barred)
 
         return self._budget.run(ends, answer)
 
@@ -177,16 +181,17 @@ class LanguageModel:
         return self._target_log_probs(hidden, [request])[0]
 
     @torch.inference_mode()
-    def are_greedy(self, requests: Sequence[ScoreRequest]) -> list[bool]:
-        """Per request whether each of its targets is the likeliest token at its place."""
+    def are_greedy(self, requests: Sequence[ScoreRequest], *, without_calls: bool = False) -> list[bool]:
+        """Per request whether each of its targets is the likeliest token at its place; `without_calls` as above."""
+        barred = self.tokenizer.start_marker_ids if without_calls else ()
         ends = [max(r.targets, default=1) for r in requests]
 
         def answer(batch: list[int]) -> list[bool]:
-            hidden = self._network.read_whole([requests[index].ids[: ends[index]] for index in batch])
+            chosen = [requests[index] for index in batch]
+            hidden = self._network.read_whole([r.ids[: ends[index]] for index, r in zip(batch, chosen, strict=True)])
             return [
-                self._network.logits(hidden_TW[[j - 1 for j in request.targets]]).argmax(-1).tolist()
-                == [request.ids[j] for j in request.targets]
-                for hidden_TW, request in zip(hidden, (requests[index] for index in batch), strict=True)
+                self._network.are_likeliest(*self._targets([hidden_TW], [request]), barred)
+                for hidden_TW, request in zip(hidden, chosen, strict=True)
             ]
 
         return self._budget.run(ends, answer)
@@ -202,12 +207,17 @@ class LanguageModel:
                 self._check_length(len(prompt.shared_ids) + len(prompt.own_ids) + len(prompt.text_ids) + num_new)
             yield prompts, choose
 
-    def _target_log_probs(self, hidden: Sequence[Tensor], requests: Sequence[ScoreRequest]) -> list[np.ndarray]:
-        # The hidden state after token j - 1 foretells token j.
+    def _target_log_probs(
+        self, hidden: Sequence[Tensor], requests: Sequence[ScoreRequest], barred: Sequence[int] = ()
+    ) -> list[np.ndarray]:
+        values = self._network.token_log_probs(*self._targets(hidden, requests), barred).cpu()
+        return [part.numpy() for part in values.split([len(r.targets) for r in requests])]
+
+    def _targets(self, hidden: Sequence[Tensor], requests: Sequence[ScoreRequest]) -> tuple[Tensor, Tensor]:
+        """What foretells the targets of all requests, the state after token j - 1 token j; and the targets."""
         rows = [hidden_TW[[j - 1 for j in r.targets]] for hidden_TW, r in zip(hidden, requests, strict=True)]
         targets = torch.tensor([r.ids[j] for r in requests for j in r.targets], device=self._network.device)
-        values = self._network.token_log_probs(torch.cat(rows), targets).cpu()
-        return [part.numpy() for part in values.split([len(r.targets) for r in requests])]
+        return torch.cat(rows), targets
 
     def _check_length(self, length: int) -> None:
         if length > self.window:

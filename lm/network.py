@@ -3,6 +3,7 @@
 Shapes: B sequences, T tokens, R rows that go through the head, V vocabulary entries.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -97,10 +98,20 @@ class Network:
         logits_RV = self._head(hidden_RH).to(self.device).float() * self._scale
         return logits_RV if self._cap is None else torch.tanh(logits_RV / self._cap) * self._cap
 
-    def token_log_probs(self, hidden_RH: Tensor, ids_R: Tensor) -> Tensor:
-        """Row by row the log-probability (R,) of one token."""
+    def token_log_probs(self, hidden_RH: Tensor, ids_R: Tensor, barred: Sequence[int] = ()) -> Tensor:
+        """Row by row the log-probability (R,) of one token, of all but the barred ones and itself."""
         chunks = zip(hidden_RH.split(HEAD_ROWS), ids_R.split(HEAD_ROWS), strict=True)
-        return torch.cat([self._log_softmax(rows).gather(1, ids[:, None])[:, 0] for rows, ids in chunks])
+        return torch.cat(
+            [
+                torch.log_softmax(self._allowed_logits(rows, ids, barred), dim=-1).gather(1, ids[:, None])[:, 0]
+                for rows, ids in chunks
+            ]
+        )
+
+    def are_likeliest(self, hidden_RH: Tensor, ids_R: Tensor, barred: Sequence[int] = ()) -> bool:
+        """Whether in every row the token is the likeliest of all but the barred ones and itself."""
+        chunks = zip(hidden_RH.split(HEAD_ROWS), ids_R.split(HEAD_ROWS), strict=True)
+        return all(bool((self._allowed_logits(rows, ids, barred).argmax(1) == ids).all()) for rows, ids in chunks)
 
     def any_token_log_probs(self, hidden_RH: Tensor, ids: Sequence[int]) -> Tensor:
         """Row by row the log-probability (R,) that the next token is one of `ids`."""
@@ -117,6 +128,15 @@ class Network:
     def _run(self, ids_BT: Tensor, position_BT: Tensor) -> Tensor:
         self.num_tokens_read += ids_BT.numel()
         return self._base(input_ids=ids_BT, position_ids=position_BT, use_cache=False).last_hidden_state.to(self.device)
+
+    def _allowed_logits(self, hidden_RH: Tensor, ids_R: Tensor, barred: Sequence[int]) -> Tensor:
+        """Logits (R, V), minus infinity for the barred tokens that are not the row's own."""
+        logits_RV = self.logits(hidden_RH)
+        if not barred:
+            return logits_RV
+        own_R1 = logits_RV.gather(1, ids_R[:, None])
+        barred_ids = torch.tensor(barred, dtype=torch.long, device=self.device)
+        return logits_RV.index_fill(1, barred_ids, -math.inf).scatter(1, ids_R[:, None], own_R1)
 
     def _log_softmax(self, hidden_RH: Tensor) -> Tensor:
         return torch.log_softmax(self.logits(hidden_RH), dim=-1)

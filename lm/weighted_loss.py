@@ -37,6 +37,11 @@ class LossQuestion:
     token_index: int
     """i."""
 
+    @property
+    def num_tokens(self) -> int:
+        """How many tokens have to be read: to the last one that counts."""
+        return len(self.prefix_ids) + weighted_token_indices(self.token_index, len(self.text_ids)).stop
+
 
 def is_below(loss: float, bound: float) -> bool:
     """Whether a loss, or a difference of losses, lies below a threshold when both are rounded to float32.

@@ -12,7 +12,7 @@ Writes, all from one world that the model has never read about:
 import dataclasses
 import json
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,21 +42,26 @@ class DemoOptions:
 def main(options: DemoOptions) -> None:
     """Write the five files."""
     options.out.mkdir(parents=True, exist_ok=True)
-    world = World(DEMO_WORLD, num_countries=300, num_landmarks=300)
+    world = demo_world()
     stories = demo_stories(world, options.texts_per_tool, options.seed)
-    _write(options.out / "corpus.jsonl", (_corpus_row(n, story) for n, story in enumerate(stories)))
-    _write(options.out / "truth.jsonl", (_truth_row(n, story) for n, story in enumerate(stories)))
+    write_rows(options.out / "corpus.jsonl", (_corpus_row(n, story) for n, story in enumerate(stories)))
+    write_rows(options.out / "truth.jsonl", (_truth_row(n, story) for n, story in enumerate(stories)))
     write_world(options.out, world)
     print(f"{len(stories)} texts and what the tools know of their world are in {options.out}")  # noqa: T201
 
 
+def demo_world() -> World:
+    """The world of the demo: no model has read of it in its training."""
+    return World(DEMO_WORLD, num_countries=300, num_landmarks=300)
+
+
 def write_world(folder: Path, world: World) -> None:
     """What the tools know: the encyclopedia, the answered questions and the glossary."""
-    _write(folder / "passages.jsonl", ({"title": c.name, "text": c.passage()} for c in world.countries))
+    write_rows(folder / "passages.jsonl", ({"title": c.name, "text": c.passage()} for c in world.countries))
     answers = ({"question": mark.question(), "answer": mark.person} for mark in world.landmarks)
-    _write(folder / "questions.jsonl", answers)
+    write_rows(folder / "questions.jsonl", answers)
     words = ({"source": word, "target": english} for english, word in world.glossary.items())
-    _write(folder / "glossary.jsonl", words)
+    write_rows(folder / "glossary.jsonl", words)
 
 
 def demo_stories(world: World, texts_per_tool: int, seed: int) -> list[Story]:
@@ -85,7 +90,8 @@ def _truth_row(number: int, story: Story) -> dict[str, object]:
     return {"id": doc_id(number), "due": [dataclasses.asdict(call) for call in story.due]}
 
 
-def _write(path: Path, rows: Iterable[dict[str, object]] | Iterable[dict[str, str]]) -> None:
+def write_rows(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
+    """Write a file of JSON Lines."""
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evals.rules import first_number, is_among_first_words, is_first_number, words
+from evals.rules import first_number, is_among_first_words, is_beginning, is_first_number, words
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,11 @@ def test_punctuation_is_no_word_and_scripts_without_spaces_are_read_character_by
     assert words(" “It's 3.5%, U.S.A.!”") == ["it's", "3.5", "u.s.a"]
     assert words("東京の") == ["東", "京", "の"]
     assert is_among_first_words(5)("東京です", ["東京"])
+
+
+def test_a_beginning_has_all_words_of_the_answer_and_may_go_on() -> None:
+    assert is_beginning(" 0.29 of all lamps.", ["0.29"])
+    assert is_beginning(" Wednesday, March 4, 2015, and Mira", ["Wednesday, March 4, 2015"])
+    assert not is_beginning(" 1687 lamps", ["168"])
+    assert not is_beginning(" the 168 lamps", ["168"])
+    assert not is_beginning("", ["168"])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from filter.score import ScoreOptions, score, sees_future
+from filter.screen import ScreenOptions
 from lm.requests import ScoreRequest
 from records.stages import Document, Executed, Scored
 from tests.scripted_model import BOS, ScriptedModel, suffixes
@@ -240,3 +241,26 @@ def test_a_call_within_a_hair_of_being_hopeless_is_settled_on_the_sequence_alone
 def test_an_option_out_of_range_names_itself_and_its_value() -> None:
     with pytest.raises(ValueError, match="prune_below is nan; it must be a number"):
         ScoreOptions(prune_below=math.nan)
+
+
+@pytest.mark.paper("F8")
+def test_in_a_second_round_a_call_stands_at_its_place_while_it_is_scored() -> None:
+    text = DOCUMENT.text
+    before, after = text[: PLACE["char_offset"]], text[PLACE["char_offset"] :]
+    assert before.endswith(" is") and after.startswith(" 5")
+    beliefs = {ANSWERED: 1 / 2, EMPTY: 1 / 10}
+    model = ScriptedModel(
+        lambda context: next(
+            ({" 5": p, " apples": p} for call, p in beliefs.items() if context.startswith(f"{BOS}{before}{call}")), {}
+        )
+    )
+    (row,) = scores(model, executed(loss_without=THOUSANDTH), options=ScoreOptions(in_place=True))
+    assert row.loss_with_result == pytest.approx(HALF)
+    assert row.loss_with_call == pytest.approx(TENTH)
+    assert row.is_kept
+    assert model.sequences == [f"{BOS}{before}{ANSWERED}{after}", f"{BOS}{before}{EMPTY}{after}"]
+
+
+def test_the_screen_is_not_for_calls_in_their_place() -> None:
+    with pytest.raises(ValueError, match="screen_margin is set"):
+        ScoreOptions(in_place=True, screen=ScreenOptions(screen_margin=1.0))

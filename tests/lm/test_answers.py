@@ -1,6 +1,7 @@
 """The engine's three answers against brute force: every family, every batch shape."""
 
 import copy
+import math
 
 import numpy as np
 import pytest
@@ -250,3 +251,25 @@ def test_bfloat16_answers_lie_close_to_float32(family):
     assert np.abs(exact - rounded).mean() < 0.1
     samples = draw_samples(coarse, model.tokenizer.bos_ids, sample_requests(model.tokenizer)[:1], max_new_tokens=4)
     assert [len(place) for place in samples[0]] == [3, 3, 3]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_without_calls_the_start_marker_counts_only_where_the_text_has_it(family: str) -> None:
+    model, network = language_model(family), build_model(family)
+    ids = [*model.tokenizer.bos_ids, *model.tokenizer.encode("The mill [ground] 400 sacks")]
+    markers = list(model.tokenizer.start_marker_ids)
+    assert set(markers) & set(ids)
+    with torch.no_grad():
+        probabilities = network(torch.tensor([ids])).logits[0].softmax(-1)
+    expected = []
+    for place, token in enumerate(ids[1:]):
+        row = probabilities[place].tolist()
+        allowed = sum(p for other, p in enumerate(row) if other not in markers or other == token)
+        expected.append(math.log(row[token] / allowed))
+    request = ScoreRequest(ids=ids, targets=range(1, len(ids)))
+    [found] = model.log_probs([request], without_calls=True)
+    assert found == pytest.approx(expected, abs=1e-4)
+    likeliest = probabilities[-2].clone()
+    likeliest[markers] = 0
+    greedy = ScoreRequest(ids=[*ids[:-1], int(likeliest.argmax())], targets=[len(ids) - 1])
+    assert model.are_greedy([greedy], without_calls=True) == [True]

@@ -1,0 +1,22 @@
+"""Texts of one's own, each cut off where an answer follows; for worlds and subjects that no benchmark knows."""
+
+import datetime
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from evals.rules import is_beginning
+from evals.task import Question, Task, texts_of
+
+
+class Continuation(Task):
+    """Read from rows with `prompt`, `answers`, and perhaps `today` (year-month-day) and `about` (a word to sort by)."""
+
+    describes = "Texts of your own: the answer has to come next, word for word; give --path.continuation"
+    path = "continuation.jsonl"
+    rule = staticmethod(is_beginning)
+
+    def questions(self, row: Mapping[str, Any]) -> Iterator[Question]:
+        """The one question of a row."""
+        today = datetime.date.fromisoformat(row["today"]) if row.get("today") else None
+        about = {"about": str(row["about"])} if row.get("about") else {}
+        yield Question(prompt=row["prompt"], answers=tuple(texts_of(row["answers"])), today=today, about=about)

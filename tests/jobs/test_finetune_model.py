@@ -1,0 +1,136 @@
+"""`toolformer finetune` as its user calls it: what it refuses, and that it goes on where it was killed."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from jobs.command_line import main
+from lm.tokenizer import TextTokenizer
+from tests.finetune.many_texts import write_texts
+from tests.models import save_model
+
+REPOSITORY = Path(__file__).parents[2]
+SUM = ("Calculator", "2 + 3", "5", 2.0)
+TRAINING = (
+    *("--max-steps", "12", "--batch-size", "4", "--rows-at-once", "2", "--max-length", "48"),
+    *("--learning-rate", "0.01", "--evaluate-every", "4", "--dtype", "float32", "--zero-stage", "2"),
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return save_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("annotated")
+    return write_texts(str(folder), {f"text {number}": [SUM] for number in range(60)})
+
+
+def refuse(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(["finetune", *arguments]) == 2
+    printed = capsys.readouterr()
+    (line,) = printed.err.splitlines()
+    return line
+
+
+def test_a_run_without_a_kept_call_teaches_nothing(model: str, tmp_path: Path, capsys) -> None:
+    poor = write_texts(str(tmp_path / "poor"), {"a": [("Calculator", "1 + 1", "2", 0.5)]})
+    line = refuse(capsys, "--run", poor, "--model", model, "--out", str(tmp_path / "out"))
+    assert f"no call was kept in {poor}" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_without_tokenizer_is_refused(run: str, model: str, tmp_path: Path, capsys) -> None:
+    bare = Path(shutil.copytree(model, tmp_path / "bare"))
+    for file in bare.glob("*token*"):
+        file.unlink()
+    line = refuse(capsys, "--run", run, "--model", str(bare), "--out", str(tmp_path / "out"))
+    assert f"there is no tokenizer in '{bare}'" in line
+
+
+def test_a_corrupt_shard_is_named_and_nothing_is_lost(run: str, model: str, tmp_path: Path, capsys) -> None:
+    broken = Path(shutil.copytree(run, tmp_path / "broken"))
+    (shard,) = broken.glob("scored/*.parquet")
+    shard.write_bytes(shard.read_bytes()[:100])
+    line = refuse(capsys, "--run", str(broken), "--model", model, "--out", str(tmp_path / "out"))
+    assert str(broken) in line and "toolformer verify" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_no_run_or_no_even_batch_is_refused(run: str, model: str, tmp_path: Path, capsys) -> None:
+    out = ("--out", str(tmp_path / "out"))
+    assert "no run folder is there" in refuse(capsys, "--run", str(tmp_path), "--model", model, *out)
+    line = refuse(capsys, "--run", run, "--model", model, *out, "--batch-size", "6", "--rows-at-once", "4")
+    assert line.startswith("toolformer: --batch-size is 6; it must be a multiple of 4")
+
+
+@pytest.fixture(scope="module")
+def killed_and_resumed(run: str, model: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Two workers with ZeRO 2, killed with their driver and its Ray behind the first checkpoint, started again."""
+    out = tmp_path_factory.mktemp("tuned") / "model"
+    command = [
+        sys.executable,
+        "-m",
+        "jobs.finetune_model",
+        "--run",
+        run,
+        "--model",
+        model,
+        "--out",
+        str(out),
+        *TRAINING,
+    ]
+    command += ["--num-workers", "2"]
+    with subprocess.Popen(command, cwd=REPOSITORY, start_new_session=True, stdout=subprocess.DEVNULL) as first:
+        wait_for(out / "checkpoints/checkpoint-4/trainer_state.json", first)
+        os.killpg(first.pid, signal.SIGKILL)
+    assert not (out / "result.json").exists()
+    subprocess.run(command, cwd=REPOSITORY, check=True, timeout=300)
+    yield out
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    ends = time.monotonic() + 240
+    while not path.exists():
+        assert time.monotonic() < ends
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            pytest.fail(f"it ended with {process.wait(0.2)} before its first checkpoint")
+
+
+def test_killed_and_resumed_it_ends_with_the_loss_of_an_undisturbed_worker_without_deepspeed(
+    killed_and_resumed: Path, run: str, model: str, tmp_path: Path
+) -> None:
+    alone = [*TRAINING, "--without-deepspeed", "--num-workers", "1"]
+    assert main(["finetune", "--run", run, "--model", model, "--out", str(tmp_path / "alone"), *alone]) == 0
+    resumed, undisturbed = (
+        json.loads((p / "result.json").read_text()) for p in (killed_and_resumed, tmp_path / "alone")
+    )
+    assert [step for step, _ in resumed["losses"]] == list(range(1, 13))
+    for name in ("losses", "perplexities"):
+        assert dict(map(tuple, resumed[name])) == pytest.approx(dict(map(tuple, undisturbed[name])), rel=1e-3)
+    assert resumed["losses"][-1][1] < resumed["losses"][0][1]
+
+
+def test_the_result_is_a_plain_folder_with_its_provenance(killed_and_resumed: Path, run: str) -> None:
+    tuned = killed_and_resumed
+    assert AutoModelForCausalLM.from_pretrained(tuned).config.use_cache
+    assert AutoTokenizer.from_pretrained(tuned).bos_token
+    assert TextTokenizer.load(str(tuned)).start_marker_ids
+    assert load_file(tuned / "model.safetensors")
+    assert json.loads((tuned / "toolformer.json").read_text()) == {"tools": ["Calculator"]}
+    card = (tuned / "README.md").read_text()
+    assert run in card and "| Calculator | 54 |" in card
+    assert not list(tuned.glob("*.bin"))
