@@ -16,6 +16,7 @@ def statuses(script: Script) -> list[str]:
     return [call.status for call in script.author.calls]
 
 
+@pytest.mark.paper("D1")
 def test_at_the_arrow_the_text_waits_and_the_result_and_the_end_marker_are_written():
     script = Script()
     assert isinstance(script.feed("It is", *CALL), Wait)
@@ -76,6 +77,7 @@ def test_plain_text_in_the_token_that_opens_a_call_stays_plain_text():
     assert script.finished().calls[0].char_offset == len("seen.")
 
 
+@pytest.mark.paper("D2")
 def test_a_call_starts_where_the_start_marker_is_among_the_k_likeliest():
     script = Script(call_top_k=10)
     assert script.author.open_within == 10
@@ -92,6 +94,7 @@ def test_no_call_is_put_inside_a_character():
     assert script.author.open_within == 10
 
 
+@pytest.mark.paper("D3")
 def test_after_the_budget_no_call_may_start():
     script = Script(max_calls=1)
     assert script.author.may_open
@@ -116,6 +119,7 @@ def test_several_calls_are_several_but_none_directly_behind_another():
     assert [call.char_offset for call in script.finished().calls] == [5, 11]
 
 
+@pytest.mark.paper("D3")
 def test_disabled_calls_never_start():
     script = Script(max_calls=0, call_top_k=10)
     assert not script.author.may_open

@@ -21,6 +21,7 @@ def test_every_token_is_foretold_once_with_half_a_window_before_it() -> None:
     ]
 
 
+@pytest.mark.paper("E3")
 def test_the_perplexity_of_a_text_that_fits_is_exp_of_its_mean_loss() -> None:
     model, network = build_language_model(), build_model("llama")
     ids = torch.tensor([[*model.tokenizer.bos_ids, *model.tokenizer.encode(TEXT)]])

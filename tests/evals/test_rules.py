@@ -31,10 +31,12 @@ def test_the_first_number_is_read_as_people_write_it(text: str, number: float | 
         (" forty-three", "43", False),
     ],
 )
+@pytest.mark.paper("E1")
 def test_mathematics_counts_the_first_number_and_no_other(generated: str, answer: str, is_right: bool) -> None:
     assert is_first_number(generated, [answer]) is is_right
 
 
+@pytest.mark.paper("E2")
 def test_an_answer_counts_among_the_first_words_only_whole_and_in_any_case() -> None:
     five = is_among_first_words(5)
     assert five(" the city of PARIS, France", ["Paris"])

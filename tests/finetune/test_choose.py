@@ -35,6 +35,7 @@ def test_a_threshold_below_what_the_run_pruned_is_refused_with_what_to_do(tmp_pa
         choose(ChooseOptions(run=(run,), min_loss_reduction={"calculator": 0.1}))
 
 
+@pytest.mark.paper("N2")
 def test_a_cap_counts_the_texts_of_each_tool_and_leaves_out_its_calls_elsewhere(tmp_path) -> None:
     run = write_texts(str(tmp_path), {name: [SUM] for name in "abcdef"} | {"g": [WORD]})
     chosen = _calls(ChooseOptions(run=(run,), max_texts_per_tool=2))
@@ -48,6 +49,7 @@ def test_the_choice_is_the_same_every_time_and_another_seed_makes_another(tmp_pa
     assert set(_calls(options)) != set(_calls(dataclasses.replace(options, choice_seed=1)))
 
 
+@pytest.mark.paper("N3")
 def test_held_out_texts_are_at_most_a_tenth_and_never_learned_from(tmp_path) -> None:
     run = write_texts(str(tmp_path), {f"t{number}": [SUM] for number in range(30)})
     choice = choose(ChooseOptions(run=(run,)))
@@ -63,6 +65,7 @@ def test_texts_without_calls_make_up_the_share_that_was_asked_for(tmp_path) -> N
     assert sorted(len(example.calls) for example in examples) == [0, 0, 0, 1, 1, 1]
 
 
+@pytest.mark.paper("N4")
 def test_the_control_has_the_same_texts_without_their_calls(tmp_path) -> None:
     run = write_texts(str(tmp_path), {"a": [SUM], "b": []})
     assert _calls(ChooseOptions(run=(run,), without_calls=True)) == {"a": []}

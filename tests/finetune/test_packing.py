@@ -33,6 +33,7 @@ def test_a_row_is_texts_end_to_end_each_counted_from_0_and_its_first_token_foret
     assert row["labels"] == [IGNORED, 6, 7, IGNORED, 9, IGNORED, IGNORED]
 
 
+@pytest.mark.paper("N1")
 def test_what_a_tool_said_is_left_out_of_the_loss_only_if_that_is_asked_for() -> None:
     texts = [_text(5, 6, 7, 8, results=(2,))]
     assert PackedRows(texts, [[0]], 4, masks_results=True)[0]["labels"].tolist() == [IGNORED, 6, IGNORED, 8]

@@ -24,6 +24,7 @@ def test_what_is_not_labelled_does_not_count() -> None:
     assert row_losses(LOGITS, torch.tensor([[0, IGNORED, 3]])).tolist() == [pytest.approx([math.log(4), 1])]
 
 
+@pytest.mark.paper("E3")
 def test_a_start_marker_counts_only_where_the_text_has_one() -> None:
     """With entry 0 barred, entry 1 has 1/4 of what is left, 1/2."""
     labels = torch.tensor([[2, 1, 0]])

@@ -16,6 +16,7 @@ def _call(offset: int) -> KeptCall:
     return KeptCall(tool="Calculator", call_input="400 / 1400", result="0.29", char_offset=offset, loss_reduction=1.0)
 
 
+@pytest.mark.paper("N1")
 def test_a_call_is_start_marker_what_the_model_writes_and_what_the_tool_says_each_encoded_by_itself() -> None:
     example = Example(text_id="a", text=TEXT, calls=(_call(TEXT.index(" 400")),))
     text = tokenise(example, TOKENIZER, TOKENIZER.end_ids)

@@ -73,6 +73,7 @@ def alone(model: str, tmp_path_factory) -> dict:
     return _course(_options(model, tmp_path_factory.mktemp("alone")))
 
 
+@pytest.mark.paper("N3")
 def test_the_loss_falls_and_the_best_checkpoint_is_the_result(alone: dict) -> None:
     losses = [loss for _, loss in alone["losses"]]
     assert losses[-1] < losses[0] - 0.5
