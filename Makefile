@@ -18,8 +18,8 @@ WORLD := runs/demo-world
 TEXTS ?= 30
 DEMO := runs/demo
 # The tools that know the demo's world.
-WORLD_TOOLS = --tools calculator,calendar,qa,search,translation --qa.table $(WORLD)/questions.jsonl \
-    --search.index $(WORLD)/index --translation.glossary $(WORLD)/glossary.jsonl
+world_tools = --tools calculator,calendar,qa,search,translation --qa.table $(1)/questions.jsonl \
+    --search.index $(1)/index --translation.glossary $(1)/glossary.jsonl
 # Where `make train` puts its model, and `make real-text` finds its corpora.
 TRAINED ?= runs/model
 DATA ?= ../shared/data
@@ -27,8 +27,9 @@ DATA ?= ../shared/data
 # hour on 2 cores instead of five. `make real-text FEWER=` is the paper.
 FEWER ?= --search.max-places 1 --search.num-samples 1 --calendar.num-samples 1 \
     --calculator.max-places 5 --calculator.num-samples 2 --max-call-tokens 32 --dtype bfloat16
-# How the loop trains the miniature: its window is short, and a model this small takes a high learning rate.
+# How the loop trains the miniature: texts are short, and a model this small takes a high learning rate.
 LOOP := runs/loop
+LOOP_TEXTS ?= 100
 LOOP_TRAINING := --max-steps 300 --batch-size 16 --rows-at-once 8 --max-length 512 --learning-rate 0.001 \
     --evaluate-every 300 --dtype float32 --zero-stage 2 --num-workers 2
 # Of `make measure`.
@@ -59,13 +60,19 @@ demo: $(WORLD)/index/index.json  ## annotate the built-in corpus with the built-
 	@echo
 	$(BIN)/python -m miniature.report --run $(DEMO) --world $(WORLD) --model $(MODEL)
 
-loop: demo  ## fine-tune the model on the demo's C*, let it use its tools on texts it has not seen, go round again
+loop: $(INSTALLED)  ## the whole circle: annotate, fine-tune, ask with tools, and a second round (20 minutes on 2 cores)
+	$(MAKE) demo TEXTS=$(LOOP_TEXTS) WORLD=$(LOOP)/world DEMO=$(LOOP)/first-run
 	$(BIN)/python -m miniature.unseen_texts --out $(LOOP)/unseen
 	$(call ask_model,$(MODEL),before)
-	$(call finetune_demo,$(DEMO),plain,--without-calls)
+	$(call finetune_loop,first-run,plain,--without-calls)
 	$(call ask_model,$(LOOP)/plain,plain)
-	$(call finetune_demo,$(DEMO),tuned,)
+	$(call finetune_loop,first-run,tuned,)
 	$(call ask_model,$(LOOP)/tuned,tuned)
+	$(BIN)/python -m miniature.loop_report --loop $(LOOP)
+	$(call annotate_demo,$(LOOP)/second-run,--shard-size 16 --score-in-place,$(LOOP)/tuned,$(LOOP)/world)
+	$(BIN)/python -m miniature.report --run $(LOOP)/second-run --world $(LOOP)/world --model $(LOOP)/tuned
+	$(call finetune_loop,second-run,second,)
+	$(call ask_model,$(LOOP)/second,second)
 	$(BIN)/python -m miniature.loop_report --loop $(LOOP)
 
 test: lint  ## all that has to hold: lint, types, floors, tests
@@ -119,16 +126,16 @@ clean:  ## remove .venv, the demo's run and all caches
 
 # The paper does not say at which temperature it samples. At 0.5 a model this small seldom slips in a long expression.
 define annotate_demo
-$(BIN)/toolformer annotate --corpus $(WORLD)/corpus.jsonl --run $(1) --model $(MODEL) $(2) --temperature 0.5 \
-    $(WORLD_TOOLS)
+$(BIN)/toolformer annotate --corpus $(or $(4),$(WORLD))/corpus.jsonl --run $(1) --model $(or $(3),$(MODEL)) $(2) \
+    --temperature 0.5 $(call world_tools,$(or $(4),$(WORLD)))
 endef
 
-define finetune_demo
-$(BIN)/toolformer finetune --run $(1) --model $(MODEL) --out $(LOOP)/$(2) $(LOOP_TRAINING) $(3)
+define finetune_loop
+$(BIN)/toolformer finetune --run $(LOOP)/$(1) --model $(MODEL) --out $(LOOP)/$(2) $(LOOP_TRAINING) $(3)
 endef
 
 define ask_model
-$(BIN)/toolformer evaluate --model $(1) --tasks continuation,wikitext2 $(WORLD_TOOLS) \
+$(BIN)/toolformer evaluate --model $(1) --tasks continuation,wikitext2 $(call world_tools,$(LOOP)/world) \
     --path.continuation $(LOOP)/unseen/questions.jsonl --path.wikitext2 $(LOOP)/unseen/plain.jsonl \
     --out $(LOOP)/$(2).parquet
 endef
@@ -150,7 +157,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 # Another world or another model is another run.
 $(WORLD)/corpus.jsonl: miniature/demo_corpus.py miniature/names.py miniature/texts.py miniature/world.py \
     $(wildcard $(MODEL)/*) | $(INSTALLED)
-	rm -rf $(DEMO) $(LOOP)
+	rm -rf $(DEMO)
 	$(BIN)/python -m miniature.demo_corpus --out $(WORLD) --texts-per-tool $(TEXTS)
 
 $(WORLD)/index/index.json: $(WORLD)/corpus.jsonl

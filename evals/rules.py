@@ -44,12 +44,6 @@ def words(text: str) -> list[str]:
     return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
-def is_beginning(generated: str, answers: Sequence[str]) -> bool:
-    """What is generated begins with one of the answers, word for word."""
-    found = words(generated)
-    return any(found[: len(wanted)] == wanted for answer in answers if (wanted := words(answer)))
-
-
 def is_among_first_words(num_words: int) -> Rule:
     """One of the answers stands, word for word, among the first words generated: 5 for LAMA, 20 for questions."""
 
@@ -60,5 +54,13 @@ def is_among_first_words(num_words: int) -> Rule:
     return rule
 
 
+def is_next(generated: str, answers: Sequence[str]) -> bool:
+    """The paper's two rules in one: where the answer is a number the first number, else it is among 20 words."""
+    return any((is_first_number if _NUMBER.fullmatch(a.strip()) else _IN_20_WORDS)(generated, [a]) for a in answers)
+
+
 def _holds(first: Sequence[str], wanted: Sequence[str]) -> bool:
     return any(first[start : start + len(wanted)] == list(wanted) for start in range(len(first) - len(wanted) + 1))
+
+
+_IN_20_WORDS = is_among_first_words(20)

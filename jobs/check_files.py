@@ -21,7 +21,7 @@ def find_faults(run: RunFolder) -> Iterator[tuple[str, str]]:
         headers[table] = {}
         for shard in run.shards(table):
             try:
-                headers[table][shard] = run.read_table(table, shard, record)[1]
+                headers[table][shard] = run.check_shard(table, shard, record)
             except DamagedError as error:
                 yield shard, f"{error}; delete it and annotate makes it again"
         yield from ((path, "is named like a shard and is no file") for path in run.misplaced(table))

@@ -1,12 +1,17 @@
 """What `toolformer generate` and `toolformer serve` have in common: a model and opened tools become a decoder."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from decode.options import DecodeOptions
+from finetune.model_card import TOOLS_FILE
 from jobs.model_files import look_at_model, model_folder
 from jobs.options import ModelOptions, make_tool
 from tools.answer_store import AnswerOptions, open_store
+from tools.catalog import find_tools
 from tools.tool import Tool, ToolOptions
 
 if TYPE_CHECKING:
@@ -62,10 +67,27 @@ def open_decoder(options: DecoderOptions) -> "Decoder":
     return Decoder(model, tools, batch_size=options.batch_size, store=store)
 
 
+def refuse_missing_tools(options: DecoderOptions, decode: DecodeOptions) -> None:
+    """Raise ValueError if the model was taught a tool that is neither loaded nor barred: its calls would go nowhere."""
+    if decode.max_calls and (missing := find_missing_tools(options, decode.barred)):
+        keys = ",".join([*options.tools, *missing.values()])
+        raise ValueError(
+            f"--model {options.model.model} was taught to call {', '.join(missing)}, which --tools does not load; load "
+            f"all with --tools {keys}, or have calls left out with --barred {' '.join(missing)}"
+        )
+
+
+def find_missing_tools(options: DecoderOptions, barred: Sequence[str] = ()) -> dict[str, str]:
+    """Tools that fine-tuning taught the model, by the name in calls, with their keys; not those loaded or barred."""
+    told = Path(options.model.model, TOOLS_FILE)
+    taught = json.loads(told.read_bytes())["tools"] if told.is_file() else []
+    keys = {tool.name: key for key, tool in find_tools().items()}
+    loaded = {find_tools()[key].name for key in options.tools}
+    return {name: keys[name] for name in taught if name in keys and name not in {*loaded, *barred}}
+
+
 def describe_unknown_tools(names: Sequence[str], loaded: Sequence[str]) -> str:
     """One line about tools that texts name and the command did not load."""
-    from tools.catalog import find_tools
-
     keys = {tool.name: key for key, tool in find_tools().items()}
     counts = {name: names.count(name) for name in dict.fromkeys(names)}
     said = [f"{name} ({number}{' time' if number == 1 else ' times'})" for name, number in counts.items()]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from decode.options import DecodeOptions
-from jobs.decoding import DecoderOptions, open_decoder
+from jobs.decoding import DecoderOptions, open_decoder, refuse_missing_tools
 from jobs.summary import text_table
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def evaluate(options: EvaluateOptions, decoder: DecoderOptions, decode: DecodeOp
 
     chosen = _choose(options)
     questions = {key: _draw(list(task.read(_location(options, key, task))), options) for key, task in chosen.items()}
+    refuse_missing_tools(decoder, decode)
     opened = open_decoder(decoder)
     results: list[Result] = []
     for key, task in chosen.items():

@@ -54,7 +54,9 @@ def finetune(choice_options: ChooseOptions, options: TrainOptions, workers: Trai
         # The workers' folder is another one.
         options = replace(options, model=str(Path(options.model).absolute()))
     _begin(out, choice_options, options)
-    result = _train(out, options, workers)
+    if not (out / RESULT_FILE).exists():
+        _train(out, options, workers)
+    result = json.loads((out / RESULT_FILE).read_bytes())
     provenance = json.loads((out / STATE_FILE).read_bytes())
     (out / CARD_FILE).write_text(render_card(options, provenance, result), encoding="utf-8")
     (out / TOOLS_FILE).write_text(json.dumps({"tools": sorted(provenance["num_calls"])}, indent=2), encoding="utf-8")
@@ -82,9 +84,7 @@ def _begin(out: Path, choice_options: ChooseOptions, options: TrainOptions) -> N
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_texts(out, TrainingTexts(texts=texts, held_out=held_out))
-        temporary = out / f".{STATE_FILE}.tmp"
-        temporary.write_text(json.dumps({"fingerprint": identity, **_provenance(choice, choice_options)}, indent=2))
-        temporary.replace(state)
+        _write_whole(state, {"fingerprint": identity, **_provenance(choice, choice_options)})
     except OSError as error:
         raise UnusableError(f"out is {options.out}; it cannot be written ({error})") from error
     calls = ", ".join(f"{tool} {number:,}" for tool, number in choice.num_calls.items()) or "none"
@@ -100,7 +100,7 @@ def _provenance(choice: Choice, options: ChooseOptions) -> dict[str, Any]:
     }
 
 
-def _train(out: Path, options: TrainOptions, workers: TrainWorkerOptions) -> dict[str, Any]:
+def _train(out: Path, options: TrainOptions, workers: TrainWorkerOptions) -> None:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
     from ray.train.v2.api.exceptions import TrainingFailedError
@@ -127,8 +127,6 @@ def _train(out: Path, options: TrainOptions, workers: TrainWorkerOptions) -> dic
         except TrainingFailedError as error:
             causes = getattr(error, "worker_failures", None) or {0: error}
             raise UnusableError(f"the training failed: {one_line(next(iter(causes.values())))}") from error
-    result: dict[str, Any] = json.loads((out / RESULT_FILE).read_bytes())
-    return result
 
 
 def _train_worker(config: dict[str, Any]) -> None:
@@ -145,7 +143,14 @@ def _train_worker(config: dict[str, Any]) -> None:
     options = TrainOptions(**{**config["options"], "out": config["out"]})
     result = train(options, read_texts(out), num_workers=workers.num_workers, use_gpu=workers.device == "cuda")
     if ray.train.get_context().get_world_rank() == 0:
-        (out / RESULT_FILE).write_text(json.dumps(asdict(result)))
+        _write_whole(out / RESULT_FILE, asdict(result))
+
+
+def _write_whole(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON so that the file is there whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
+    temporary.replace(path)
 
 
 def _print_course(result: dict[str, Any], options: TrainOptions) -> None:

@@ -17,7 +17,7 @@ from typing import TextIO
 
 from decode.answer import Answer, Piece
 from decode.options import DecodeOptions
-from jobs.decoding import DecoderOptions, describe_unknown_tools, open_decoder
+from jobs.decoding import DecoderOptions, describe_unknown_tools, open_decoder, refuse_missing_tools
 
 _COLOURS = {"prompt": "\x1b[2m", "text": "", "call": "\x1b[36m", "result": "\x1b[1;32m"}
 _PLAIN = "\x1b[0m"
@@ -40,6 +40,7 @@ def generate(prompts: Sequence[str], decoder: DecoderOptions, decode: DecodeOpti
     prompts = [*prompts, *_read_prompts(where.file, is_wanted=not prompts)]
     if not prompts:
         raise ValueError("there is no prompt; give one, or a file of them with --file")
+    refuse_missing_tools(decoder, decode)
     opened = open_decoder(decoder)
     for prompt in prompts:
         opened.check(prompt)

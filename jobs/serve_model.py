@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.decoding import DecoderOptions
+from jobs.decoding import DecoderOptions, find_missing_tools
 from jobs.model_files import look_at_model
 
 APP = "toolformer"
@@ -44,6 +44,8 @@ class ServeOptions:
 def serve_model(decoder: DecoderOptions, options: ServeOptions) -> int:
     """Serve until Ctrl-C or SIGTERM; returns the exit code. Raises ValueError, one line, for what has to be changed."""
     look_at_model(decoder.model.model)
+    if missing := find_missing_tools(decoder):
+        print(f"the model was taught to call {', '.join(missing)} too, which --tools does not load", file=sys.stderr)
     # Tried here first: what a replica finds wrong would come back as a traceback.
     for tool in decoder.make_tools().values():
         tool.open()

@@ -91,7 +91,7 @@ def discard_damaged(run: RunFolder) -> None:
     for shard in sorted({shard for stage in PIPELINE for shard in run.shards(f"failed/{stage.name}", ".json")}):
         for table, record in tables.items():
             try:
-                run.read_table(table, shard, record)
+                run.check_shard(table, shard, record)
             except NOT_A_FILE:
                 continue
             except DamagedError as error:

@@ -8,15 +8,18 @@ fine-tuning and in decoding.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from lm.tokenizer import TextTokenizer
 from lm.weighted_loss import LossQuestion
 from records.calls import call_parts, render_call
 from records.stages import Candidate
 
+if TYPE_CHECKING:
+    from lm.tokenizer import TextTokenizer
+
 
 def call_question(
-    tokenizer: TextTokenizer, call: Candidate, text_ids: Sequence[int], result: str, *, in_place: bool
+    tokenizer: "TextTokenizer", call: Candidate, text_ids: Sequence[int], result: str, *, in_place: bool
 ) -> LossQuestion:
     """What to ask for L_i(e(c, r)) or, with an empty result, for L_i(e(c, epsilon))."""
     if not in_place:

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from records.header_book import Book, book_name, read_book, write_book
 from records.locations import without_keys
-from records.schema import Record, RecordT, arrow_schema, check_nulls, from_table, to_table
+from records.schema import Record, RecordT, arrow_schema, check_nulls, from_plain, to_table
 from records.shard_header import ShardHeader, fingerprint_content, from_metadata, to_metadata
 from records.storage import NOT_A_FILE, TEMPORARY_SUFFIX, open_storage
 
@@ -98,7 +98,7 @@ class RunFolder:
         header = ShardHeader(
             fingerprint=fingerprint,
             counts=dict(counts),
-            content=fingerprint_content(content),
+            content=fingerprint_content(content.column_names, content.to_pylist()),
             parts=dict(parts),
             num_rows=content.num_rows,
         )
@@ -110,10 +110,13 @@ class RunFolder:
 
     def read_shard(self, table: str, shard: str, record: type[RecordT]) -> list[RecordT]:
         """The rows of a shard. Raises FileNotFoundError if it is not there, DamagedError if it is not what it was."""
-        return list(from_table(record, self.read_table(table, shard, record)[0]))
+        return list(from_plain(record, self._read(table, shard, record)[0]))
 
-    def read_table(self, table: str, shard: str, record: type[Record]) -> tuple[pa.Table, ShardHeader]:
-        """The rows of a shard as they are stored, and its header. Raises as `read_shard` does."""
+    def check_shard(self, table: str, shard: str, record: type[Record]) -> ShardHeader:
+        """The header of a shard whose rows are those that it tells of. Raises as `read_shard` does."""
+        return self._read(table, shard, record)[1]
+
+    def _read(self, table: str, shard: str, record: type[Record]) -> tuple[list[dict[str, Any]], ShardHeader]:
         name = f"{table}/{shard}.parquet"
         content = self._storage.read(self._path(name))
         try:
@@ -229,18 +232,18 @@ class RunFolder:
         return posixpath.join(self.root, name) if name else self.root
 
 
-def _parse(content: bytes, record: type[Record]) -> tuple[pa.Table, ShardHeader]:
-    """The rows in a file, without what its footer tells, and that. Raises an error of any kind if they do not agree."""
+def _parse(content: bytes, record: type[Record]) -> tuple[list[dict[str, Any]], ShardHeader]:
+    """The rows in a file, and what its footer tells of them. Raises an error of any kind if they do not agree."""
     file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
     # Shards are small: handing their columns to threads takes longer than reading them.
     table = file.read(use_threads=False)
     header = from_metadata(table.schema.metadata or {}, table.num_rows)
-    plain = table.replace_schema_metadata(None)
-    if not plain.schema.equals(arrow_schema(record)):
+    if not table.schema.equals(arrow_schema(record)):
         raise ValueError(f"its columns are not those of a {record.__name__}")
-    if fingerprint_content(plain) != header.content:
+    rows = table.to_pylist()
+    if fingerprint_content(table.column_names, rows) != header.content:
         raise ValueError("its rows are not those that its footer tells of")
-    return plain, header
+    return rows, header
 
 
 def shard_of(path: str) -> str:

@@ -50,9 +50,13 @@ def to_table(record: type[Record], rows: Iterable[Record]) -> pa.Table:
 
 def from_table(record: type[RecordT], table: pa.Table) -> Iterator[RecordT]:
     """The rows of a table as records. Columns that the record does not declare are ignored."""
-    names = [field.name for field in dataclasses.fields(record)]
-    nested = {name: item for name in names if (item := _nested_record(_annotations(record)[name]))}
-    for row in table.select(names).to_pylist():
+    return from_plain(record, table.select(list(_annotations(record))).to_pylist())
+
+
+def from_plain(record: type[RecordT], rows: Iterable[dict[str, typing.Any]]) -> Iterator[RecordT]:
+    """Records from a table's rows as dictionaries, which are used up."""
+    nested = {name: item for name, hint in _annotations(record).items() if (item := _nested_record(hint))}
+    for row in rows:
         for name, item in nested.items():
             row[name] = tuple(item(**entry) for entry in row[name])
         yield record(**row)

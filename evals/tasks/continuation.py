@@ -4,16 +4,16 @@ import datetime
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from evals.rules import is_beginning
+from evals.rules import is_next
 from evals.task import Question, Task, texts_of
 
 
 class Continuation(Task):
     """Read from rows with `prompt`, `answers`, and perhaps `today` (year-month-day) and `about` (a word to sort by)."""
 
-    describes = "Texts of your own: the answer has to come next, word for word; give --path.continuation"
+    describes = "Texts of your own that have to go on with an answer; give --path.continuation FILE"
     path = "continuation.jsonl"
-    rule = staticmethod(is_beginning)
+    rule = staticmethod(is_next)
 
     def questions(self, row: Mapping[str, Any]) -> Iterator[Question]:
         """The one question of a row."""

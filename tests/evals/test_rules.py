@@ -2,7 +2,7 @@
 
 import pytest
 
-from evals.rules import first_number, is_among_first_words, is_beginning, is_first_number, words
+from evals.rules import first_number, is_among_first_words, is_first_number, is_next, words
 
 
 @pytest.mark.parametrize(
@@ -53,9 +53,9 @@ def test_punctuation_is_no_word_and_scripts_without_spaces_are_read_character_by
     assert is_among_first_words(5)("東京です", ["東京"])
 
 
-def test_a_beginning_has_all_words_of_the_answer_and_may_go_on() -> None:
-    assert is_beginning(" 0.29 of all lamps.", ["0.29"])
-    assert is_beginning(" Wednesday, March 4, 2015, and Mira", ["Wednesday, March 4, 2015"])
-    assert not is_beginning(" 1687 lamps", ["168"])
-    assert not is_beginning(" the 168 lamps", ["168"])
-    assert not is_beginning("", ["168"])
+def test_a_text_goes_on_with_a_number_if_it_is_the_first_and_with_words_if_they_come_soon() -> None:
+    assert is_next(" 0.29 of all lamps.", ["0.29"])
+    assert not is_next(" 5 of 168 lamps", ["168"])
+    assert is_next(" Wednesday, March 4, 2015, and Mira", ["March 4, 2015"])
+    assert not is_next(f"{' word' * 20} Mira", ["Mira"])
+    assert not is_next("", ["168"])

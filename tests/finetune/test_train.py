@@ -4,6 +4,7 @@ import dataclasses
 import json
 import multiprocessing
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -54,10 +55,12 @@ def _work(rank: int, num_workers: int, port: int, options: TrainOptions) -> None
 
 def _course(options: TrainOptions, num_workers: int = 1) -> dict:
     """The result of training in processes of its own, as many as there are workers."""
-    with __import__("socket").socket() as free:
+    with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
+    # Its server imports the libraries once, which takes longer than the training, and the workers are forks of it.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["deepspeed", "finetune.train"])
     workers = [context.Process(target=_work, args=(rank, num_workers, port, options)) for rank in range(num_workers)]
     for worker in workers:
         worker.start()
