@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+Decay = Literal["none", "linear"]
 Offload = Literal["none", "optimizer", "all"]
 Format = Literal["text", "tokens", "chat", "sharegpt", "preference"]
 
@@ -27,7 +28,9 @@ class TrainOptions:
     learning_rate: float = 1e-5
     """Its highest value."""
     warmup_share: float = 0.1
-    """Share of the steps in which the learning rate rises; then it stays."""
+    """Share of the steps in which the learning rate rises."""
+    decay: Decay = "none"
+    """Whether it then stays, none, or falls to 0 by the last step, linear; the paper names none."""
     evaluate_every: int = 500
     """Steps from one perplexity on the held-out texts, and one checkpoint, to the next; the best one is the result."""
     masks_results: bool = False

@@ -110,7 +110,7 @@ def _arguments(options: TrainOptions, *, num_workers: int, use_gpu: bool, evalua
         per_device_eval_batch_size=options.rows_at_once,
         gradient_accumulation_steps=options.accumulation(num_workers),
         learning_rate=options.learning_rate,
-        lr_scheduler_type="constant_with_warmup",
+        lr_scheduler_type={"none": "constant_with_warmup", "linear": "linear"}[options.decay],
         warmup_steps=math.ceil(options.warmup_share * options.max_steps),
         bf16=options.dtype == "bfloat16",
         activation_checkpointing=options.recomputes,

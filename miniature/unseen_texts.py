@@ -13,7 +13,7 @@ from pathlib import Path
 
 import cyclopts
 
-from miniature.demo_corpus import DEMO_WORLD, demo_world, write_rows
+from miniature.demo_corpus import demo_world, write_rows
 from miniature.texts import TOOL_NAMES, Story, choose_tools, tell_story
 from miniature.world import World
 
@@ -29,6 +29,8 @@ class UnseenOptions:
     """Questions that one tool can answer."""
     num_plain: int = 200
     """Whole stories."""
+    seed: int = 0
+    """Another seed, other texts: what is tried out is tried out on those."""
 
 
 def main(options: UnseenOptions) -> None:
@@ -36,7 +38,7 @@ def main(options: UnseenOptions) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     world = demo_world()
     # The demo's stories come from seeds that are named otherwise.
-    rng = random.Random(f"unseen {DEMO_WORLD}")
+    rng = random.Random(f"unseen {options.seed}")
     questions = [row for tool in TOOL_NAMES for row in questions_for(tool, rng, world, options.questions_per_tool)]
     plain = [{"text": tell_story(rng, world, choose_tools(rng)).text} for _ in range(options.num_plain)]
     write_rows(options.out / "questions.jsonl", questions)
