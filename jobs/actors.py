@@ -13,6 +13,7 @@ from typing import Any
 import ray
 
 from jobs.cluster import NOT_WHERE_ONLY_DRIVERS_ARE, connect, is_for_workers
+from jobs.failures import first_line
 from jobs.pipeline import Needs, Stage
 from jobs.pools import Node, PoolSize, WorkerOptions, pool_sizes
 from jobs.stage_work import Expected, IngestWorker, Recipe, ShardReport, StageWorker
@@ -165,14 +166,20 @@ def _start_own_ray(options: WorkerOptions, *, on_gpu: bool) -> dict[Needs, PoolS
     sizes = pool_sizes(options, [Node(num_cpus=num_cpus, num_gpus=num_gpus)], on_gpu=on_gpu)
     # A Ray CPU is a slot, not a core: as many as the workers ask for, so that none waits for another to end.
     slots = sum(size.num_workers * size.num_cpus for size in sizes.values())
-    ray.init(
-        address="local",
-        num_cpus=max(num_cpus, int(slots)),
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        object_store_memory=OBJECT_STORE_BYTES,
-    )
+    try:
+        ray.init(
+            address="local",
+            num_cpus=max(num_cpus, int(slots)),
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=OBJECT_STORE_BYTES,
+        )
+    except Exception as error:  # Ray's own are bare ones.
+        raise ValueError(
+            f"Ray cannot be started on this machine ({first_line(error)}); is it very busy, or its temporary folder full? "
+            "Try again, or give the --address of a Ray that is running"
+        ) from error
     return sizes
 
 

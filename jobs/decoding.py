@@ -73,7 +73,7 @@ def refuse_missing_tools(options: DecoderOptions, decode: DecodeOptions) -> None
         keys = ",".join([*options.tools, *missing.values()])
         raise ValueError(
             f"--model {options.model.model} was taught to call {', '.join(missing)}, which --tools does not load; load "
-            f"all with --tools {keys}, or have calls left out with --barred {' '.join(missing)}"
+            f"all with --tools {keys}, or leave calls out with {' '.join(f'--barred {name}' for name in missing)}"
         )
 
 

@@ -1,8 +1,8 @@
 """`python -m jobs.run_lm_eval run --model toolformer --model_args model=PATH,tools=calculator --tasks TASK …`.
 
 lm-evaluation-harness's own command line, with the model class `toolformer` registered. Its arguments are `model`,
-`tools` (separated by `+`), `dtype`, the options of decoding such as `max_calls`, and those of tools such as
-`search.index=DIR`.
+`tools` (separated by `+`), `dtype`, the options of decoding such as `max_calls` and `barred` (separated by `+`), and
+those of tools such as `search.index=DIR`.
 """
 
 import dataclasses
@@ -32,7 +32,8 @@ def open_model(
         device = "cpu"
     keys = parse_tools(tools.replace("+", ",")) if tools else ()
     names = {field.name for field in dataclasses.fields(DecodeOptions)}
-    decode = DecodeOptions(**{name: value for name, value in others.items() if name in names})
+    several = {name: tuple(str(others[name]).split("+")) for name in ("barred", "stop") if name in others}
+    decode = DecodeOptions(**{name: value for name, value in {**others, **several}.items() if name in names})
     tool_options = {key: find_tools()[key].Options(**_options_of(key, others)) for key in keys}
     for name in others:
         if name not in names and name.partition(".")[0] not in keys:

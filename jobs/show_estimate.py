@@ -67,7 +67,7 @@ def _describe_model(found: Estimate, options: AnnotateOptions, how: EstimateOpti
 
 def _describe_calls_made(found: Estimate) -> str:
     made = [f"{row.tool} {row.asked_now:,}" for row in found.tools]
-    return f"tools were asked for this: {', '.join(made)} calls; nothing was written"
+    return f"tools were asked for this: {', '.join(made)} calls; no run folder was written"
 
 
 def _interval(total: Total) -> str:

@@ -15,6 +15,9 @@ import pytest
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from finetune.options import TrainOptions
+from finetune.texts_file import read_texts
+from finetune.train import train
 from jobs.command_line import main
 from lm.tokenizer import TextTokenizer
 from tests.finetune.many_texts import write_texts
@@ -111,17 +114,37 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
 
 
 def test_killed_and_resumed_it_ends_with_the_loss_of_an_undisturbed_worker_without_deepspeed(
-    killed_and_resumed: Path, run: str, model: str, tmp_path: Path
+    killed_and_resumed: Path, model: str, tmp_path: Path
 ) -> None:
-    alone = [*TRAINING, "--without-deepspeed", "--num-workers", "1"]
-    assert main(["finetune", "--run", run, "--model", model, "--out", str(tmp_path / "alone"), *alone]) == 0
-    resumed, undisturbed = (
-        json.loads((p / "result.json").read_text()) for p in (killed_and_resumed, tmp_path / "alone")
+    options = TrainOptions(
+        model=model,
+        out=str(tmp_path),
+        max_steps=12,
+        batch_size=4,
+        rows_at_once=2,
+        max_length=48,
+        learning_rate=0.01,
+        evaluate_every=4,
+        dtype="float32",
+        without_deepspeed=True,
     )
+    undisturbed = train(options, read_texts(killed_and_resumed), num_workers=1, use_gpu=False)
+    resumed = json.loads((killed_and_resumed / "result.json").read_text())
     assert [step for step, _ in resumed["losses"]] == list(range(1, 13))
-    for name in ("losses", "perplexities"):
-        assert dict(map(tuple, resumed[name])) == pytest.approx(dict(map(tuple, undisturbed[name])), rel=1e-3)
+    assert [loss for _, loss in resumed["losses"]] == pytest.approx([x for _, x in undisturbed.losses], rel=1e-3)
+    assert dict(resumed["perplexities"]) == pytest.approx(dict(undisturbed.perplexities), rel=1e-3)
     assert resumed["losses"][-1][1] < resumed["losses"][0][1]
+
+
+def test_a_finished_training_is_told_again_and_not_done_again(
+    killed_and_resumed: Path, run: str, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = (killed_and_resumed / "model.safetensors").stat().st_mtime_ns
+    given = ["--run", run, "--model", model, "--out", str(killed_and_resumed), *TRAINING]
+    assert main(["finetune", *given]) == 0
+    assert "12 steps" in capsys.readouterr().out
+    assert (killed_and_resumed / "model.safetensors").stat().st_mtime_ns == weights
+    assert "other settings" in refuse(capsys, *given, "--seed", "1")
 
 
 def test_the_result_is_a_plain_folder_with_its_provenance(killed_and_resumed: Path, run: str) -> None:

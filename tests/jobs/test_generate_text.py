@@ -126,3 +126,16 @@ def test_a_tool_that_texts_name_and_the_command_did_not_load_is_said_at_the_end(
     assert "unknown_tool" in statuses
     assert "calls of tools that were not loaded were left out: Calculator (" in err
     assert err.strip().endswith("load it with --tools calendar,calculator")
+
+
+def test_a_tool_that_the_model_was_taught_has_to_be_loaded_or_barred(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taught = str(shutil.copytree(model, tmp_path / "taught"))
+    (tmp_path / "taught/toolformer.json").write_text('{"tools": ["Calculator", "WikiSearch"]}')
+    given = ("it is", "--model", taught, "--tools", "calculator", "--max-new-tokens", "4")
+    line = refuse(capsys, *given)
+    assert "was taught to call WikiSearch, which --tools does not load" in line
+    assert line.endswith("load all with --tools calculator,search, or leave calls out with --barred WikiSearch")
+    for leave_out in (("--barred", "WikiSearch"), ("--max-calls", "0")):
+        generate(capsys, *given, *leave_out)
