@@ -177,8 +177,8 @@ def _start_own_ray(options: WorkerOptions, *, on_gpu: bool) -> dict[Needs, PoolS
         )
     except Exception as error:  # Ray's own are bare ones.
         raise ValueError(
-            f"Ray cannot be started on this machine ({first_line(error)}); is it very busy, or its temporary folder full? "
-            "Try again, or give the --address of a Ray that is running"
+            f"Ray cannot be started on this machine ({first_line(error)}); is it very busy, or its temporary folder "
+            "full? Try again, or give the --address of a Ray that is running"
         ) from error
     return sizes
 
