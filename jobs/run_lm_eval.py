@@ -32,8 +32,8 @@ def open_model(
         device = "cpu"
     keys = parse_tools(tools.replace("+", ",")) if tools else ()
     names = {field.name for field in dataclasses.fields(DecodeOptions)}
-    several = {name: tuple(str(others[name]).split("+")) for name in ("barred", "stop") if name in others}
-    decode = DecodeOptions(**{name: value for name, value in {**others, **several}.items() if name in names})
+    others |= {name: tuple(str(others[name]).split("+")) for name in ("barred", "stop") if name in others}
+    decode = DecodeOptions(**{name: value for name, value in others.items() if name in names})
     tool_options = {key: find_tools()[key].Options(**_options_of(key, others)) for key in keys}
     for name in others:
         if name not in names and name.partition(".")[0] not in keys:
