@@ -31,8 +31,8 @@ FEWER ?= --search.max-places 1 --search.num-samples 1 --calendar.num-samples 1 \
 LOOP := runs/loop
 LOOP_TEXTS ?= 200
 # Of the calculator's calls those that help least stand a word or two before the number that they give.
-LOOP_TRAINING := --max-steps 300 --batch-size 8 --rows-at-once 4 --max-length 512 --learning-rate 0.0004 \
-    --evaluate-every 300 --dtype float32 --zero-stage 2 --num-workers 2 --min-loss-reduction.calculator 0.7
+LOOP_TRAINING := --max-steps 150 --batch-size 8 --rows-at-once 4 --max-length 512 --learning-rate 0.0004 \
+    --evaluate-every 150 --dtype float32 --zero-stage 2 --num-workers 2 --min-loss-reduction.calculator 0.7
 # Of `make measure`.
 SHARDS ?= 1000
 # Options of `make bench`, such as BENCH="--model miniature --texts 2"; it takes all cores unless told --threads.
@@ -79,7 +79,7 @@ second-round: loop  ## the loop again with the fine-tuned model as the annotator
 	$(BIN)/python -m miniature.loop_report --loop $(LOOP)
 
 test: lint  ## all that has to hold: lint, types, floors, tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(INSTALLED)  ## ruff, mypy, and import-linter for the floors
 	$(BIN)/ruff check

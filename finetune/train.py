@@ -20,6 +20,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from finetune.options import TrainOptions
 from finetune.packing import PackedRows, pack
 from finetune.perplexity import perplexity, row_losses
+from finetune.progress import ProgressFile
 from finetune.tokens import TokenisedText
 from lm.loading import load_network
 from lm.tokenizer import TextTokenizer
@@ -71,7 +72,7 @@ def train(
         eval_dataset=_rows(texts.held_out, options, masks_results=False) if texts.held_out else None,
         compute_metrics=perplexity,
         preprocess_logits_for_metrics=functools.partial(row_losses, start_marker_ids=start_marker_ids),
-        callbacks=list(callbacks),
+        callbacks=[ProgressFile(Path(options.out)), *callbacks],
     )
     trainer.train(resume_from_checkpoint=get_last_checkpoint(arguments.output_dir) if _exists(arguments) else None)
     model.config.use_cache = True

@@ -4,8 +4,12 @@ The texts are chosen and tokenised here, written into the folder of the result, 
 Train starts. Typed again on the same folder it resumes from the last checkpoint.
 """
 
+import contextlib
+import datetime
 import json
 import sys
+import threading
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,7 @@ from jobs.pools import WorkerOptions
 from jobs.summary import text_table
 from records.fingerprint import fingerprint
 
+SECONDS_BETWEEN_LINES = 10.0
 STATE_FILE, RESULT_FILE = "finetune.json", "result.json"
 
 
@@ -66,6 +71,7 @@ def finetune(choice_options: ChooseOptions, options: TrainOptions, workers: Trai
 
 def _begin(out: Path, choice_options: ChooseOptions, options: TrainOptions) -> None:
     """Choose and tokenise, unless an earlier call has. Raises ValueError if that one was another fine-tuning."""
+    from finetune.progress import write_json
     from finetune.texts_file import write_texts
     from finetune.tokens import shorten, tokenise
     from finetune.train import TrainingTexts
@@ -84,7 +90,7 @@ def _begin(out: Path, choice_options: ChooseOptions, options: TrainOptions) -> N
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_texts(out, TrainingTexts(texts=texts, held_out=held_out))
-        _write_whole(state, {"fingerprint": identity, **_provenance(choice, choice_options)})
+        write_json(state, {"fingerprint": identity, **_provenance(choice, choice_options)})
     except OSError as error:
         raise UnusableError(f"out is {options.out}; it cannot be written ({error})") from error
     calls = ", ".join(f"{tool} {number:,}" for tool, number in choice.num_calls.items()) or "none"
@@ -123,10 +129,37 @@ def _train(out: Path, options: TrainOptions, workers: TrainWorkerOptions) -> Non
             ),
         )
         try:
-            trainer.fit()
+            with _telling(out, options):
+                trainer.fit()
         except TrainingFailedError as error:
             causes = getattr(error, "worker_failures", None) or {0: error}
             raise UnusableError(f"the training failed: {one_line(next(iter(causes.values())))}") from error
+
+
+@contextlib.contextmanager
+def _telling(out: Path, options: TrainOptions) -> Iterator[None]:
+    """Say on stderr, every few seconds, how far the workers are."""
+    from finetune.progress import read_progress
+
+    ended = threading.Event()
+
+    def tell() -> None:
+        told = before = read_progress(out)
+        while not ended.wait(SECONDS_BETWEEN_LINES):
+            now = read_progress(out)
+            if now and now not in (told, before):
+                left = datetime.timedelta(seconds=round((options.max_steps - now.step) * now.seconds_per_step))
+                pace = f"{now.seconds_per_step:.1f} s a step; {left} left"
+                print(f"step {now.step:,} of {options.max_steps:,}; loss {now.loss:.3f}; {pace}", file=sys.stderr)
+                told = now
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        teller.join()
 
 
 def _train_worker(config: dict[str, Any]) -> None:
@@ -134,6 +167,7 @@ def _train_worker(config: dict[str, Any]) -> None:
     import ray.train
     import torch
 
+    from finetune.progress import write_json
     from finetune.texts_file import read_texts
     from finetune.train import train
 
@@ -143,14 +177,7 @@ def _train_worker(config: dict[str, Any]) -> None:
     options = TrainOptions(**{**config["options"], "out": config["out"]})
     result = train(options, read_texts(out), num_workers=workers.num_workers, use_gpu=workers.device == "cuda")
     if ray.train.get_context().get_world_rank() == 0:
-        _write_whole(out / RESULT_FILE, asdict(result))
-
-
-def _write_whole(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON so that the file is there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
-    temporary.replace(path)
+        write_json(out / RESULT_FILE, asdict(result))
 
 
 def _print_course(result: dict[str, Any], options: TrainOptions) -> None:

@@ -1,0 +1,63 @@
+"""How far a training is: a file in the folder of the result, at which whoever started it can look, wherever it runs."""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+PROGRESS_FILE = "progress.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """A training at its last logged step."""
+
+    step: int
+    loss: float
+    """Nats a token."""
+    seconds_per_step: float
+    """Since this training, or this part of it after a resume, began."""
+
+
+class ProgressFile(TrainerCallback):
+    """Writes the file with each logged loss; the first worker does."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._started, self._first_step = time.monotonic(), 0
+
+    def on_train_begin(self, _: TrainingArguments, state: TrainerState, __: TrainerControl, **___: Any) -> None:
+        """Count from here."""
+        self._started, self._first_step = time.monotonic(), state.global_step
+
+    def on_log(
+        self,
+        _: TrainingArguments,
+        state: TrainerState,
+        __: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **___: Any,
+    ) -> None:
+        """Say where it is."""
+        if state.is_world_process_zero and logs and "loss" in logs:
+            seconds = (time.monotonic() - self._started) / max(1, state.global_step - self._first_step)
+            progress = Progress(step=state.global_step, loss=logs["loss"], seconds_per_step=seconds)
+            write_json(self._out / PROGRESS_FILE, asdict(progress))
+
+
+def read_progress(out: Path) -> Progress | None:
+    """The last that was written; None if nothing was."""
+    try:
+        return Progress(**json.loads((out / PROGRESS_FILE).read_bytes()))
+    except FileNotFoundError:
+        return None
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a file that is there whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
+    temporary.replace(path)
