@@ -31,6 +31,9 @@ class ChooseOptions:
     """Another tau_f for a tool, in nats, such as `--min-loss-reduction.search 2`; by default what the run kept."""
     max_texts_per_tool: int = 25_000
     """Texts with calls of one tool, at most; its calls in other texts are left out."""
+    once_per_text: tuple[str, ...] = ()
+    """Tools of which a text shows equal calls only once, where the call lowers the loss most; by default all places
+    where it was kept, as in the paper."""
     plain_share: float = 0.0
     """Texts without calls that are mixed in, as a share of all."""
     num_held_out: int = 1000
@@ -49,6 +52,9 @@ class ChooseOptions:
             raise ValueError(f"plain_share is {self.plain_share}; it must be at least 0 and less than 1")
         if self.num_held_out < 0:
             raise ValueError(f"num_held_out is {self.num_held_out}; it must be at least 0 texts")
+        for key in self.once_per_text:
+            if key not in find_tools():
+                raise ValueError(f"once_per_text is {key}; there is no such tool, only {', '.join(find_tools())}")
         for key, value in self.min_loss_reduction.items():
             if key not in find_tools():
                 raise ValueError(f"min_loss_reduction.{key} names no tool; there are {', '.join(find_tools())}")
@@ -125,7 +131,8 @@ def _tables(options: ChooseOptions) -> Iterator[duckdb.DuckDBPyConnection]:
             connection.execute(f"CREATE VIEW {view} AS {' UNION ALL '.join(selects)}")
         try:
             connection.execute(_ORDER, {"seed": str(options.choice_seed), "num_held_out": options.num_held_out})
-            connection.execute(_CHOOSE, {"most": options.max_texts_per_tool})
+            once = [find_tools()[key].name for key in options.once_per_text]
+            connection.execute(_CHOOSE, {"most": options.max_texts_per_tool, "once": once})
             [(num_chosen,)] = connection.execute("SELECT count(*) FROM chosen").fetchall()
             if not num_chosen:
                 raise ValueError(
@@ -213,7 +220,13 @@ WITH placed AS (
     SELECT calls.*, place, row_number() OVER (
         PARTITION BY text_id, char_offset ORDER BY loss_reduction DESC, tool, call_input) AS rank
     FROM calls JOIN texts USING (text_id, run) WHERE is_chosen AND NOT is_held_out),
-capped AS (SELECT *, dense_rank() OVER (PARTITION BY tool ORDER BY place) AS text_of_tool FROM placed WHERE rank = 1)
+standing AS (
+    SELECT *, row_number() OVER (
+        PARTITION BY text_id, tool, call_input ORDER BY loss_reduction DESC, char_offset) AS rank_of_call
+    FROM placed WHERE rank = 1),
+capped AS (
+    SELECT *, dense_rank() OVER (PARTITION BY tool ORDER BY place) AS text_of_tool FROM standing
+    WHERE rank_of_call = 1 OR NOT list_contains($once::VARCHAR[], tool))
 SELECT run, text_id, place, char_offset, {'tool': tool, 'call_input': call_input, 'result': result,
        'char_offset': char_offset, 'loss_reduction': loss_reduction} AS call
 FROM capped WHERE text_of_tool <= $most

@@ -12,8 +12,8 @@ SETTINGS = {
     "calculator.min-loss-reduction": 1.0,
     "translation.min-loss-reduction": 1.0,
 }
-Call = tuple[str, str, str, float]
-"""Tool, input, result, loss reduction; all calls of a text stand before ` is`."""
+Call = tuple[str, str, str, float] | tuple[str, str, str, float, str]
+"""Tool, input, result, loss reduction, and before which word it stands: ` is` unless told otherwise, or ` here`."""
 
 
 def write_texts(location: str, texts: Mapping[str, Sequence[Call]], settings: Mapping[str, object] = SETTINGS) -> str:
@@ -31,12 +31,12 @@ def write_texts(location: str, texts: Mapping[str, Sequence[Call]], settings: Ma
     return location
 
 
-def _scored(name: str, tool: str, call_input: str, result: str, reduction: float) -> Scored:
+def _scored(name: str, tool: str, call_input: str, result: str, reduction: float, before: str = " is") -> Scored:
     return Scored(
         text_id=name,
         tool=tool,
         token_index=1,
-        char_offset=len(name),
+        char_offset=f"{name} is here.".index(before, len(name)),
         open_probability=0.5,
         call_input=call_input,
         num_samples=1,

@@ -42,6 +42,17 @@ def test_a_cap_counts_the_texts_of_each_tool_and_leaves_out_its_calls_elsewhere(
     assert sorted(inputs for [inputs] in chosen.values()) == ["1 + 1", "1 + 1", "deux"]
 
 
+def test_of_equal_calls_in_a_text_only_the_most_useful_one_is_learned_from_where_that_is_asked_for(tmp_path) -> None:
+    later, stronger = (*SUM[:3], 1.25, " here"), (*SUM[:3], 2.5, " here")
+    run = write_texts(str(tmp_path), {"a": [SUM, later], "b": [SUM, stronger], "c": [WORD, (*WORD[:3], 2.0, " here")]})
+    assert {name: len(calls) for name, calls in _calls(ChooseOptions(run=(run,))).items()} == {"a": 2, "b": 2, "c": 2}
+    once = choose(ChooseOptions(run=(run,), once_per_text=("calculator",)))
+    reductions = {example.text_id: [call.loss_reduction for call in example.calls] for example in once.examples}
+    assert reductions == {"a": [1.5], "b": [2.5], "c": [1.25, 2.0]}
+    with pytest.raises(ValueError, match="once_per_text is sums; there is no such tool, only calculator"):
+        ChooseOptions(run=(run,), once_per_text=("sums",))
+
+
 def test_the_choice_is_the_same_every_time_and_another_seed_makes_another(tmp_path) -> None:
     run = write_texts(str(tmp_path), {f"t{number}": [SUM] for number in range(40)})
     options = ChooseOptions(run=(run,), max_texts_per_tool=10)
