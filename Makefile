@@ -71,12 +71,15 @@ loop: $(INSTALLED)  ## annotate, fine-tune on C*, ask with tools and without, ag
 	$(call ask_model,$(LOOP)/tuned,tuned)
 	$(BIN)/python -m miniature.loop_report --loop $(LOOP)
 
-second-round: loop  ## the loop again with the fine-tuned model as the annotator (15 minutes more)
+second-round: | $(LOOP)/tuned.parquet  ## the loop again with the fine-tuned model as the annotator (10 minutes more)
 	$(call annotate_demo,$(LOOP)/second-run,--shard-size 16 --score-in-place,$(LOOP)/tuned,$(LOOP)/world)
 	$(BIN)/python -m miniature.report --run $(LOOP)/second-run --world $(LOOP)/world --model $(LOOP)/tuned
 	$(call finetune_loop,second-run,second,)
 	$(call ask_model,$(LOOP)/second,second)
 	$(BIN)/python -m miniature.loop_report --loop $(LOOP)
+
+$(LOOP)/tuned.parquet:
+	$(MAKE) loop
 
 test: lint  ## all that has to hold: lint, types, floors, tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -124,7 +127,7 @@ bench-decoding: $(INSTALLED)  ## what decoding with tools costs: batches, slow t
 	$(BIN)/python -m bench.decoding $(BENCH)
 
 clean:  ## remove .venv, the demo's run and all caches
-	rm -rf $(VENV) $(WORLD) $(DEMO) runs/same-rows build *.egg-info .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(WORLD) $(DEMO) $(LOOP) runs/same-rows build *.egg-info .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The paper does not say at which temperature it samples. At 0.5 a model this small seldom slips in a long expression.

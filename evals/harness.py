@@ -79,12 +79,13 @@ class Toolformer(LM):
 
 
 def _decode_options(options: DecodeOptions, arguments: dict[str, Any]) -> DecodeOptions:
-    stop: Sequence[str] | str = arguments.get("until") or ()
+    until: Sequence[str] | str = arguments.get("until") or ()
+    asked = (until,) if isinstance(until, str) else tuple(one for one in until if one)
     return replace(
         options,
-        stop=(stop,) if isinstance(stop, str) else tuple(one for one in stop if one),
+        stop=(*options.stop, *asked),
         max_new_tokens=int(arguments.get("max_gen_toks", options.max_new_tokens)),
-        temperature=float(arguments.get("temperature") or 0.0) if arguments.get("do_sample") else 0.0,
+        temperature=float(arguments.get("temperature") or 0.0) if arguments.get("do_sample") else options.temperature,
     )
 
 

@@ -1,6 +1,7 @@
 """The perplexity of plain texts, which tools must not make worse (paper, section 4.3), with calls disabled.
 
-Disabled means that the start marker has probability 0: a model that would begin a call is asked what else comes next.
+Disabled means, as in decoding, that entries with a `[` have probability 0: a model that would begin a call is asked
+what else comes next.
 Where a text itself has such a bracket, it counts as the token that it is.
 
 A text longer than the window is read in windows that overlap by half, and each token is foretold once, with at least

@@ -35,6 +35,8 @@ class Task(ABC):
     """One line for the list of tasks."""
     path: ClassVar[str]
     """Where its file lies in a folder of evaluation data, unless told otherwise; a folder or a pattern may be."""
+    has_data: ClassVar[bool] = True
+    """Whether it is asked with `--tasks all` though nobody gave it a path."""
     rule: ClassVar[Rule]
     barred_tools: ClassVar[tuple[str, ...]] = ()
     """Tools, as written in calls, that would give the answer away (paper, section 4.2)."""

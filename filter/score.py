@@ -40,7 +40,8 @@ class ScoreOptions:
     def __post_init__(self) -> None:
         if self.in_place and self.screen.screen_margin is not None:
             raise ValueError(
-                "screen_margin is set; the screen stands in for calls before their text, not in their place"
+                f"screen_margin is {self.screen.screen_margin}; the screen stands in for calls before their text: "
+                "leave it out with --score-in-place"
             )
         if self.prune_below is not None and not math.isfinite(self.prune_below):
             raise ValueError(f"prune_below is {self.prune_below}; it must be a number of nats, or left out")

@@ -35,7 +35,10 @@ def render_card(options: TrainOptions, provenance: Mapping[str, Any], result: Ma
         "",
         *_table(
             ["tool", "calls learned from", "least loss reduction (nats)"],
-            [[tool, f"{number:,}", thresholds.get(key_of[tool], "as annotated")] for tool, number in calls.items()],
+            [
+                [tool, f"{number:,}", thresholds.get(key_of.get(tool, ""), "as annotated")]
+                for tool, number in calls.items()
+            ],
         ),
         "",
         "## Training",

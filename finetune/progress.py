@@ -8,6 +8,8 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from records.whole_json import write_json
+
 PROGRESS_FILE = "progress.json"
 
 
@@ -29,17 +31,23 @@ class ProgressFile(TrainerCallback):
         self._out = out
         self._started, self._first_step = time.monotonic(), 0
 
-    def on_train_begin(self, _: TrainingArguments, state: TrainerState, __: TrainerControl, **___: Any) -> None:
+    def on_train_begin(
+        self,
+        args: TrainingArguments,  # noqa: ARG002 - the interface
+        state: TrainerState,
+        control: TrainerControl,  # noqa: ARG002
+        **_: Any,
+    ) -> None:
         """Count from here."""
         self._started, self._first_step = time.monotonic(), state.global_step
 
     def on_log(
         self,
-        _: TrainingArguments,
+        args: TrainingArguments,  # noqa: ARG002 - the interface
         state: TrainerState,
-        __: TrainerControl,
+        control: TrainerControl,  # noqa: ARG002
         logs: dict[str, float] | None = None,
-        **___: Any,
+        **_: Any,
     ) -> None:
         """Say where it is."""
         if state.is_world_process_zero and logs and "loss" in logs:
@@ -54,10 +62,3 @@ def read_progress(out: Path) -> Progress | None:
         return Progress(**json.loads((out / PROGRESS_FILE).read_bytes()))
     except FileNotFoundError:
         return None
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a file that is there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
-    temporary.replace(path)

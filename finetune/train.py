@@ -14,8 +14,7 @@ from typing import Any
 
 from torch.utils.data import Dataset
 from transformers import AutoTokenizer, PreTrainedModel, Trainer, TrainerCallback, TrainingArguments, set_seed
-from transformers.trainer import TRAINING_ARGS_NAME
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 
 from finetune.options import TrainOptions
 from finetune.packing import PackedRows, pack
@@ -64,17 +63,17 @@ def train(
     # Before the arguments name ZeRO 3: under it, transformers would spread the weights while it reads them.
     model = _load(options)
     arguments = _arguments(options, num_workers=num_workers, use_gpu=use_gpu, evaluates=bool(texts.held_out))
-    start_marker_ids = TextTokenizer.load(options.model).start_marker_ids
+    bracket_ids = sorted(TextTokenizer.load(options.model).bracket_ids)
     trainer = Trainer(
         model=model,
         args=arguments,
         train_dataset=_rows(texts.texts, options, masks_results=options.masks_results),
         eval_dataset=_rows(texts.held_out, options, masks_results=False) if texts.held_out else None,
         compute_metrics=perplexity,
-        preprocess_logits_for_metrics=functools.partial(row_losses, start_marker_ids=start_marker_ids),
+        preprocess_logits_for_metrics=functools.partial(row_losses, bracket_ids=bracket_ids),
         callbacks=[ProgressFile(Path(options.out)), *callbacks],
     )
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(arguments.output_dir) if _exists(arguments) else None)
+    trainer.train(resume_from_checkpoint=last_whole_checkpoint(Path(options.out)))
     model.config.use_cache = True
     trainer.save_model(options.out)
     if trainer.is_world_process_zero():
@@ -134,8 +133,10 @@ def _rows(texts: Sequence[TokenisedText], options: TrainOptions, *, masks_result
     return PackedRows(texts, rows, options.max_length, masks_results)
 
 
-def _exists(arguments: TrainingArguments) -> bool:
-    return Path(arguments.output_dir or "").is_dir()
+def last_whole_checkpoint(out: Path) -> str | None:
+    """The newest that was written to its end; what a kill leaves of one lacks the file that is written last."""
+    whole = [path.parent for path in (out / CHECKPOINTS).glob(f"checkpoint-*/{TRAINER_STATE_NAME}")]
+    return str(max(whole, key=lambda path: int(path.name.rpartition("-")[2]))) if whole else None
 
 
 def _result(trainer: Trainer) -> TrainingResult:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from decode.options import DecodeOptions
@@ -79,8 +78,12 @@ def refuse_missing_tools(options: DecoderOptions, decode: DecodeOptions) -> None
 
 def find_missing_tools(options: DecoderOptions, barred: Sequence[str] = ()) -> dict[str, str]:
     """Tools that fine-tuning taught the model, by the name in calls, with their keys; not those loaded or barred."""
-    told = Path(options.model.model, TOOLS_FILE)
-    taught = json.loads(told.read_bytes())["tools"] if told.is_file() else []
+    from lm.loading import find_folder
+
+    folder = find_folder(options.model.model)
+    taught = (
+        json.loads((folder / TOOLS_FILE).read_bytes())["tools"] if folder and (folder / TOOLS_FILE).is_file() else []
+    )
     keys = {tool.name: key for key, tool in find_tools().items()}
     loaded = {find_tools()[key].name for key in options.tools}
     return {name: keys[name] for name in taught if name in keys and name not in {*loaded, *barred}}

@@ -1,10 +1,8 @@
 """`toolformer evaluate`, or `python -m jobs.evaluate_model`: a model's benchmarks, with its tools and without."""
 
-import json
 import random
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +13,6 @@ from jobs.summary import text_table
 if TYPE_CHECKING:
     from evals.evaluate import Result
     from evals.task import Question, Task
-    from lm.model import LanguageModel
 
 WIKITEXT = "wikitext2"
 WIKITEXT_FILE = "wikitext2/test.txt"
@@ -53,10 +50,15 @@ def evaluate(options: EvaluateOptions, decoder: DecoderOptions, decode: DecodeOp
     """Evaluate and print the table; the exit code. Raises ValueError, one line, for what the user has to change."""
     from evals.evaluate import evaluate as ask
     from evals.evaluate import summarise
+    from evals.perplexity import measure_perplexity
+    from records.whole_json import write_json
 
     chosen = _choose(options)
     questions = {key: _draw(list(task.read(_location(options, key, task))), options) for key, task in chosen.items()}
-    refuse_missing_tools(decoder, decode)
+    plain_texts = _read_plain_texts(options)
+    if chosen:
+        barred_by_all = set.intersection(*(set(task.barred_tools) for task in chosen.values()))
+        refuse_missing_tools(decoder, replace(decode, barred=(*decode.barred, *sorted(barred_by_all))))
     opened = open_decoder(decoder)
     results: list[Result] = []
     for key, task in chosen.items():
@@ -66,18 +68,17 @@ def evaluate(options: EvaluateOptions, decoder: DecoderOptions, decode: DecodeOp
                 file=sys.stderr,
             )
             results += ask(opened, key, task, questions[key], decode, with_tools=with_tools)
+    if options.out:
+        _write(results, Path(options.out))
     summaries = summarise(results)
     _print(summaries)
     figures: dict[str, Any] = {"tasks": [asdict(summary) for summary in summaries]}
-    if WIKITEXT in _keys(options):
-        figures[WIKITEXT] = _perplexity(options, opened.model)
-        print(
-            f"{WIKITEXT}: perplexity {{per_token:.2f}} a token, {{per_word:.2f}} a word, calls disabled".format(
-                **figures[WIKITEXT]
-            )
-        )
+    if plain_texts:
+        found = measure_perplexity(opened.model, plain_texts)
+        figures[WIKITEXT] = {"per_token": found.per_token, "per_word": found.per_word, "num_tokens": found.num_tokens}
+        print(f"{WIKITEXT}: perplexity {found.per_token:.2f} a token, {found.per_word:.2f} a word, calls disabled")
     if options.out:
-        _write(results, figures, Path(options.out))
+        write_json(Path(options.out).with_suffix(".json"), figures)
     return 0
 
 
@@ -95,7 +96,9 @@ def _keys(options: EvaluateOptions) -> list[str]:
     from evals.tasks import find_tasks
 
     known = [*find_tasks(), WIKITEXT]
-    keys = known if options.tasks == "all" else [key.strip() for key in options.tasks.split(",") if key.strip()]
+    # Of all are left out those that have no data unless they are given some.
+    ready = [key for key in known if key == WIKITEXT or key in options.path or find_tasks()[key].has_data]
+    keys = ready if options.tasks == "all" else [key.strip() for key in options.tasks.split(",") if key.strip()]
     for key in [*keys, *options.path]:
         if key not in known:
             raise ValueError(f"tasks is {key}; there is no such benchmark: choose among {', '.join(known)}, or all")
@@ -121,7 +124,7 @@ def _draw(questions: "list[Question]", options: EvaluateOptions) -> "list[Questi
     return [questions[number] for number in sorted(drawn)]
 
 
-def _write(results: "list[Result]", figures: Mapping[str, Any], out: Path) -> None:
+def _write(results: "list[Result]", out: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -130,7 +133,6 @@ def _write(results: "list[Result]", figures: Mapping[str, Any], out: Path) -> No
     rows = [{name: _plain(value) for name, value in asdict(result).items()} for result in results]
     pq.write_table(pa.Table.from_pylist(rows), temporary, compression="zstd")
     temporary.replace(out)
-    out.with_suffix(".json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
 def _plain(value: Any) -> Any:
@@ -155,18 +157,13 @@ def _print(summaries: Any) -> None:
         print(text_table(["task", "questions", "right with tools", "calls disabled", "a tool was called"], rows))
 
 
-def _perplexity(options: EvaluateOptions, model: "LanguageModel") -> dict[str, float]:
-    from evals.perplexity import measure_perplexity
-
-    location = options.location(WIKITEXT, str(Path(options.data) / WIKITEXT_FILE))
-    found = measure_perplexity(model, _texts(location))
-    return {"per_token": found.per_token, "per_word": found.per_word, "num_tokens": found.num_tokens}
-
-
-def _texts(location: str) -> list[str]:
-    """One text, or of JSON Lines those in the column `text`."""
+def _read_plain_texts(options: EvaluateOptions) -> list[str]:
+    """What the perplexity is to be measured on: one text, or of JSON Lines those in the column `text`."""
     from evals.rows import read_rows
 
+    if WIKITEXT not in _keys(options):
+        return []
+    location = options.location(WIKITEXT, str(Path(options.data) / WIKITEXT_FILE))
     try:
         if location.endswith(".jsonl"):
             return [row["text"] for row in read_rows(location)]

@@ -7,6 +7,7 @@ Train starts. Typed again on the same folder it resumes from the last checkpoint
 import contextlib
 import datetime
 import json
+import shutil
 import sys
 import threading
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ from jobs.failures import UnusableError, one_line
 from jobs.pools import WorkerOptions
 from jobs.summary import text_table
 from records.fingerprint import fingerprint
+from records.run_folder import RunFolder
+from records.whole_json import write_json
 
 SECONDS_BETWEEN_LINES = 10.0
 STATE_FILE, RESULT_FILE = "finetune.json", "result.json"
@@ -59,7 +62,9 @@ def finetune(choice_options: ChooseOptions, options: TrainOptions, workers: Trai
         # The workers' folder is another one.
         options = replace(options, model=str(Path(options.model).absolute()))
     _begin(out, choice_options, options)
-    if not (out / RESULT_FILE).exists():
+    if (out / RESULT_FILE).exists():
+        print(f"the fine-tuning in {options.out} was finished before; nothing was trained", file=sys.stderr)
+    else:
         _train(out, options, workers)
     result = json.loads((out / RESULT_FILE).read_bytes())
     provenance = json.loads((out / STATE_FILE).read_bytes())
@@ -71,17 +76,19 @@ def finetune(choice_options: ChooseOptions, options: TrainOptions, workers: Trai
 
 def _begin(out: Path, choice_options: ChooseOptions, options: TrainOptions) -> None:
     """Choose and tokenise, unless an earlier call has. Raises ValueError if that one was another fine-tuning."""
-    from finetune.progress import write_json
     from finetune.texts_file import write_texts
     from finetune.tokens import shorten, tokenise
-    from finetune.train import TrainingTexts
+    from finetune.train import CHECKPOINTS, TrainingTexts
     from lm.tokenizer import TextTokenizer
 
-    identity = fingerprint(asdict(choice_options), {**asdict(options), "out": None})
+    identity = _identity(choice_options, options)
     state = out / STATE_FILE
     if state.exists():
         if json.loads(state.read_bytes())["fingerprint"] != identity:
-            raise ValueError(f"out is {options.out}; it holds a fine-tuning with other settings: give another folder")
+            raise ValueError(
+                f"out is {options.out}; it holds a fine-tuning with other settings, of another model or of runs that "
+                "have changed since: give another folder"
+            )
         return
     tokenizer = TextTokenizer.load(options.model)
     choice = choose(choice_options)
@@ -89,12 +96,32 @@ def _begin(out: Path, choice_options: ChooseOptions, options: TrainOptions) -> N
     held_out, _ = shorten((tokenise(e, tokenizer, tokenizer.end_ids) for e in choice.held_out), options.max_length)
     try:
         out.mkdir(parents=True, exist_ok=True)
+        # Of a training whose state was taken away nothing is to go on.
+        (out / RESULT_FILE).unlink(missing_ok=True)
+        shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
         write_texts(out, TrainingTexts(texts=texts, held_out=held_out))
         write_json(state, {"fingerprint": identity, **_provenance(choice, choice_options)})
     except OSError as error:
         raise UnusableError(f"out is {options.out}; it cannot be written ({error})") from error
     calls = ", ".join(f"{tool} {number:,}" for tool, number in choice.num_calls.items()) or "none"
     print(f"{len(texts):,} texts to learn from ({num_cut:,} cut), {len(held_out):,} held out; calls: {calls}")
+
+
+def _identity(choice_options: ChooseOptions, options: TrainOptions) -> str:
+    """Of all that decides the result: options, the model's files, the rows of the runs."""
+    from lm.fingerprint import fingerprint_folder
+    from lm.loading import find_folder
+
+    folder = find_folder(options.model)
+    runs = [RunFolder(location) for location in choice_options.run]
+    rows = [
+        {shard: header.content for shard, header in run.headers(table).by_shard.items()}
+        for run in runs
+        for table in ("documents", "scored")
+    ]
+    return fingerprint(
+        asdict(choice_options), {**asdict(options), "out": None}, folder and fingerprint_folder(folder), rows
+    )
 
 
 def _provenance(choice: Choice, options: ChooseOptions) -> dict[str, Any]:
@@ -144,10 +171,10 @@ def _telling(out: Path, options: TrainOptions) -> Iterator[None]:
     ended = threading.Event()
 
     def tell() -> None:
-        told = before = read_progress(out)
+        told = read_progress(out)
         while not ended.wait(SECONDS_BETWEEN_LINES):
             now = read_progress(out)
-            if now and now not in (told, before):
+            if now and now != told:
                 left = datetime.timedelta(seconds=round((options.max_steps - now.step) * now.seconds_per_step))
                 pace = f"{now.seconds_per_step:.1f} s a step; {left} left"
                 print(f"step {now.step:,} of {options.max_steps:,}; loss {now.loss:.3f}; {pace}", file=sys.stderr)
@@ -167,7 +194,6 @@ def _train_worker(config: dict[str, Any]) -> None:
     import ray.train
     import torch
 
-    from finetune.progress import write_json
     from finetune.texts_file import read_texts
     from finetune.train import train
 

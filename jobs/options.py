@@ -67,6 +67,9 @@ class AnnotateOptions:
     """Whether calls that no tool answered (timeout, unavailable, crashed) are asked again, and texts and calls that
     broke a stage tried again."""
 
+    def __post_init__(self) -> None:
+        _ = self.score  # Options that exclude each other are refused before a worker starts.
+
     @property
     def score(self) -> ScoreOptions:
         """The filter's options: what proposing pruned by and what scoring goes by must be the same."""

@@ -41,8 +41,7 @@ def open_model(
     options = DecoderOptions(
         model=ModelOptions(model=model, device=device, dtype=dtype), tools=keys, tool_options=tool_options
     )
-    if keys:
-        refuse_missing_tools(options, decode)
+    refuse_missing_tools(options, decode)
     opened = open_decoder(options)
     return opened.model, opened, decode
 

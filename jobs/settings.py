@@ -55,7 +55,7 @@ def resolve_settings(
         "model": options.model.model,
         "dtype": options.model.dtype,
         "tools": list(options.tools),
-        **plain_options(options.propose),
+        **_propose_settings(options),
         **screen_options(options),
         **{f"{key}.{name}": value for key, named in per_tool.items() for name, value in named.items()},
     }
@@ -68,6 +68,12 @@ def resolve_settings(
         stage_fingerprints=stage_fingerprints(options, tools, by_tool, model_fingerprint, max_text_tokens),
         tool_fingerprints=by_tool,
     )
+
+
+def _propose_settings(options: AnnotateOptions) -> dict[str, Any]:
+    """Without what older runs do not know, where it is off."""
+    plain = plain_options(options.propose)
+    return plain if options.propose.score_in_place else {k: v for k, v in plain.items() if k != "score-in-place"}
 
 
 def check_settings(run: RunFolder, now: RunSettings, *, may_change: bool) -> Sequence[str]:

@@ -143,9 +143,9 @@ class LanguageModel:
     def log_probs(self, requests: Sequence[ScoreRequest], *, without_calls: bool = False) -> list[np.ndarray]:
         """Per request float32 (targets,): log p(ids[j] | ids[:j]) for each target j. Nothing after the last is read.
 
-        `without_calls`: where no call may start, so start markers have probability 0 but where the sequence has one.
+        `without_calls`: no call may start, so entries with a `[` have probability 0, but for those of the sequence.
         """
-        barred = self.tokenizer.start_marker_ids if without_calls else ()
+        barred = sorted(self.tokenizer.bracket_ids) if without_calls else ()
         for request in requests:
             _check_targets(request)
             self._check_length(len(request.ids))
@@ -183,7 +183,7 @@ class LanguageModel:
     @torch.inference_mode()
     def are_greedy(self, requests: Sequence[ScoreRequest], *, without_calls: bool = False) -> list[bool]:
         """Per request whether each of its targets is the likeliest token at its place; `without_calls` as above."""
-        barred = self.tokenizer.start_marker_ids if without_calls else ()
+        barred = sorted(self.tokenizer.bracket_ids) if without_calls else ()
         ends = [max(r.targets, default=1) for r in requests]
 
         def answer(batch: list[int]) -> list[bool]:

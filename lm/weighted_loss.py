@@ -27,13 +27,13 @@ CLOSE_NATS = 1e-4
 
 @dataclass(frozen=True, kw_only=True)
 class LossQuestion:
-    """Asks for L_i(z) of a text; z stands before the whole text."""
+    """Asks for L_i(z) of a text behind a prefix: the whole text behind z, or what is left of it behind a call in it."""
 
     text_id: str
     """Names the text: questions with equal names are about one text."""
     text_ids: Sequence[int]
     prefix_ids: Sequence[int]
-    """The beginning-of-sequence token and z."""
+    """The beginning-of-sequence token, then z; or the text up to a place, then z."""
     token_index: int
     """i."""
 

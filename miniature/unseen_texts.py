@@ -1,4 +1,4 @@
-"""Texts that no model of `make loop` has seen: `python -m miniature.unseen_texts --out runs/loop-world`.
+"""Texts that no model of `make loop` has seen: `python -m miniature.unseen_texts --out runs/loop/unseen`.
 
 Of the demo's world, so the tools know what they are about, but other stories. Writes:
 
@@ -30,7 +30,7 @@ class UnseenOptions:
     num_plain: int = 200
     """Whole stories."""
     seed: int = 0
-    """Another seed, other texts: what is tried out is tried out on those."""
+    """Another seed, other texts: settings are tried out on other ones than those that are measured."""
 
 
 def main(options: UnseenOptions) -> None:

@@ -48,13 +48,8 @@ def to_table(record: type[Record], rows: Iterable[Record]) -> pa.Table:
     return pa.Table.from_pylist(plain, schema=arrow_schema(record))
 
 
-def from_table(record: type[RecordT], table: pa.Table) -> Iterator[RecordT]:
-    """The rows of a table as records. Columns that the record does not declare are ignored."""
-    return from_plain(record, table.select(list(_annotations(record))).to_pylist())
-
-
 def from_plain(record: type[RecordT], rows: Iterable[dict[str, typing.Any]]) -> Iterator[RecordT]:
-    """Records from a table's rows as dictionaries, which are used up."""
+    """Records from the rows of a table of their schema as dictionaries, which are used up."""
     nested = {name: item for name, hint in _annotations(record).items() if (item := _nested_record(hint))}
     for row in rows:
         for name, item in nested.items():

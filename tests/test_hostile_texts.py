@@ -13,7 +13,7 @@ from filter.interleave import interleave
 from filter.score import ScoreOptions, score
 from lm.model import LanguageModel
 from records.calls import remove_calls
-from records.schema import arrow_schema, from_table, to_table
+from records.schema import arrow_schema, from_plain, to_table
 from records.stages import Augmented, Document, Dropped
 from tests.models import build_language_model
 from tests.small_world import Adder, SmallOptions, make_executed
@@ -74,10 +74,10 @@ def test_a_hostile_text_comes_out_to_the_letter(tmp_path: Path, name: str) -> No
     tools = {"adder": Adder(SmallOptions(min_open_probability=0.0, min_loss_reduction=-1e6))}
     candidates, dropped = propose(documents, model(), tools, ProposeOptions(max_call_tokens=8))
     assert {row.text_id for row in (*candidates, *dropped)} == {document.text_id for document in documents}
-    assert list(from_table(Dropped, to_table(Dropped, dropped))) == dropped
+    assert list(from_plain(Dropped, to_table(Dropped, dropped).to_pylist())) == dropped
 
     augmented = with_a_call_at_every_place(documents)
-    stored = list(from_table(Augmented, to_table(Augmented, augmented).cast(arrow_schema(Augmented))))
+    stored = list(from_plain(Augmented, to_table(Augmented, augmented).cast(arrow_schema(Augmented)).to_pylist()))
     assert stored == augmented
     by_id = {document.text_id: document.text for document in documents}
     for row in stored:

@@ -13,6 +13,7 @@ class Continuation(Task):
 
     describes = "Texts of your own that have to go on with an answer; give --path.continuation FILE"
     path = "continuation.jsonl"
+    has_data = False
     rule = staticmethod(is_next)
 
     def questions(self, row: Mapping[str, Any]) -> Iterator[Question]:

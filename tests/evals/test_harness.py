@@ -1,13 +1,18 @@
 """The real lm-evaluation-harness, offline, with the model class `toolformer` on a task of the test's own."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.decode.chain_model import save_chain_model
+import pytest
+
+from evals.perplexity import measure_perplexity
+from tests.decode.chain_model import chain_model, save_chain_model
 
 REPOSITORY = Path(__file__).parents[2]
+PROMPTS = ("it is", "so it is")
 DATA = "dataset_path: json\ndataset_kwargs: {{data_files: {{test: {rows}}}}}\ntest_split: test\n"
 TASKS = {
     "written": "output_type: generate_until\ndoc_to_text: '{{prompt}}'\ndoc_to_target: '{{answer}}'\n"
@@ -24,7 +29,7 @@ def test_the_harness_generates_with_tools_and_compares_and_reads_without(tmp_pat
     """Behind `is` the chain model writes ` [Calculator(…) -> …] so`; without calls it likes ` 7` best there."""
     model = save_chain_model(tmp_path / "model")
     rows = tmp_path / "rows.jsonl"
-    rows.write_text("".join(json.dumps({"prompt": text, "answer": " so"}) + "\n" for text in ("it is", "so it is")))
+    rows.write_text("".join(json.dumps({"prompt": text, "answer": " so"}) + "\n" for text in PROMPTS))
     for name, task in TASKS.items():
         (tmp_path / f"{name}.yaml").write_text(f"task: {name}\n{DATA.format(rows=rows)}{task}")
     command = [sys.executable, "-m", "jobs.run_lm_eval", "run", "--model", "toolformer", "--tasks", ",".join(TASKS)]
@@ -36,7 +41,11 @@ def test_the_harness_generates_with_tools_and_compares_and_reads_without(tmp_pat
     results = json.loads(written.read_text())["results"]
     assert results["written"]["exact_match,none"] == 1
     assert results["chosen"]["acc,none"] == 1
-    assert results["read"]["byte_perplexity,none"] > 1
+    nats = math.log(measure_perplexity(chain_model(), PROMPTS).per_token) * sum(
+        len(chain_model().tokenizer.encode(text)) for text in PROMPTS
+    )
+    expected = math.exp(nats / sum(map(len, PROMPTS)))
+    assert results["read"]["byte_perplexity,none"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_model_that_is_not_there_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
@@ -45,3 +54,4 @@ def test_a_model_that_is_not_there_is_one_line_and_exit_code_2(tmp_path: Path) -
     ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 2
     assert "Traceback" not in ended.stderr
+    assert "nowhere" in ended.stderr.splitlines()[-1]

@@ -28,7 +28,7 @@ def test_the_perplexity_of_a_text_that_fits_is_exp_of_its_mean_loss() -> None:
     with torch.no_grad():
         logits = network(ids).logits[0, :-1]
     # The text has no bracket, so where calls are disabled nothing of it is barred.
-    logits[:, list(model.tokenizer.start_marker_ids)] = -math.inf
+    logits[:, list(model.tokenizer.bracket_ids)] = -math.inf
     loss = torch.nn.functional.cross_entropy(logits, ids[0, 1:])
     found = measure_perplexity(model, [TEXT])
     assert found.num_tokens == ids.shape[1] - 1

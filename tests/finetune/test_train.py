@@ -12,7 +12,7 @@ import torch
 
 from finetune.options import TrainOptions
 from finetune.tokens import TokenisedText
-from finetune.train import TrainingTexts, train
+from finetune.train import TrainingTexts, last_whole_checkpoint, train
 from lm.tokenizer import TextTokenizer
 from tests.models import build_tokenizer, save_model
 
@@ -92,3 +92,12 @@ def test_zero_with_two_workers_has_the_loss_curve_of_one_worker_without(
     assert [step for step, _ in shared["losses"]] == [step for step, _ in alone["losses"]]
     for name in ("losses", "perplexities"):
         assert [v for _, v in shared[name]] == pytest.approx([v for _, v in alone[name]], rel=1e-4)
+
+
+def test_of_checkpoints_the_last_whole_one_is_gone_on_from(tmp_path: Path) -> None:
+    assert last_whole_checkpoint(tmp_path) is None
+    for step in (8, 12, 4, 100):
+        (tmp_path / f"checkpoints/checkpoint-{step}").mkdir(parents=True)
+    for step in (8, 12, 4):
+        (tmp_path / f"checkpoints/checkpoint-{step}/trainer_state.json").write_text("{}")
+    assert last_whole_checkpoint(tmp_path) == str(tmp_path / "checkpoints/checkpoint-12")

@@ -7,6 +7,7 @@ import duckdb
 import pytest
 
 from jobs.command_line import main
+from jobs.evaluate_model import EvaluateOptions, _keys
 from tests.decode.chain_model import save_chain_model
 
 ROWS = [
@@ -53,7 +54,14 @@ def test_questions_are_asked_with_tools_and_without_and_every_answer_is_kept(
     assert asked == [(False, 0, 3), (True, 3, 3)]
     figures = json.loads(out.with_suffix(".json").read_text())
     assert [(line["with_tools"], line["share_with_call"]) for line in figures["tasks"]] == [(True, 1.0), (False, 0.0)]
-    assert figures["wikitext2"]["num_tokens"] == 3
+    assert figures["wikitext2"]["num_tokens"] == 4  # s, o, it, is
+
+
+def test_of_all_benchmarks_those_without_data_of_their_own_are_left_out(model: str, tmp_path: Path, capsys) -> None:
+    line = refuse(capsys, "--model", model, "--tasks", "all", "--data", str(tmp_path))
+    assert "asdiv" in line
+    assert "continuation" not in _keys(EvaluateOptions(tasks="all"))
+    assert "continuation" in _keys(EvaluateOptions(tasks="all", path={"continuation": "rows.jsonl"}))
 
 
 def test_what_cannot_be_asked_is_refused_in_one_line(model: str, rows: str, tmp_path: Path, capsys) -> None:
@@ -62,4 +70,5 @@ def test_what_cannot_be_asked_is_refused_in_one_line(model: str, rows: str, tmp_
     assert "name at least one of" in refuse(capsys, *to, ",")
     assert "is not there; give a file" in refuse(capsys, *to, "svamp", "--data", str(tmp_path))
     assert "a row has no usable 'Body'" in refuse(capsys, *to, "svamp", "--path.svamp", rows)
+    assert "give --path.wikitext2 FILE" in refuse(capsys, *to, "continuation,wikitext2", "--path.continuation", rows)
     assert "must end in .parquet" in refuse(capsys, *to, "svamp", "--out", "results.csv")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from annotate.ingest import IngestOptions
+from annotate.propose import ProposeOptions
 from filter.screen import ScreenOptions
 from jobs.options import AnnotateOptions, ModelOptions
 from jobs.settings import OtherSettingsError, RunSettings, check_settings, read_tool_names, resolve_settings
@@ -64,6 +65,43 @@ def test_losses_of_an_expensive_tool_are_not_taken_for_those_of_a_cheap_one() ->
     tools["calculator"].is_expensive = True
     expensive = resolve_settings(options, tools, "f", 100).tool_fingerprints["score"]
     assert {name for name in cheap if cheap[name] != expensive[name]} == {"Calculator"}
+
+
+def test_where_calls_are_scored_decides_losses_and_of_expensive_tools_what_is_proposed() -> None:
+    def resolve(*, in_place: bool) -> RunSettings:
+        options = AnnotateOptions(
+            run="r",
+            tools=("calculator", "calendar"),
+            ingest=IngestOptions(corpus=("c",)),
+            model=ModelOptions(model="m"),
+            propose=ProposeOptions(score_in_place=in_place),
+        )
+        assert options.score.in_place == in_place
+        tools = options.make_tools()
+        tools["calendar"].is_expensive = True
+        return resolve_settings(options, tools, "f", 100)
+
+    before, after = resolve(in_place=False), resolve(in_place=True)
+    changed = {
+        stage: {name for name, value in by_tool.items() if after.tool_fingerprints[stage][name] != value}
+        for stage, by_tool in before.tool_fingerprints.items()
+    }
+    assert changed == {"propose": {"Calendar"}, "execute": set(), "score": {"Calculator", "Calendar"}}
+    # A run made before there was the option goes on.
+    assert "score-in-place" not in before.settings
+    assert after.settings["score-in-place"] is True
+
+
+def test_a_screen_and_calls_in_their_place_exclude_each_other_before_a_worker_starts() -> None:
+    with pytest.raises(ValueError, match="screen_margin is 1.0"):
+        AnnotateOptions(
+            run="r",
+            tools=("calculator",),
+            ingest=IngestOptions(corpus=("c",)),
+            model=ModelOptions(model="m"),
+            propose=ProposeOptions(score_in_place=True),
+            screen=ScreenOptions(screen_margin=1.0),
+        )
 
 
 @pytest.mark.parametrize(("option", "file"), [("glossary", "words.tsv"), ("model", "model")])

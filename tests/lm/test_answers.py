@@ -257,7 +257,7 @@ def test_bfloat16_answers_lie_close_to_float32(family):
 def test_without_calls_the_start_marker_counts_only_where_the_text_has_it(family: str) -> None:
     model, network = language_model(family), build_model(family)
     ids = [*model.tokenizer.bos_ids, *model.tokenizer.encode("The mill [ground] 400 sacks")]
-    markers = list(model.tokenizer.start_marker_ids)
+    markers = list(model.tokenizer.bracket_ids)
     assert set(markers) & set(ids)
     with torch.no_grad():
         probabilities = network(torch.tensor([ids])).logits[0].softmax(-1)
@@ -273,3 +273,6 @@ def test_without_calls_the_start_marker_counts_only_where_the_text_has_it(family
     likeliest[markers] = 0
     greedy = ScoreRequest(ids=[*ids[:-1], int(likeliest.argmax())], targets=[len(ids) - 1])
     assert model.are_greedy([greedy], without_calls=True) == [True]
+    second = ScoreRequest(ids=[*ids[:-1], int(likeliest.topk(2).indices[1])], targets=[len(ids) - 1])
+    assert model.are_greedy([second], without_calls=True) == [False]
+    assert model.are_greedy([greedy]) == [int(probabilities[-2].argmax()) == greedy.ids[-1]]
