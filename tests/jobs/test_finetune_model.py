@@ -26,7 +26,7 @@ from tests.models import save_model
 REPOSITORY = Path(__file__).parents[2]
 SUM = ("Calculator", "2 + 3", "5", 2.0)
 TRAINING = (
-    *("--max-steps", "12", "--batch-size", "4", "--rows-at-once", "2", "--max-length", "48"),
+    *("--max-steps", "12", "--batch-size", "128", "--rows-at-once", "2", "--max-length", "48"),
     *("--learning-rate", "0.01", "--evaluate-every", "4", "--dtype", "float32", "--zero-stage", "2"),
 )
 
@@ -39,7 +39,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("annotated")
-    return write_texts(str(folder), {f"text {number}": [SUM] for number in range(60)})
+    return write_texts(str(folder), {f"text {number}": [SUM] for number in range(1200)})
 
 
 def refuse(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -120,7 +120,7 @@ def test_killed_and_resumed_it_ends_with_the_loss_of_an_undisturbed_worker_witho
         model=model,
         out=str(tmp_path),
         max_steps=12,
-        batch_size=4,
+        batch_size=128,
         rows_at_once=2,
         max_length=48,
         learning_rate=0.01,
@@ -155,5 +155,5 @@ def test_the_result_is_a_plain_folder_with_its_provenance(killed_and_resumed: Pa
     assert load_file(tuned / "model.safetensors")
     assert json.loads((tuned / "toolformer.json").read_text()) == {"tools": ["Calculator"]}
     card = (tuned / "README.md").read_text()
-    assert run in card and "| Calculator | 54 |" in card
+    assert run in card and "| Calculator | 1,080 |" in card
     assert not list(tuned.glob("*.bin"))
