@@ -71,8 +71,8 @@ loop: $(INSTALLED)  ## annotate, fine-tune on C*, ask with tools and without, ag
 	$(call ask_model,$(LOOP)/tuned,tuned)
 	$(BIN)/python -m miniature.loop_report --loop $(LOOP)
 
-second-round: | $(LOOP)/tuned.parquet  ## the loop again with the fine-tuned model as the annotator (10 minutes more)
-	$(call annotate_demo,$(LOOP)/second-run,--shard-size 16 --score-in-place,$(LOOP)/tuned,$(LOOP)/world)
+second-round: | $(LOOP)/tuned.parquet  ## the loop again with the fine-tuned model as the annotator (15 minutes more)
+	$(call annotate_demo,$(LOOP)/second-run,--shard-size 16 --second-round,$(LOOP)/tuned,$(LOOP)/world)
 	$(BIN)/python -m miniature.report --run $(LOOP)/second-run --world $(LOOP)/world --model $(LOOP)/tuned
 	$(call finetune_loop,second-run,second,)
 	$(call ask_model,$(LOOP)/second,second)

@@ -15,7 +15,7 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,6 +33,7 @@ from lm.weighted_loss import (
     weighted_loss,
     weighted_token_indices,
 )
+from records.calls import CALL_ARROW
 from records.stages import Candidate, Document, Dropped
 from tools.tool import Tool
 
@@ -57,9 +58,10 @@ class ProposeOptions:
     """Divides the logits before a token is drawn; 1 samples from the model as it is."""
     prune_below: float | None = None
     """The lowest tau_f, in nats, that one may want to sweep to later; None: the tool's tau_f. Lower costs more."""
-    score_in_place: bool = False
-    """Whether calls are scored where they stand in the text instead of before it: for a model that was fine-tuned on
-    texts with calls, and annotates for a second round. The paper's first round scores them before the text."""
+    second_round: bool = False
+    """Whether the model was fine-tuned on texts with calls: then it proposes calls in the text as it is, without
+    demonstrations, and they are scored where they stand. The paper's only round shows demonstrations, and scores calls
+    before the text."""
 
     def __post_init__(self) -> None:
         if self.max_call_tokens < 1:
@@ -77,7 +79,7 @@ def propose(
 
     All texts are one stream through the model: the next are read when no sample waits any more.
     """
-    texts = [_encode(document, model) for document in documents]
+    texts = [_encode(document, model, options) for document in documents]
     choosers: list[_Chooser] = []
     answers = model.stream_calls(
         _portions(texts, model, tools, options, choosers),
@@ -118,10 +120,11 @@ def _collect(
     found: list[Found] = []
     for openings, places in zip(chooser.openings, answer, strict=True):
         for opening, samples in zip(openings, places, strict=True):
-            calls, useless = distinct_calls(opening, samples)
+            written = [_cut_at_arrow(sample, model) for sample in samples] if options.second_round else samples
+            calls, useless = distinct_calls(opening, written)
             found += [(opening, call) for call in calls]
             dropped += useless
-    candidates, hopeless = drop_hopeless_calls(found, model, options.prune_below, in_place=options.score_in_place)
+    candidates, hopeless = drop_hopeless_calls(found, model, options.prune_below, in_place=options.second_round)
     dropped += hopeless
     rank = {text.text_id: number for number, text in enumerate(chooser.texts)}
     candidates.sort(key=lambda candidate: rank[candidate.text_id])
@@ -145,7 +148,8 @@ class _Chooser:
 
     def offer(self, tool: Tool) -> None:
         """Adds the prompts of the texts that the tool wants and the model can take in; the others are dropped."""
-        shared_ids = prompt_ids(self._model, tool)
+        model = self._model
+        shared_ids = [*model.tokenizer.bos_ids] if self._options.second_round else prompt_ids(model, tool)
         num_fixed = len(shared_ids) + len(self._model.tokenizer.open_ids) + self._options.max_call_tokens
         for number, text in enumerate(self.texts):
             num_tokens = len(text.places.ids)
@@ -223,8 +227,14 @@ def prompt_ids(model: "LanguageModel", tool: Tool) -> list[int]:
     return [*model.tokenizer.bos_ids, *model.tokenizer.encode(render_demonstrations(tool))]
 
 
-def _encode(document: Document, model: "LanguageModel") -> EncodedText:
-    own_ids = model.tokenizer.encode(render_text_slot(document.text))
+def _cut_at_arrow(sample: Sample, model: "LanguageModel") -> Sample:
+    """Behind the arrow a model that has learned from answered calls goes on with a result of its own making."""
+    call, arrow, _ = model.tokenizer.decode(sample.ids).partition(CALL_ARROW.rstrip())
+    return replace(sample, text=call) if arrow else sample
+
+
+def _encode(document: Document, model: "LanguageModel", options: ProposeOptions) -> EncodedText:
+    own_ids = [] if options.second_round else model.tokenizer.encode(render_text_slot(document.text))
     return EncodedText(document, model.tokenizer.places(document.text), own_ids)
 
 

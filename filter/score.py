@@ -35,13 +35,13 @@ class ScoreOptions:
     """The lowest tau_f, in nats, that one may want to sweep to later; None: the tool's tau_f. Lower costs more."""
     screen: ScreenOptions = field(default_factory=ScreenOptions)
     in_place: bool = False
-    """Whether calls are scored where they stand in the text, not before it (`ProposeOptions.score_in_place`)."""
+    """Whether calls are scored where they stand in the text, not before it (`ProposeOptions.second_round`)."""
 
     def __post_init__(self) -> None:
         if self.in_place and self.screen.screen_margin is not None:
             raise ValueError(
                 f"screen_margin is {self.screen.screen_margin}; the screen stands in for calls before their text: "
-                "leave it out with --score-in-place"
+                "leave it out with --second-round"
             )
         if self.prune_below is not None and not math.isfinite(self.prune_below):
             raise ValueError(f"prune_below is {self.prune_below}; it must be a number of nats, or left out")

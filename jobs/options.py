@@ -74,7 +74,7 @@ class AnnotateOptions:
     def score(self) -> ScoreOptions:
         """The filter's options: what proposing pruned by and what scoring goes by must be the same."""
         propose = self.propose
-        return ScoreOptions(prune_below=propose.prune_below, screen=self.screen, in_place=propose.score_in_place)
+        return ScoreOptions(prune_below=propose.prune_below, screen=self.screen, in_place=propose.second_round)
 
     def make_tools(self) -> dict[str, Tool]:
         """The chosen tools, not yet opened. Raises ValueError if one lacks an option that it cannot do without."""

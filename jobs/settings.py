@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.options import AnnotateOptions
-from jobs.stage_fingerprints import plain_options, screen_options, stage_fingerprints, tool_fingerprints
+from jobs.stage_fingerprints import (
+    plain_options,
+    plain_propose_options,
+    screen_options,
+    stage_fingerprints,
+    tool_fingerprints,
+)
 from records.run_folder import RunFolder
 from tools.catalog import find_tools
 from tools.tool import Tool, full_data_version
@@ -55,7 +61,7 @@ def resolve_settings(
         "model": options.model.model,
         "dtype": options.model.dtype,
         "tools": list(options.tools),
-        **_propose_settings(options),
+        **plain_propose_options(options),
         **screen_options(options),
         **{f"{key}.{name}": value for key, named in per_tool.items() for name, value in named.items()},
     }
@@ -68,12 +74,6 @@ def resolve_settings(
         stage_fingerprints=stage_fingerprints(options, tools, by_tool, model_fingerprint, max_text_tokens),
         tool_fingerprints=by_tool,
     )
-
-
-def _propose_settings(options: AnnotateOptions) -> dict[str, Any]:
-    """Without what older runs do not know, where it is off."""
-    plain = plain_options(options.propose)
-    return plain if options.propose.score_in_place else {k: v for k, v in plain.items() if k != "score-in-place"}
 
 
 def check_settings(run: RunFolder, now: RunSettings, *, may_change: bool) -> Sequence[str]:

@@ -18,8 +18,6 @@ from tools.tool import CHANGE_NO_ANSWER, Tool, ToolOptions, is_only_location
 
 NO_SETTINGS = CHANGE_NO_ANSWER | {"timeout"}
 """Options of tools that may change within a run. A call that had no answer in time is asked again by --retry-failed."""
-FILTERING = ("prune-below", "score-in-place")
-"""Options of proposing that decide what is pruned, not what is sampled."""
 CHOOSING = ("min-open-probability", "max-places", "num-samples")
 """Options of every tool that decide which calls are proposed."""
 _SECRET = re.compile(r"(^|_)(key|token|secret|password)$")
@@ -31,8 +29,8 @@ def tool_fingerprints(
     """What decides a tool's proposals, answers and losses, whatever the other tools are."""
     version = {stage.name: stage.version for stage in PIPELINE}
     model = (model_fingerprint, options.model.dtype)
-    sampling = {name: value for name, value in plain_options(options.propose).items() if name not in FILTERING}
-    placing = ("in place",) if options.propose.score_in_place else ()
+    sampling = {name: value for name, value in plain_propose_options(options).items() if name != "prune-below"}
+    placing = ("in place",) if options.propose.second_round else ()
     common = {field.name.replace("_", "-") for field in fields(ToolOptions)}
     proposing, executing, scoring = {}, {}, {}
     for key, tool in tools.items():
@@ -47,8 +45,7 @@ def tool_fingerprints(
         taught = (tool.name, tool.instruction, tuple(tool.demonstrations))
         bound = pruning_bound(tool.options.min_loss_reduction, options.propose.prune_below)
         # Calls of an expensive tool are pruned before it is asked.
-        pruned = placing if tool.is_expensive else ()
-        offering = (tool.is_expensive, (own, tool_data[key]) if tool.wants_by_data else (), *pruned)
+        offering = (tool.is_expensive, (own, tool_data[key]) if tool.wants_by_data else ())
         proposing[tool.name] = fingerprint(version["propose"], model, sampling, taught, thresholds, bound, offering)
         executing[tool.name] = fingerprint(version["execute"], answering)
         # L(e(c, ε)) of an expensive tool's call is known before it is asked, so it is there whatever L⁺ is.
@@ -76,6 +73,12 @@ def stage_fingerprints(
         "interleave": (),
     }
     return {stage.name: fingerprint(stage.name, stage.version, made_from[stage.name]) for stage in PIPELINE}
+
+
+def plain_propose_options(options: AnnotateOptions) -> dict[str, Any]:
+    """The options of proposing, without a second round where there is none: older runs do not know of it."""
+    plain = plain_options(options.propose)
+    return plain if options.propose.second_round else {k: v for k, v in plain.items() if k != "second-round"}
 
 
 def screen_options(options: AnnotateOptions) -> dict[str, Any]:

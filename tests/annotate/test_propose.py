@@ -64,6 +64,19 @@ def test_the_model_reads_the_demonstrations_and_then_the_text_twice() -> None:
     ]
 
 
+@pytest.mark.paper("F8")
+def test_in_a_second_round_the_text_stands_alone_and_a_call_ends_at_its_arrow() -> None:
+    """The model has read texts with calls: it needs no demonstration, and goes on behind the arrow with a guess."""
+    place = f"{BOS}{SUM[:-2]}"
+    guessing = suffixes(
+        {place: {" [": 0.5}, f"{place} [": {"Add(2+3)": 1.0}, "Add(2+3)": {" -> 9": 1.0}, "9": {"]": 1.0}}
+    )
+    model = ScriptedModel(guessing)
+    (candidate,), _ = proposals(model, make_document(SUM), options=ProposeOptions(second_round=True))
+    assert model.sequences[0] == f"{BOS}{SUM}"
+    assert (candidate.tool, candidate.call_input, candidate.num_samples) == ("Add", "2+3", 4)
+
+
 EITHER = suffixes(
     {
         "Output: 2 and 3 is": {" [": 0.5},

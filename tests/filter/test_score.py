@@ -262,5 +262,5 @@ def test_in_a_second_round_a_call_stands_at_its_place_while_it_is_scored() -> No
 
 
 def test_the_screen_is_not_for_calls_in_their_place() -> None:
-    with pytest.raises(ValueError, match="screen_margin is 1.0; .*leave it out with --score-in-place"):
+    with pytest.raises(ValueError, match="screen_margin is 1.0; .*leave it out with --second-round"):
         ScoreOptions(in_place=True, screen=ScreenOptions(screen_margin=1.0))

@@ -67,29 +67,28 @@ def test_losses_of_an_expensive_tool_are_not_taken_for_those_of_a_cheap_one() ->
     assert {name for name in cheap if cheap[name] != expensive[name]} == {"Calculator"}
 
 
-def test_where_calls_are_scored_decides_losses_and_of_expensive_tools_what_is_proposed() -> None:
+def test_a_second_round_decides_proposals_and_losses_and_is_no_setting_of_a_first() -> None:
     def resolve(*, in_place: bool) -> RunSettings:
         options = AnnotateOptions(
             run="r",
             tools=("calculator", "calendar"),
             ingest=IngestOptions(corpus=("c",)),
             model=ModelOptions(model="m"),
-            propose=ProposeOptions(score_in_place=in_place),
+            propose=ProposeOptions(second_round=in_place),
         )
         assert options.score.in_place == in_place
-        tools = options.make_tools()
-        tools["calendar"].is_expensive = True
-        return resolve_settings(options, tools, "f", 100)
+        return resolve_settings(options, options.make_tools(), "f", 100)
 
     before, after = resolve(in_place=False), resolve(in_place=True)
     changed = {
         stage: {name for name, value in by_tool.items() if after.tool_fingerprints[stage][name] != value}
         for stage, by_tool in before.tool_fingerprints.items()
     }
-    assert changed == {"propose": {"Calendar"}, "execute": set(), "score": {"Calculator", "Calendar"}}
+    both = {"Calculator", "Calendar"}
+    assert changed == {"propose": both, "execute": set(), "score": both}
     # A run made before there was the option goes on.
-    assert "score-in-place" not in before.settings
-    assert after.settings["score-in-place"] is True
+    assert "second-round" not in before.settings
+    assert after.settings["second-round"] is True
 
 
 def test_a_screen_and_calls_in_their_place_exclude_each_other_before_a_worker_starts() -> None:
@@ -99,7 +98,7 @@ def test_a_screen_and_calls_in_their_place_exclude_each_other_before_a_worker_st
             tools=("calculator",),
             ingest=IngestOptions(corpus=("c",)),
             model=ModelOptions(model="m"),
-            propose=ProposeOptions(score_in_place=True),
+            propose=ProposeOptions(second_round=True),
             screen=ScreenOptions(screen_margin=1.0),
         )
 
