@@ -303,7 +303,9 @@ def test_a_corpus_of_which_every_row_is_dropped_is_a_shard_of_drops(tmp_path: Pa
     assert shard.documents == [] and [row.reason for row in shard.dropped] == ["invalid_utf8"]
 
 
-@pytest.mark.parametrize("name, content", [("a.jsonl", b""), ("a.jsonl", b"\n\n"), ("a.jsonl.gz", gzip.compress(b"", mtime=0))])
+@pytest.mark.parametrize(
+    "name, content", [("a.jsonl", b""), ("a.jsonl", b"\n\n"), ("a.jsonl.gz", gzip.compress(b"", mtime=0))]
+)
 def test_an_empty_corpus_is_one_line(tmp_path: Path, name: str, content: bytes) -> None:
     with pytest.raises(ValueError, match="^corpus .* is empty"):
         shards(write(tmp_path / name, content))
