@@ -148,9 +148,9 @@ class _Chooser:
 
     def offer(self, tool: Tool) -> None:
         """Adds the prompts of the texts that the tool wants and the model can take in; the others are dropped."""
-        model = self._model
-        shared_ids = [*model.tokenizer.bos_ids] if self._options.second_round else prompt_ids(model, tool)
-        num_fixed = len(shared_ids) + len(self._model.tokenizer.open_ids) + self._options.max_call_tokens
+        tokenizer = self._model.tokenizer
+        shared_ids = [*tokenizer.bos_ids] if self._options.second_round else prompt_ids(self._model, tool)
+        num_fixed = len(shared_ids) + len(tokenizer.open_ids) + self._options.max_call_tokens
         for number, text in enumerate(self.texts):
             num_tokens = len(text.places.ids)
             if not tool.wants(text.document):

@@ -56,11 +56,9 @@ def is_among_first_words(num_words: int) -> Rule:
 
 def is_next(generated: str, answers: Sequence[str]) -> bool:
     """The paper's two rules in one: where the answer is a number the first number, else it is among 20 words."""
-    return any((is_first_number if _NUMBER.fullmatch(a.strip()) else _IN_20_WORDS)(generated, [a]) for a in answers)
+    in_words = is_among_first_words(20)
+    return any((is_first_number if _NUMBER.fullmatch(a.strip()) else in_words)(generated, [a]) for a in answers)
 
 
 def _holds(first: Sequence[str], wanted: Sequence[str]) -> bool:
     return any(first[start : start + len(wanted)] == list(wanted) for start in range(len(first) - len(wanted) + 1))
-
-
-_IN_20_WORDS = is_among_first_words(20)

@@ -156,13 +156,14 @@ def lowest_threshold(settings: Mapping[str, Any], key: str) -> float:
 def _open_run(connection: duckdb.DuckDBPyConnection, number: int, location: str, options: ChooseOptions) -> None:
     run = RunFolder(location)
     told = run.read_json(RUN_FILE)
-    if not isinstance(told, dict):
+    settings = told.get("settings") if isinstance(told, dict) else None
+    if not isinstance(settings, dict) or not isinstance(settings.get("tools"), list):
         raise ValueError(f"run is {run.shown}; no run folder is there: `toolformer annotate --run` makes one")
     for table, record in (("documents", Document), ("scored", Scored)):
         schema, paths = arrow_schema(record), run.paths(table)
         dataset = pyarrow.dataset.dataset(paths, schema=schema, filesystem=run.filesystem, format="parquet")
         connection.register(f"{table}_of_run_{number}", dataset)
-    kept = _condition(told["settings"], run.shown, options.min_loss_reduction)
+    kept = _condition(settings, run.shown, options.min_loss_reduction)
     # Made of numbers, and of names of tools of ours.
     connection.execute(f"CREATE VIEW documents_{number} AS SELECT {number} AS run, * FROM documents_of_run_{number}")  # noqa: S608
     connection.execute(

@@ -1,6 +1,7 @@
 """Which texts and calls the model learns from is decided in SQL, the same way every time."""
 
 import dataclasses
+import json
 
 import pytest
 
@@ -102,6 +103,14 @@ def test_a_folder_that_is_no_run_and_a_damaged_shard_are_named_in_one_line(tmp_p
     with pytest.raises(ValueError, match=r"cannot be read .*`toolformer verify`") as raised:
         choose(ChooseOptions(run=(run,)))
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("told", [[], {}, {"settings": {}}, {"settings": {"tools": None}}])
+def test_a_run_file_of_something_else_is_one_line(told: object, tmp_path) -> None:
+    run = write_texts(str(tmp_path), {"a": [SUM]})
+    (tmp_path / "run.json").write_text(json.dumps(told))
+    with pytest.raises(ValueError, match="no run folder is there"):
+        choose(ChooseOptions(run=(run,)))
 
 
 def test_a_tool_that_the_run_did_not_have_has_no_threshold_to_change(tmp_path) -> None:
