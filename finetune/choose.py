@@ -7,12 +7,13 @@ The order of the texts, and who is left out, is that of a hash of their ids: ran
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import duckdb
 import pyarrow.dataset
 
+from finetune.choice_sql import CHOOSE, HELD_OUT, ORDER, PAIRS, PLAIN, WITH_CALLS
 from records.run_folder import RunFolder
 from records.schema import arrow_schema
 from records.stages import Document, KeptCall, Scored
@@ -36,6 +37,9 @@ class ChooseOptions:
     where it was kept, as in the paper."""
     plain_share: float = 0.0
     """Texts without calls that are mixed in, as a share of all."""
+    plain_copies: float = 0.0
+    """Share of the texts with calls that are shown once more without them, as they were: how the model is to go on at
+    such places where calls are disabled, or none are left."""
     num_held_out: int = 1000
     """Texts that are kept apart for the perplexity; at most a tenth of the documents."""
     without_calls: bool = False
@@ -50,8 +54,13 @@ class ChooseOptions:
             raise ValueError(f"max_texts_per_tool is {self.max_texts_per_tool}; it must be at least 1 text")
         if not 0 <= self.plain_share < 1:
             raise ValueError(f"plain_share is {self.plain_share}; it must be at least 0 and less than 1")
+        if not 0 <= self.plain_copies <= 1:
+            raise ValueError(f"plain_copies is {self.plain_copies}; it must be a share, from 0 to 1")
         if self.num_held_out < 0:
             raise ValueError(f"num_held_out is {self.num_held_out}; it must be at least 0 texts")
+        self._check_tools()
+
+    def _check_tools(self) -> None:
         for key in self.once_per_text:
             if key not in find_tools():
                 raise ValueError(f"once_per_text is {key}; there is no such tool, only {', '.join(find_tools())}")
@@ -101,14 +110,15 @@ class Pair:
 def choose(options: ChooseOptions) -> Choice:
     """Choose. Raises ValueError, one line, if a run has no kept call, or a threshold lies below what it pruned."""
     with _tables(options) as connection:
-        rows = list(_rows(connection, _WITH_CALLS))
+        rows = list(_rows(connection, WITH_CALLS))
         share = options.plain_share
         most = round(len(rows) * share / (1 - share))
-        plain = [Example(text_id=row[0], text=row[1]) for row in _rows(connection, _PLAIN, {"most": most})]
-        held_out = [Example(text_id=row[0], text=row[1]) for row in _rows(connection, _HELD_OUT)]
+        plain = [Example(text_id=row[0], text=row[1]) for row in _rows(connection, PLAIN, {"most": most})]
+        held_out = [Example(text_id=row[0], text=row[1]) for row in _rows(connection, HELD_OUT)]
     shown_calls = (lambda _: ()) if options.without_calls else _calls
     examples = [Example(text_id=text_id, text=text, calls=shown_calls(calls)) for text_id, text, calls in rows]
-    return Choice(examples=[*examples, *plain], held_out=held_out)
+    copies = [replace(example, calls=()) for example in examples[: round(len(examples) * options.plain_copies)]]
+    return Choice(examples=[*examples, *copies, *plain], held_out=held_out)
 
 
 def choose_pairs(options: ChooseOptions) -> list[Pair]:
@@ -116,7 +126,7 @@ def choose_pairs(options: ChooseOptions) -> list[Pair]:
     with _tables(options) as connection:
         return [
             Pair(text_id=text_id, text=text, kept=KeptCall(**kept), rejected=KeptCall(**rejected))
-            for text_id, text, kept, rejected in _rows(connection, _PAIRS)
+            for text_id, text, kept, rejected in _rows(connection, PAIRS)
         ]
 
 
@@ -130,9 +140,9 @@ def _tables(options: ChooseOptions) -> Iterator[duckdb.DuckDBPyConnection]:
             selects = (f"SELECT * FROM {view}_{number}" for number in range(len(options.run)))  # noqa: S608 - ours
             connection.execute(f"CREATE VIEW {view} AS {' UNION ALL '.join(selects)}")
         try:
-            connection.execute(_ORDER, {"seed": str(options.choice_seed), "num_held_out": options.num_held_out})
+            connection.execute(ORDER, {"seed": str(options.choice_seed), "num_held_out": options.num_held_out})
             once = [find_tools()[key].name for key in options.once_per_text]
-            connection.execute(_CHOOSE, {"most": options.max_texts_per_tool, "once": once})
+            connection.execute(CHOOSE, {"most": options.max_texts_per_tool, "once": once})
             [(num_chosen,)] = connection.execute("SELECT count(*) FROM chosen").fetchall()
             if not num_chosen:
                 raise ValueError(
@@ -205,52 +215,3 @@ def _calls(calls: Sequence[Mapping[str, Any]]) -> tuple[KeptCall, ...]:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
-
-
-_ORDER = """
-CREATE TABLE texts AS
-WITH firsts AS (SELECT text_id, min(run) AS run FROM documents GROUP BY text_id),
-ranked AS (SELECT *, row_number() OVER (ORDER BY md5(text_id || $seed), text_id) AS place, count(*) OVER () AS total
-           FROM firsts)
-SELECT text_id, run, place, place <= least($num_held_out, total // 10) AS is_held_out FROM ranked
-"""
-# Of several calls at one place the one that lowers the loss most, as when they were interleaved.
-_CHOOSE = """
-CREATE TABLE chosen AS
-WITH placed AS (
-    SELECT calls.*, place, row_number() OVER (
-        PARTITION BY text_id, char_offset ORDER BY loss_reduction DESC, tool, call_input) AS rank
-    FROM calls JOIN texts USING (text_id, run) WHERE is_chosen AND NOT is_held_out),
-standing AS (
-    SELECT *, row_number() OVER (
-        PARTITION BY text_id, tool, call_input ORDER BY loss_reduction DESC, char_offset) AS rank_of_call
-    FROM placed WHERE rank = 1),
-capped AS (
-    SELECT *, dense_rank() OVER (PARTITION BY tool ORDER BY place) AS text_of_tool FROM standing
-    WHERE rank_of_call = 1 OR NOT list_contains($once::VARCHAR[], tool))
-SELECT run, text_id, place, char_offset, {'tool': tool, 'call_input': call_input, 'result': result,
-       'char_offset': char_offset, 'loss_reduction': loss_reduction} AS call
-FROM capped WHERE text_of_tool <= $most
-"""
-_WITH_CALLS = """
-SELECT text_id, any_value(text), list(call ORDER BY char_offset)
-FROM chosen JOIN documents USING (text_id, run) GROUP BY text_id, place ORDER BY place
-"""
-_PLAIN = """
-SELECT text_id, text FROM texts JOIN documents USING (text_id, run)
-WHERE NOT is_held_out AND text_id NOT IN (SELECT text_id FROM chosen) ORDER BY place LIMIT $most
-"""
-_HELD_OUT = "SELECT text_id, text FROM texts JOIN documents USING (text_id, run) WHERE is_held_out ORDER BY place"
-# What was pruned has no reduction; by its other losses it can be no larger than this.
-_PAIRS = """
-WITH rejected AS (
-    SELECT *, coalesce(loss_reduction, loss_without - loss_with_result) AS at_most FROM calls
-    WHERE NOT is_chosen AND loss_with_result IS NOT NULL),
-worst AS (
-    SELECT run, text_id, char_offset, {'tool': tool, 'call_input': call_input, 'result': result,
-           'char_offset': char_offset, 'loss_reduction': at_most} AS call, row_number() OVER (
-        PARTITION BY run, text_id, char_offset ORDER BY at_most, tool, call_input) AS rank
-    FROM rejected)
-SELECT text_id, text, chosen.call, worst.call FROM chosen JOIN worst USING (text_id, run, char_offset)
-JOIN documents USING (text_id, run) WHERE rank = 1 ORDER BY place, char_offset
-"""

@@ -77,6 +77,18 @@ def test_texts_without_calls_make_up_the_share_that_was_asked_for(tmp_path) -> N
     assert sorted(len(example.calls) for example in examples) == [0, 0, 0, 1, 1, 1]
 
 
+def test_a_share_of_the_texts_with_calls_is_shown_once_more_as_they_were(tmp_path) -> None:
+    run = write_texts(str(tmp_path), {name: [SUM] for name in "abcd"} | {"e": []})
+    examples = choose(ChooseOptions(run=(run,), plain_copies=0.5)).examples
+    with_calls, copies = examples[:4], examples[4:]
+    assert sorted(example.text_id for example in with_calls if example.calls) == list("abcd")
+    assert [(copy.text_id, copy.text, copy.calls) for copy in copies] == [
+        (example.text_id, example.text, ()) for example in with_calls[:2]
+    ]
+    with pytest.raises(ValueError, match=r"plain_copies is 1\.5; it must be a share, from 0 to 1"):
+        ChooseOptions(run=(run,), plain_copies=1.5)
+
+
 @pytest.mark.paper("N4")
 def test_the_control_has_the_same_texts_without_their_calls(tmp_path) -> None:
     run = write_texts(str(tmp_path), {"a": [SUM], "b": []})

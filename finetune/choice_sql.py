@@ -1,0 +1,52 @@
+"""The statements by which `finetune.choose` chooses, over the views `documents` and `calls` of all runs.
+
+`ORDER`, then `CHOOSE` make the tables `texts` and `chosen`, which the others read.
+"""
+
+ORDER = """
+CREATE TABLE texts AS
+WITH firsts AS (SELECT text_id, min(run) AS run FROM documents GROUP BY text_id),
+ranked AS (SELECT *, row_number() OVER (ORDER BY md5(text_id || $seed), text_id) AS place, count(*) OVER () AS total
+           FROM firsts)
+SELECT text_id, run, place, place <= least($num_held_out, total // 10) AS is_held_out FROM ranked
+"""
+# Of several calls at one place the one that lowers the loss most, as when they were interleaved.
+CHOOSE = """
+CREATE TABLE chosen AS
+WITH placed AS (
+    SELECT calls.*, place, row_number() OVER (
+        PARTITION BY text_id, char_offset ORDER BY loss_reduction DESC, tool, call_input) AS rank
+    FROM calls JOIN texts USING (text_id, run) WHERE is_chosen AND NOT is_held_out),
+standing AS (
+    SELECT *, row_number() OVER (
+        PARTITION BY text_id, tool, call_input ORDER BY loss_reduction DESC, char_offset) AS rank_of_call
+    FROM placed WHERE rank = 1),
+capped AS (
+    SELECT *, dense_rank() OVER (PARTITION BY tool ORDER BY place) AS text_of_tool FROM standing
+    WHERE rank_of_call = 1 OR NOT list_contains($once::VARCHAR[], tool))
+SELECT run, text_id, place, char_offset, {'tool': tool, 'call_input': call_input, 'result': result,
+       'char_offset': char_offset, 'loss_reduction': loss_reduction} AS call
+FROM capped WHERE text_of_tool <= $most
+"""
+WITH_CALLS = """
+SELECT text_id, any_value(text), list(call ORDER BY char_offset)
+FROM chosen JOIN documents USING (text_id, run) GROUP BY text_id, place ORDER BY place
+"""
+PLAIN = """
+SELECT text_id, text FROM texts JOIN documents USING (text_id, run)
+WHERE NOT is_held_out AND text_id NOT IN (SELECT text_id FROM chosen) ORDER BY place LIMIT $most
+"""
+HELD_OUT = "SELECT text_id, text FROM texts JOIN documents USING (text_id, run) WHERE is_held_out ORDER BY place"
+# What was pruned has no reduction; by its other losses it can be no larger than this.
+PAIRS = """
+WITH rejected AS (
+    SELECT *, coalesce(loss_reduction, loss_without - loss_with_result) AS at_most FROM calls
+    WHERE NOT is_chosen AND loss_with_result IS NOT NULL),
+worst AS (
+    SELECT run, text_id, char_offset, {'tool': tool, 'call_input': call_input, 'result': result,
+           'char_offset': char_offset, 'loss_reduction': at_most} AS call, row_number() OVER (
+        PARTITION BY run, text_id, char_offset ORDER BY at_most, tool, call_input) AS rank
+    FROM rejected)
+SELECT text_id, text, chosen.call, worst.call FROM chosen JOIN worst USING (text_id, run, char_offset)
+JOIN documents USING (text_id, run) WHERE rank = 1 ORDER BY place, char_offset
+"""
