@@ -5,7 +5,6 @@ Writes a section of the page between two marker comments, and one JSON file a se
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 
 from bench.compare import Outcome, Setting, compare
 from bench.models import NAMES, ROOT
+from bench.peak import num_cores
 from bench.report import render, render_outcome, write_page
 from lm.model import DEFAULT_TOKEN_BUDGETS
 
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--texts", type=int, help="number of texts")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="default: bfloat16 on CUDA, else float32")
-    parser.add_argument("--threads", type=int, default=_num_cores(), help="CPU threads (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=num_cores(), help="CPU threads (default: %(default)s)")
     parser.add_argument("--token-budget", type=int, help="tokens of the engine's batches (default: the device's)")
     parser.add_argument("--repeats", type=int, default=3, help="timed runs of each, at most (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=ROOT / "docs/results.md", help="page for the tables")
@@ -93,10 +93,6 @@ def _settings(options: argparse.Namespace, kind: str) -> list[Setting]:
         )
         for name, num_tokens, num_texts in plan
     ]
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The machine's peak, as matrix products reach it: floating-point operations a second in the model's own dtype."""
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,6 +12,11 @@ SQUARE_SIZES = {"cpu": (1024, 2048, 4096), "cuda": (4096, 8192, 16384)}
 ROWS = {"cpu": 2048, "cuda": 8192}
 """Tokens in a product at the model's own shapes: what a batch holds."""
 SECONDS_EACH = 0.5
+
+
+def num_cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, kw_only=True)
