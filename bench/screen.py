@@ -2,7 +2,7 @@
 
 A corpus goes through propose and execute with five tools. Its texts are then joined into long ones, with the calls at
 their places, since the screen is for long texts and the miniature proposes in short ones. Every call is scored exactly,
-which is what the screen is measured by, and once more for each distance and margin. Needs the whole installation, and
+which is what the screen is measured by, and once more for each estimate and margin. Needs the whole installation, and
 a small world made by `python -m miniature.demo_corpus` with an index of its passages.
 """
 
@@ -88,7 +88,7 @@ class Bench:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a line for each distance and margin."""
+    """Print a line for each estimate and margin."""
     options = _parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
     bench = Bench(options)
@@ -98,19 +98,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{len(bench.documents)} texts of {bench.mean_tokens:.0f} tokens, {answered:,} calls to score, "
         f"{len(exact.kept)} kept by the exact filter"
     )
-    print("distance  margin   recall  scored exactly     tokens  seconds  speed-up")
+    print("estimate  margin   recall  scored exactly     tokens  seconds  speed-up")
     print(f"          off     {1:7.1%}  {1:14.1%}  {exact.tokens:>9,}  {exact.seconds:7.2f}  {1:7.1f}x", flush=True)
-    for distance, margin in itertools.product(options.distances, options.margins):
-        screen = ScreenOptions(screen_margin=margin, screen_distance=distance, screen_control=0.0)
+    for screen in _screens(options):
         found = bench.score(screen, options.repeats)
         recall = len(found.kept & exact.kept) / max(1, len(exact.kept))
         share = sum(row.screening == "passed" for row in found.rows) / max(1, answered)
+        name = f"near {screen.screen_distance}" if screen.screen_by == "near" else screen.screen_by
         print(
-            f"{distance:8}  {margin:6.2f}  {recall:7.1%}  {share:14.1%}  {found.tokens:>9,}  {found.seconds:7.2f}  "
-            f"{exact.seconds / found.seconds:7.1f}x",
+            f"{name:8}  {screen.screen_margin:6.2f}  {recall:7.1%}  {share:14.1%}  {found.tokens:>9,}  "
+            f"{found.seconds:7.2f}  {exact.seconds / found.seconds:7.1f}x",
             flush=True,
         )
     return 0
+
+
+def _screens(options: argparse.Namespace) -> Iterator[ScreenOptions]:
+    """Without control slices, which would hide what is lost."""
+    for margin in options.margins:
+        yield ScreenOptions(screen_by="overlap", screen_margin=margin, screen_control=0.0)
+    for distance, margin in itertools.product(options.distances, options.margins):
+        yield ScreenOptions(screen_by="near", screen_margin=margin, screen_distance=distance, screen_control=0.0)
 
 
 def join_texts(
@@ -157,7 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--join", type=int, default=8, help="so many texts become one before scoring")
     parser.add_argument("--model", default=str(MINIATURE), help="model folder")
     parser.add_argument("--margins", type=float, nargs="+", default=MARGINS, help="nats")
-    parser.add_argument("--distances", type=int, nargs="+", default=DISTANCES, help="tokens")
+    parser.add_argument("--distances", type=int, nargs="*", default=DISTANCES, help="tokens")
     parser.add_argument("--repeats", type=int, default=1, help="the least of so many times is shown")
     parser.add_argument("--token-budget", type=int, help="by default what suits the device")
     parser.add_argument("--threads", type=int, default=1)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from filter.overlap import occurs
 from filter.score import ScoreOptions, score
 from filter.screen import ScreenOptions
 from lm.requests import ScoreRequest
@@ -13,6 +14,8 @@ from tests.models import build_language_model
 from tests.scripted_model import BOS, ScriptedModel, suffixes
 from tests.small_world import Adder, SmallOptions, make_document, make_executed
 
+# For each estimate one that lets some calls pass.
+MARGINS = {"near": 1.0, "overlap": -0.5}
 DOCUMENT = make_document("2 and 3 is 5 apples")
 TOOLS = {"adder": Adder(SmallOptions())}
 CALL = make_executed(DOCUMENT, len("2 and 3 is"), 4, loss_without=4.0)
@@ -32,9 +35,9 @@ ALMOST_NOTHING = 9 / 15 * math.log(1 / 0.9)
 MUCH = 5 / 15 * math.log(1_000) + 4 / 15 * math.log(1 / 0.9)
 
 
-def screened(model: ScriptedModel, *results: str, **options: float) -> list[Scored]:
+def screened(model: ScriptedModel, *results: str, by: str = "near", **options: float) -> list[Scored]:
     calls = [replace(CALL, result=result, call_input=f"{2}+{3}") for result in results]
-    return score(calls, [DOCUMENT], model, TOOLS, ScoreOptions(screen=ScreenOptions(**options)))  # type: ignore[arg-type]
+    return score(calls, [DOCUMENT], model, TOOLS, ScoreOptions(screen=ScreenOptions(screen_by=by, **options)))  # type: ignore[arg-type]
 
 
 def test_by_default_every_call_is_scored() -> None:
@@ -89,7 +92,9 @@ def test_a_call_that_stood_before_the_whole_text_is_not_read_there_again() -> No
 def test_equal_calls_that_stand_at_one_place_are_read_once_for_all_their_tokens() -> None:
     model = ScriptedModel(TRUSTING)
     calls = [replace(CALL, token_index=place) for place in (2, 3, 4)]
-    options = ScoreOptions(screen=ScreenOptions(screen_margin=-100.0, screen_control=0.0, screen_distance=3))
+    options = ScoreOptions(
+        screen=ScreenOptions(screen_by="near", screen_margin=-100.0, screen_control=0.0, screen_distance=3)
+    )
     rows = score(calls, [DOCUMENT], model, TOOLS, options)
     # The first two stand before the text, the third after "2".
     assert model.sequences == [f"{BOS}{RIGHT}2 and 3 is 5 apples", f"{BOS}2{RIGHT} and 3 is 5 apples"]
@@ -140,14 +145,52 @@ def test_what_is_within_a_hair_of_the_margin_is_settled_alone(noise: float, dist
     loss_without = -sum(w * p for w, p in zip((5 / 15, 4 / 15), model.log_probs_alone(request), strict=True))
     # Passes if loss_without - ALMOST_NOTHING >= 0.5 - margin.
     margin = 0.5 - (loss_without - ALMOST_NOTHING) - distance
-    options = ScreenOptions(screen_margin=margin, screen_control=0.0, screen_distance=1)
+    options = ScreenOptions(screen_by="near", screen_margin=margin, screen_control=0.0, screen_distance=1)
     call = replace(CALL, loss_without=loss_without)
     (row,) = score([call], [DOCUMENT], model, TOOLS, ScoreOptions(screen=options))
     assert row.screening == ("passed" if distance < 0 else "left_out")
 
 
+def overlapping(*calls: tuple[str, str]) -> tuple[list[Scored], ScriptedModel]:
+    """(input, result) of calls before " 5 apples", of which the first has 1/1000 and the second 0.9."""
+    model = ScriptedModel(TRUSTING)
+    asked = [replace(CALL, call_input=asked, result=result, loss_without=MUCH) for asked, result in calls]
+    options = ScoreOptions(screen=ScreenOptions(screen_margin=0.0, screen_control=0.0))
+    return score(asked, [DOCUMENT], model, TOOLS, options), model
+
+
+def test_by_overlap_the_tokens_that_a_call_holds_cost_nothing_and_the_others_what_they_did() -> None:
+    rows, _ = overlapping(("2+3", "5"), ("2+3", "6"), ("2+3", "many apples"), ("5 apples", "6"))
+    assert [row.loss_near for row in rows] == pytest.approx(
+        [4 / 15 * math.log(1 / 0.9), MUCH, 5 / 15 * math.log(1_000), 0.0]
+    )
+
+
+def test_by_overlap_a_call_is_left_out_if_it_holds_too_little_of_what_follows() -> None:
+    rows, model = overlapping(("2+3", "5"), ("2+3", "6"), ("2+3", "many apples"))
+    assert [row.screening for row in rows] == ["passed", "left_out", "left_out"]
+    # One pass for the text, then L+ and L(e(c, epsilon)) of the first.
+    assert model.asked["scores"] == 3 and "inserted" not in model.asked
+
+
+def test_by_overlap_each_text_is_read_once_for_all_its_calls() -> None:
+    model = ScriptedModel(TRUSTING)
+    calls = [replace(CALL, token_index=place, result="6") for place in (1, 2, 4)]
+    options = ScoreOptions(screen=ScreenOptions(screen_margin=-100.0, screen_control=0.0))
+    rows = score(calls, [DOCUMENT], model, TOOLS, options)
+    assert model.sequences == [f"{BOS}2 and 3 is 5 apples"]
+    unlikely, likely = math.log(1_000), math.log(1 / 0.9)
+    assert rows[1].loss_near == pytest.approx(9 / 15 * unlikely + 3 / 15 * unlikely + 2 / 15 * likely)
+
+
+def test_a_token_occurs_in_a_result_whatever_its_case_spaces_and_neighbours() -> None:
+    assert occurs(" Paris", "the city of PARIS.") and occurs("ris", "Paris")
+    assert not occurs(" London", "Paris") and not occurs(" a", "Paris") and not occurs(" ", "two words")
+
+
 @pytest.mark.parametrize("token_budget", [1, 4096])
-def test_screenings_do_not_depend_on_the_batch(token_budget: int) -> None:
+@pytest.mark.parametrize("by", ["near", "overlap"])
+def test_screenings_do_not_depend_on_the_batch(by: str, token_budget: int) -> None:
     documents = [make_document(f"The mill ground {n}00 sacks, 120 more than in May, and so on.") for n in range(4)]
     calls = [
         make_executed(document, place, place, call_input=call_input, result=result, loss_without=6.0)
@@ -155,7 +198,9 @@ def test_screenings_do_not_depend_on_the_batch(token_budget: int) -> None:
         for place in (3, 9, 15)
         for call_input, result in [("1+1", "2"), ("400-120", "280"), ("3+3", "6")]
     ]
-    options = ScoreOptions(screen=ScreenOptions(screen_margin=1.0, screen_distance=4, screen_control=0.2))
+    options = ScoreOptions(
+        screen=ScreenOptions(screen_by=by, screen_margin=MARGINS[by], screen_distance=4, screen_control=0.2)
+    )
     together = score(calls, documents, build_language_model(), TOOLS, options)
     alone = [
         row

@@ -1,0 +1,68 @@
+"""An estimate of L+ for the screen: the call with its result stands `distance` tokens before x_i, not before the text.
+
+What stands before the call is then read once for all calls of a text, and a call costs its own tokens, those up to x_i
+and the few that count.
+
+At distance 0 the call stands as in C*, but a model that has never seen a call inside a text does not know how to go on
+after one: its surprise at the first token hides what the result gave away. A few words later it has recovered.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from filter.trial import Trial
+from lm.requests import Insertion
+from lm.weighted_loss import loss_alone, weighted_loss
+from records.calls import render_call
+
+if TYPE_CHECKING:
+    from lm.model import LanguageModel
+
+
+class NearEstimate:
+    """`distance` in tokens."""
+
+    def __init__(self, model: "LanguageModel", distance: int) -> None:
+        self._model = model
+        self._distance = distance
+
+    def losses(self, trials: Sequence[Trial]) -> list[float]:
+        """Of each trial. Equal calls that stand at one place of a text, for whatever tokens, are read once."""
+        texts: dict[str, Sequence[int]] = {trial.executed.text_id: trial.text_ids for trial in trials}
+        number_of = {text_id: number for number, text_id in enumerate(texts)}
+        groups: dict[tuple[int, int, tuple[int, ...]], list[int]] = {}
+        for index, trial in enumerate(trials):
+            key = (number_of[trial.executed.text_id], self._place(trial), tuple(self._call_ids(trial)))
+            groups.setdefault(key, []).append(index)
+        insertions = [
+            Insertion(
+                text=text, token_index=place, ids=ids, targets=sorted({j for n in group for j in trials[n].weighted})
+            )
+            for (text, place, ids), group in groups.items()
+        ]
+        losses: dict[int, float] = {}
+        answers = self._model.log_probs_inserted(list(texts.values()), insertions)
+        for insertion, group, answer in zip(insertions, groups.values(), answers, strict=True):
+            known = dict(zip(insertion.targets, answer, strict=True))
+            losses |= {index: weighted_loss(known[j] for j in trials[index].weighted) for index in group}
+        return [losses[index] for index in range(len(trials))]
+
+    def loss_alone(self, trial: Trial) -> float:
+        """From a batch of one."""
+        place = self._place(trial)
+        before = [*self._model.tokenizer.bos_ids, *trial.text_ids[:place], *self._call_ids(trial)]
+        # The rest of the text behind all that is a text behind a prefix.
+        return loss_alone(self._model, before, trial.text_ids[place:], trial.executed.token_index - place)
+
+    def is_exact(self, trial: Trial, /) -> bool:
+        """Where the call stood before the whole text already."""
+        return self._place(trial) == 0
+
+    def _place(self, trial: Trial) -> int:
+        """Before which token the call stands."""
+        return max(0, trial.executed.token_index - self._distance)
+
+    def _call_ids(self, trial: Trial) -> list[int]:
+        """e(c, r)."""
+        call = trial.executed
+        return self._model.tokenizer.encode(render_call(call.tool, call.call_input, call.result))
