@@ -1,11 +1,11 @@
-"""An estimate of L+ for the screen: the call makes sure of every token that occurs in it, and changes no other.
+"""An estimate of L+ for the screen: the result makes sure of every token that occurs in it, and moves the others a bit.
 
-    L_overlap = - sum over the weighted tokens that occur in neither input nor result of w_t log p(x_{i+t} | x_{<i+t})
+    L_overlap = - (1 - SWAY) sum over the weighted tokens that the result does not hold of w_t log p(x_{i+t} | x_{<i+t})
 
-A call helps for the most part by saying what comes next, so L_i(epsilon) - L_overlap is about the most that it can do.
-The input counts too: an answer that has nothing to say can still draw attention to what was asked. All this takes one
-pass a text, for all its calls, and none for a call. What it does not see: answers that make likely what they do not say
-(`Paris` before `France`), tokens that follow from those that they do, and models that any call puts off their stride.
+A result helps for the most part by saying what comes next. Besides, anything that stands before a text moves its
+losses, the more the larger they are, so where a model is at a loss anyway almost every call passes. All this takes one
+pass a text, for all its calls, and none for a call. What it does not see: results that make quite sure of what they do
+not say (`Paris` before `France`), and tokens that follow from those that they do.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +17,12 @@ from lm.weighted_loss import WEIGHTS
 
 if TYPE_CHECKING:
     from lm.model import LanguageModel
+
+
+SWAY = 0.1
+"""The share of a token's loss that a call may take away without saying the token. Chosen on two invented worlds other
+than those of the figures: 195 of 197 kept calls passed there, and 194 without it; on real texts, of which the miniature
+understands nothing, 33 of 33, and 12 without it."""
 
 
 class OverlapEstimate:
@@ -52,25 +58,24 @@ class OverlapEstimate:
 
     def _loss(self, trial: Trial, log_probs: Mapping[int, float]) -> float:
         """L_overlap in weighted nats, from the log-probabilities of the text's tokens by their index."""
-        tokenizer, call = self._model.tokenizer, trial.executed
-        said = (call.call_input, call.result or "")
-        said_ids = {token for words in said for token in tokenizer.encode(f" {words}")}
+        tokenizer, result = self._model.tokenizer, trial.executed.result or ""
+        result_ids = set(tokenizer.encode(f" {result}"))
         weights = dict(zip(trial.weighted, WEIGHTS, strict=False))
-        return -sum(
+        unsaid = -sum(
             weight * float(log_probs[j])
             for j, weight in weights.items()
-            if (token := trial.text_ids[j]) not in said_ids
-            and not any(occurs(tokenizer.decode([token]), words) for words in said)
+            if (token := trial.text_ids[j]) not in result_ids and not occurs(tokenizer.decode([token]), result)
         )
+        return (1 - SWAY) * unsaid
 
 
-def occurs(token: str, words: str) -> bool:
-    """Whether a token's text stands somewhere in the words, however those are cut into tokens, upper case or lower.
+def occurs(token: str, result: str) -> bool:
+    """Whether a token's text stands somewhere in the result, however that is cut into tokens, upper case or lower.
 
-    Of a single character that says nothing: `a` stands in most answers.
+    Of a single character that says nothing: `a` stands in most results.
 
     >>> occurs(" Paris", "It is PARIS."), occurs("a", "Paris"), occurs(" a", "Paris")
     (True, False, False)
     """
     bare = token.strip().casefold()
-    return len(bare) > 1 and bare in words.casefold()
+    return len(bare) > 1 and bare in result.casefold()

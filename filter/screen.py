@@ -2,8 +2,8 @@
 
 Only calls with L_i(epsilon) less the estimate >= tau_f - margin are scored exactly. Two estimates to choose from:
 
-    overlap   the call makes sure of every token that occurs in it, and changes no other      filter/overlap.py
-    near      the call with its result stands a few tokens before x_i, not before the text    filter/near.py
+    overlap   the result makes sure of the tokens that occur in it, and hardly moves others    filter/overlap.py
+    near      the call with its result stands a few tokens before x_i, not before the text     filter/near.py
 
 Some good calls are lost; how many, the control slice tells: a share of those that did not pass, drawn by a hash, is
 scored all the same.
@@ -32,8 +32,8 @@ class ScreenOptions:
     """Score exactly only calls whose loss reduction, by the screen's estimate, is at least the threshold less this
     margin, in nats. Larger costs more and loses fewer; by default every call is scored."""
     screen_by: Literal["overlap", "near"] = "overlap"
-    """The estimate. overlap: the call makes sure of every token that occurs in its input or result and changes no
-    other, which costs one pass a text. near: the call stands a few tokens before its place, a short pass for each."""
+    """The estimate. overlap: the result makes sure of every token that occurs in it and hardly moves the others, which
+    costs one pass a text. near: the call stands a few tokens before its place, which costs a short pass for each."""
     screen_distance: int = 32
     """How many tokens before its place `--screen-by near` puts a call. Fewer cost less; models that have not seen calls
     inside texts need a dozen or more."""
