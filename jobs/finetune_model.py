@@ -128,6 +128,7 @@ def _provenance(choice: Choice, options: ChooseOptions) -> dict[str, Any]:
     return {
         "chosen_by": asdict(options),
         "num_texts": len(choice.examples),
+        "num_without_calls": sum(not example.calls for example in choice.examples),
         "num_held_out": len(choice.held_out),
         "num_calls": choice.num_calls,
     }
