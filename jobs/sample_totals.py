@@ -17,7 +17,7 @@ that has missed those texts cannot know how much they vary.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Z_95 = 1.959964
 
@@ -51,10 +51,21 @@ def estimate_total(strata: Sequence[tuple[int, Sequence[float]]]) -> Total:
         dispersion = max(1.0, _variance_of_total(strata) * share**2 / (found * unseen))
     # A dispersion that was estimated is uncertain itself, with one degree of freedom less for each stratum's mean.
     z = _student(num_sampled - len(strata)) if dispersion > 1 else Z_95
-    c = z**2 * dispersion * unseen
-    half = math.sqrt(c * found + c**2 / 4)
     seen = sum(sum(values) for _, values in strata)
-    return Total(expected=expected, low=max(seen, (found + c / 2 - half) / share), high=(found + c / 2 + half) / share)
+    return _score_interval(found, share, z**2 * dispersion * unseen, seen)
+
+
+def estimate_count(found: int, num_sampled: int, number: int) -> Total:
+    """How many of `number` things are of a kind of which a sample holds `found`; `num_sampled` is at least 1."""
+    share = num_sampled / number
+    total = _score_interval(found, share, Z_95**2 * (1 - share), found)
+    return replace(total, high=min(total.high, number - (num_sampled - found)))
+
+
+def _score_interval(found: float, share: float, c: float, seen: float) -> Total:
+    half = math.sqrt(c * found + c**2 / 4)
+    low, high = ((found + c / 2 + sign * half) / share for sign in (-1, 1))
+    return Total(expected=found / share, low=max(seen, low), high=high)
 
 
 def _student(freedom: int) -> float:

@@ -107,7 +107,10 @@ def to_json(status: RunStatus) -> dict[str, Any]:
         **{name: status.progress.get(name, default) for name, default in told.items()},
         "stages": [asdict(row) for row in status.stages],
         "tools": [asdict(row) | times.get(row.tool, {}) for row in tool_yields(status.counts, status.tools)],
-        "screens": [asdict(row) | {"recall": row.recall} for row in screen_yields(status.counts, status.tools)],
+        "screens": [
+            asdict(row) | {"recall": row.recall, "recall_at_least": row.recall_at_least}
+            for row in screen_yields(status.counts, status.tools)
+        ],
         "dropped": [
             dict(zip(("stage", "reason", "tool", "number"), row, strict=True)) for row in drop_rows(status.counts)
         ],

@@ -8,6 +8,7 @@ from typing import Any
 
 from jobs.broken_rows import BROKEN
 from jobs.reuse import UNANSWERED
+from jobs.sample_totals import Total, estimate_count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,11 +147,24 @@ class ScreenYield:
 
         None if nothing was found to keep, or calls were left out and none of them drawn into the slice.
         """
-        if self.left_out and not self.control:
-            return None
-        not_passed = self.control + self.left_out
-        missed = self.kept_in_control * not_passed / self.control if self.control else 0.0
-        return self.kept / (self.kept + missed) if self.kept + missed else None
+        missed = self._missed
+        return None if missed is None else _ratio(self.kept, self.kept + missed.expected)
+
+    @property
+    def recall_at_least(self) -> float | None:
+        """What the recall is at least, 97.5 % of the time: a slice without a kept call is no proof that none was lost.
+
+        None where `recall` is.
+        """
+        missed = self._missed
+        return None if missed is None or self.recall is None else _ratio(self.kept, self.kept + missed.high)
+
+    @property
+    def _missed(self) -> Total | None:
+        """Calls worth keeping that did not pass."""
+        if not self.control:
+            return None if self.left_out else Total(expected=0.0, low=0.0, high=0.0)
+        return estimate_count(self.kept_in_control, self.control, self.control + self.left_out)
 
 
 def screen_yields(counts: Mapping[str, Counter[str]], tools: Sequence[str]) -> list[ScreenYield]:
@@ -171,10 +185,19 @@ def screen_yields(counts: Mapping[str, Counter[str]], tools: Sequence[str]) -> l
 
 
 def screen_table(yields: Sequence[ScreenYield]) -> str:
-    """One line a tool; empty if nothing was screened."""
-    names = [field.name for field in fields(ScreenYield)]
-    rows = [[*(getattr(row, name) for name in names), _share(row.recall)] for row in yields]
-    return text_table([*(name.replace("_", " ") for name in names), "estimated recall"], rows) if rows else ""
+    """One line a tool, and one for all together; empty if nothing was screened."""
+    numbers = [field.name for field in fields(ScreenYield) if field.name != "screen"]
+    together = ScreenYield(screen="all", **{name: sum(getattr(row, name) for row in yields) for name in numbers})
+    rows = [
+        [row.screen, *(getattr(row, name) for name in numbers), _share(row.recall), _share(row.recall_at_least)]
+        for row in ([*yields, together] if len(yields) > 1 else yields)
+    ]
+    header = ["screen", *(name.replace("_", " ") for name in numbers), "estimated recall", "at least (95 %)"]
+    return text_table(header, rows) if rows else ""
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
 
 
 def _share(share: float | None) -> str:

@@ -3,9 +3,12 @@
 from collections import Counter
 from dataclasses import replace
 
+import pytest
+
 from jobs.counting import count_rows
 from jobs.progress import Snapshot, describe, describe_seconds
 from jobs.summary import (
+    ScreenYield,
     ToolYield,
     describe_unanswered,
     drop_table,
@@ -106,8 +109,20 @@ def test_the_recall_of_the_screen_is_estimated_from_the_control_slice() -> None:
     yields = screen_yields({"score": Counter(count_rows("score", rows, []))}, ["Calculator", "MT"])
     # Half of the two in the slice were worth keeping, so of the four that did not pass it was two: 3 of 5 passed.
     assert [row.recall for row in yields] == [3 / 5]
-    assert screen_table(yields).splitlines()[-1].split() == ["Calculator", "4", "3", "2", "1", "2", "60.0%"]
+    # It may also have been all but the one that was seen to be of no use.
+    assert [row.recall_at_least for row in yields] == [3 / 6]
+    line = ["Calculator", "4", "3", "2", "1", "2", "60.0%", "50.0%"]
+    assert screen_table(yields).splitlines()[-1].split() == line
+    # Of two tools the last line tells both together.
+    assert screen_table([*yields, *yields]).splitlines()[-1].split()[:4] == ["all", "8", "6", "4"]
     assert screen_table([]) == ""
+
+
+def test_a_control_slice_without_a_kept_call_is_no_proof_that_none_was_lost() -> None:
+    screened = ScreenYield(screen="QA", passed=500, kept=100, control=50, kept_in_control=0, left_out=950)
+    assert screened.recall == 1.0
+    # None of 50 of 1,000: of all of them up to z^2 * 0.95 / 0.05 = 73.
+    assert screened.recall_at_least == pytest.approx(100 / (100 + 1.96**2 * 0.95 / 0.05), abs=1e-3)
 
 
 def test_a_recall_that_no_control_slice_measured_is_unknown() -> None:
