@@ -89,8 +89,8 @@ class Scored(Executed):
     is_kept: bool
     """loss_reduction >= tau_f, and not struck by the rule about inputs that only occur later."""
     loss_near: float | None = None
-    """The screen's approximation of loss_with_result: the call stands a few tokens before its place instead of before
-    the text. None without a screen, or if there is no result to score."""
+    """The screen's estimate of loss_with_result (filter/screen.py). None without a screen, or if there is no result to
+    score."""
     screening: str | None = None
     """One of records.stages.SCREENINGS; None where loss_near is."""
 

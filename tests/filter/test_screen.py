@@ -199,6 +199,26 @@ def test_a_token_is_said_where_a_word_of_the_result_begins_like_its_own(result: 
     assert says(words_of(result), text, len("He saw"), len(text)) is said
 
 
+@pytest.mark.parametrize(
+    "text, result",
+    [
+        ("costs 1,085", "1085"),
+        ("costs 1085", "1,085"),
+        ("costs 0.29", "0.29"),
+        ("is -5", "\u22125"),
+        ("the dog\u2019s", "The dog's tail"),
+        ("a cafe\u0301", "CAF\u00c9"),
+        ("\u5728\u6771\u4eac", "\u6771\u4eac\u90fd"),
+    ],
+    ids=["separators", "no separators", "a decimal point", "a minus sign", "an apostrophe", "an accent", "no spaces"],
+)
+def test_what_is_only_spelled_otherwise_is_said_token_by_token(text: str, result: str) -> None:
+    start = 1 if text.startswith("\u5728") else text.index(" ") + 1
+    assert [says(words_of(result), text, place, place + 1) for place in range(start, len(text))] == [True] * (
+        len(text) - start
+    )
+
+
 def test_of_a_number_the_digits_are_said_up_to_the_first_wrong_one() -> None:
     text = "that is 849 in all"
     digits = [says(words_of("It is 840"), text, place, place + 1) for place in (8, 9, 10)]
