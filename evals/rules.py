@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 _NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|-?\.\d+")
+# One line with a number before the sign; `>=`, `==` and the like make no equation.
+_EQUATION = re.compile(r"\d[^=\n]*(?<![<>!])=(?!=)(?P<result>[^\n]*)")
+_THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?!,?\d)")
 # In scripts that write no spaces every character is a word of its own.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+(?:[.'\u2019][^\W_]+)*")
 
@@ -29,19 +32,36 @@ def first_number(text: str) -> float | None:
     return float(match[0].replace(",", "")) if match else None
 
 
+def predicted_number(generated: str) -> float | None:
+    """The number that a text gives as its answer; None if there is none (paper, section 4.2.2 and footnote 7).
+
+    It is the first one, but of a text with an equation the first one behind the sign `=`.
+
+    >>> predicted_number("The correct answer is 5+3=8")
+    8.0
+    """
+    equation = _EQUATION.search(generated)
+    result = first_number(equation["result"]) if equation else None
+    return first_number(generated) if result is None else result
+
+
 def is_first_number(generated: str, answers: Sequence[str]) -> bool:
-    """Mathematics: the first number generated is the answer, up to the two decimals that the calculator gives.
+    """Mathematics: the number that counts is the answer, up to the two decimals that the calculator gives.
 
     A minus counts only directly before a digit and not behind one, so `10-5` begins with 10.
     """
-    found = first_number(generated)
+    found = predicted_number(generated)
     right = [value for value in map(first_number, answers) if value is not None]
     return found is not None and any(abs(found - value) < 0.005 for value in right)
 
 
 def words(text: str) -> list[str]:
-    """The words of a text for comparing: lower case, compatibility characters made plain, punctuation left out."""
-    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    """The words of a text for comparing: lower case, compatibility characters made plain, punctuation left out.
+
+    A number is one word, and written without its thousands separators: `1,095 days` is `1095`, `days`.
+    """
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return _WORD.findall(_THOUSANDS.sub(lambda number: number[0].replace(",", ""), plain))
 
 
 def is_among_first_words(num_words: int) -> Rule:

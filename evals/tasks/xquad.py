@@ -1,6 +1,6 @@
 """XQuAD (Artetxe et al. 2020): English paragraphs with questions in other languages; in place of the paper's MLQA.
 
-The paragraph and the answer are English, the question is not, so the model may translate it (paper, table 7).
+The paragraph and the answer are English, the question is not, so the model may translate it (paper, section 4.2.4).
 """
 
 from collections.abc import Iterator, Mapping

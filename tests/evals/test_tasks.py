@@ -1,6 +1,8 @@
 """Every benchmark reads its own files, asks without giving the answer away, and accepts a right answer."""
 
+import datetime
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -37,15 +39,69 @@ def test_lama_asks_only_for_statements_that_end_with_what_is_missing() -> None:
     assert _one("lama_squad", row | {"masked_sentences": ["The [MASK] color was used."]}) is None
 
 
-def test_dateset_reckons_from_the_day_that_stands_for_today() -> None:
-    import datetime
+def _asked(today: str, past: str, future: str) -> dict[str, tuple[str, ...]]:
+    days = {"today": today, "past": past, "future": future}
+    row = {name: datetime.date.fromisoformat(day) for name, day in days.items()}
+    questions = list(TASKS["dateset"].questions(row))
+    assert {question.today for question in questions} == {row["today"]}
+    return {question.prompt.removeprefix("Answer the following question: "): question.answers for question in questions}
 
-    today = datetime.date(2024, 3, 1)
-    asked = {q.prompt: q.answers for q in TASKS["dateset"].questions({"today": today, "days": 1})}
-    assert asked["Question: How many days ago was February 29, 2024?\nAnswer:"] == ("1",)
-    assert asked["Question: What day of the week will it be in 1 days?\nAnswer:"] == ("Saturday",)
-    assert all(question.today for question in TASKS["dateset"].read("0"))
-    assert list(TASKS["dateset"].read("3")) == list(TASKS["dateset"].read("3"))
+
+@pytest.mark.paper("E4")
+def test_dateset_reckons_from_the_day_that_stands_for_today() -> None:
+    asked = _asked("2024-03-01", "2024-02-29", "2027-03-01")  # a Friday; 3 years of 365 days
+    assert asked["How many days ago was February 29, 2024?"] == ("1",)
+    assert asked["How many days are there until March 1, 2027?"] == ("1095",)
+    assert asked["What day of the week was it on February 29, 2024?"] == ("Thursday",)
+    assert asked["What day of the month was it 1 day ago?"] == ("29", "29th")
+    assert asked["What month will it be in 1095 days?"] == ("March",)
+    assert asked["What day of the month was it the day before yesterday?"] == ("28", "28th")
+    assert asked["What day of the week is it the day after tomorrow?"] == ("Sunday",)
+    assert asked["What day of the week is it today?"] == ("Friday",)
+    assert asked["What day of the month was Washington's Birthday this year?"] == ("19", "19th")
+    assert asked["What day of the month is Memorial Day this year?"] == ("27", "27th")
+    assert asked["What month is Thanksgiving this year?"] == ("November",)
+    assert asked["How many days ago was New Year's Day this year?"] == ("60",)
+    assert asked["How many months are there until Christmas this year?"] == ("9",)
+    assert asked["How many months ago was Washington's Birthday this year?"] == ("0",)
+    assert TASKS["dateset"].rule(" It will be in 1,095 days", asked["How many days are there until March 1, 2027?"])
+
+
+@pytest.mark.paper("E4")
+def test_dateset_counts_whole_units_and_asks_of_no_day_that_is_none() -> None:
+    asked = _asked("2023-03-31", "2021-02-28", "2023-04-01")  # 761 days, 25 months, 2 years
+    assert asked["What day of the week was it 108 weeks ago?"] == ("Friday",)
+    assert asked["What day of the month was it 2 years ago?"] == ("31", "31st")
+    assert not any("months ago?" in question for question in asked)  # there is no February 31, 2021
+    assert asked["What year will it be in 1 day?"] == ("2023",)
+    assert asked["What day of the month is Memorial Day this year?"] == ("29", "29th")
+    on_the_day = _asked("2023-12-25", "2023-12-22", "2023-12-26")
+    assert "What day of the week is Christmas this year?" in on_the_day
+    assert not any(question.startswith("How many") and "Christmas" in question for question in on_the_day)
+    assert not any("0 weeks ago" in question for question in on_the_day)
+
+
+@pytest.mark.paper("E4")
+def test_dateset_has_as_many_questions_of_each_template_as_the_paper() -> None:
+    questions = list(TASKS["dateset"].read("0"))
+    assert sorted(Counter(question.about["template"] for question in questions).values()) == [
+        *(400, 400, 800, 800, 1200, 1800, 4000)
+    ]
+    assert len({(question.prompt, question.today) for question in questions}) == 9400
+    assert len({question.today for question in questions}) == 500
+    assert list(TASKS["dateset"].read("0")) == questions
+    assert list(TASKS["dateset"].read("1")) != questions
+    with pytest.raises(ValueError, match="svamp is no seed; give a whole number"):
+        next(TASKS["dateset"].read("svamp"))
+
+
+@pytest.mark.paper("E2")
+def test_as_many_words_count_as_in_the_paper() -> None:
+    five = ("lama_squad", "lama_google_re", "lama_trex", "situatedqa", "timeqa", "dateset")
+    words = dict.fromkeys(five, 5) | dict.fromkeys(("webquestions", "nq_open", "triviaqa"), 20) | {"xquad": 10}
+    for key, number in words.items():
+        assert TASKS[key].rule(" a" * (number - 1) + " Paris", ["Paris"]), key
+        assert not TASKS[key].rule(" a" * number + " Paris", ["Paris"]), key
 
 
 @pytest.mark.parametrize("key", TASKS)
