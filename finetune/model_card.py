@@ -31,7 +31,7 @@ def render_card(options: TrainOptions, provenance: Mapping[str, Any], result: Ma
         "## Data",
         "",
         f"{provenance['num_texts']:,} texts of {', '.join(provenance['chosen_by']['run'])}, "
-        f"{provenance['num_without_calls']:,} of them without calls; {provenance['num_held_out']:,} more were held out.",
+        f"{provenance['num_without_calls']:,} of them without calls; {provenance['num_held_out']:,} more held out.",
         "",
         *_table(
             ["tool", "calls learned from", "least loss reduction (nats)"],

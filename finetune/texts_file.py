@@ -5,10 +5,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from finetune.result_folder import TEXTS_FILE
 from finetune.tokens import TokenisedText
 from finetune.train import TrainingTexts
 
-TEXTS_FILE = "texts.parquet"
 _COLUMNS: dict[str, pa.DataType] = {
     "ids": pa.list_(pa.int32()),
     "is_result": pa.list_(pa.bool_()),

@@ -7,7 +7,6 @@ Train starts. Typed again on the same folder it resumes from the last checkpoint
 import contextlib
 import datetime
 import json
-import shutil
 import sys
 import threading
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from typing import Any
 from finetune.choose import Choice, ChooseOptions, choose
 from finetune.model_card import CARD_FILE, TOOLS_FILE, render_card
 from finetune.options import TrainOptions
+from finetune.result_folder import RESULT_FILE, STATE_FILE, refuse_foreign_folder, refuse_other_fine_tuning
 from jobs.actors import ray_session
 from jobs.command_line import main
 from jobs.failures import UnusableError, one_line
@@ -28,7 +28,6 @@ from records.run_folder import RunFolder
 from records.whole_json import write_json
 
 SECONDS_BETWEEN_LINES = 10.0
-STATE_FILE, RESULT_FILE = "finetune.json", "result.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +56,7 @@ class TrainWorkerOptions:
 def finetune(choice_options: ChooseOptions, options: TrainOptions, workers: TrainWorkerOptions) -> int:
     """Fine-tune and print the course; the exit code. Raises ValueError, one line, for what the user has to change."""
     options.accumulation(workers.num_workers)
+    refuse_foreign_folder(options, choice_options.run)
     out = Path(options.out).absolute()
     if Path(options.model).is_dir():
         # The workers' folder is another one.
@@ -78,17 +78,13 @@ def _begin(out: Path, choice_options: ChooseOptions, options: TrainOptions) -> N
     """Choose and tokenise, unless an earlier call has. Raises ValueError if that one was another fine-tuning."""
     from finetune.texts_file import write_texts
     from finetune.tokens import shorten, tokenise
-    from finetune.train import CHECKPOINTS, TrainingTexts
+    from finetune.train import TrainingTexts
     from lm.tokenizer import TextTokenizer
 
     identity = _identity(choice_options, options)
     state = out / STATE_FILE
     if state.exists():
-        if json.loads(state.read_bytes())["fingerprint"] != identity:
-            raise ValueError(
-                f"out is {options.out}; it holds a fine-tuning with other settings, of another model or of runs that "
-                "have changed since: give another folder"
-            )
+        refuse_other_fine_tuning(options, identity)
         return
     tokenizer = TextTokenizer.load(options.model)
     choice = choose(choice_options)
@@ -96,9 +92,6 @@ def _begin(out: Path, choice_options: ChooseOptions, options: TrainOptions) -> N
     held_out, _ = shorten((tokenise(e, tokenizer, tokenizer.end_ids) for e in choice.held_out), options.max_length)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        # Of a training whose state was taken away nothing is to go on.
-        (out / RESULT_FILE).unlink(missing_ok=True)
-        shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
         write_texts(out, TrainingTexts(texts=texts, held_out=held_out))
         write_json(state, {"fingerprint": identity, **_provenance(choice, choice_options)})
     except OSError as error:

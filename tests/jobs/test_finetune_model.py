@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from finetune.options import TrainOptions
+from finetune.result_folder import refuse_foreign_folder
 from finetune.texts_file import read_texts
 from finetune.train import train
 from jobs.command_line import main
@@ -78,6 +79,54 @@ def test_what_is_no_run_or_no_even_batch_is_refused(run: str, model: str, tmp_pa
     assert "no run folder is there" in refuse(capsys, "--run", str(tmp_path), "--model", model, *out)
     line = refuse(capsys, "--run", run, "--model", model, *out, "--batch-size", "6", "--rows-at-once", "4")
     assert line.startswith("toolformer: --batch-size is 6; it must be a multiple of 4")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("written", ["{}", "./{}/", "{}/../{}"])
+def test_neither_the_model_nor_a_run_is_written_over(
+    written: str, run: str, model: str, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = {"model": Path(shutil.copytree(model, tmp_path / "mine")), "run": Path(shutil.copytree(run, tmp_path / "C"))}
+    monkeypatch.chdir(tmp_path)
+    for option, folder in mine.items():
+        out, before = written.format(folder.name, folder.name), contents(folder)
+        line = refuse(capsys, "--run", "C", "--model", str(mine["model"]), "--out", out)
+        assert line == (
+            f"toolformer: --out is {out}; that is {'the' if option == 'model' else 'a'} --{option}, which would be "
+            "overwritten: give another folder"
+        )
+        assert contents(folder) == before
+
+
+def test_a_folder_with_files_of_others_is_left_as_it_is(run: str, model: str, tmp_path: Path, capsys) -> None:
+    others = tmp_path / "others"
+    (others / "checkpoints/checkpoint-900").mkdir(parents=True)
+    (others / "checkpoints/checkpoint-900/trainer_state.json").write_text("{}")
+    (others / "README.md").write_text("mine")
+    before = contents(others)
+    line = refuse(capsys, "--run", run, "--model", model, "--out", str(others))
+    assert "it holds files but no fine-tuning (README.md, checkpoints)" in line
+    (others / "finetune.json").write_text("[1]")
+    line = refuse(capsys, "--run", run, "--model", model, "--out", str(others))
+    assert "its finetune.json is not one that a fine-tuning has written" in line
+    (others / "finetune.json").unlink()
+    assert contents(others) == before
+    line = refuse(capsys, "--run", run, "--model", model, "--out", str(others / "README.md"))
+    assert "a file has that name" in line
+
+
+def test_a_start_that_was_interrupted_is_no_obstacle(run: str, model: str, tmp_path: Path) -> None:
+    options = TrainOptions(model=model, out=str(tmp_path))
+    refuse_foreign_folder(options, [run])
+    for name in (".texts.parquet.tmp", "texts.parquet", ".finetune.json.tmp"):
+        (tmp_path / name).touch()
+        refuse_foreign_folder(options, [run])
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(ValueError, match="it holds files but no fine-tuning"):
+        refuse_foreign_folder(options, [run])
 
 
 @pytest.fixture(scope="module")
