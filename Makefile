@@ -32,7 +32,7 @@ LOOP := runs/loop
 LOOP_TEXTS ?= 200
 # Behind a call a word or two before its number the model would learn to repeat that word: the best place alone. A quarter
 # of the texts come a second time without their calls, or the model forgets how to go on where calls are disabled.
-LOOP_TRAINING := --max-steps 150 --batch-size 8 --rows-at-once 4 --max-length 512 --learning-rate 0.0004 \
+LOOP_TRAINING := --max-steps 200 --batch-size 8 --rows-at-once 4 --max-length 512 --learning-rate 0.0004 \
     --evaluate-every 50 --dtype float32 --zero-stage 2 --num-workers 2 --once-per-text calculator --plain-copies 0.25
 # Of `make measure`.
 SHARDS ?= 1000
