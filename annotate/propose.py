@@ -15,7 +15,7 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,6 +85,8 @@ def propose(
         _portions(texts, model, tools, options, choosers),
         max_new_tokens=options.max_call_tokens,
         temperature=options.temperature,
+        # Behind the arrow a model that has learned from answered calls goes on with a result of its own making.
+        stop=CALL_ARROW.rstrip() if options.second_round else None,
     )
     candidates: list[Candidate] = []
     dropped: list[Dropped] = []
@@ -120,8 +122,7 @@ def _collect(
     found: list[Found] = []
     for openings, places in zip(chooser.openings, answer, strict=True):
         for opening, samples in zip(openings, places, strict=True):
-            written = [_cut_at_arrow(sample, model) for sample in samples] if options.second_round else samples
-            calls, useless = distinct_calls(opening, written)
+            calls, useless = distinct_calls(opening, samples)
             found += [(opening, call) for call in calls]
             dropped += useless
     candidates, hopeless = drop_hopeless_calls(found, model, options.prune_below, in_place=options.second_round)
@@ -225,12 +226,6 @@ def sample_keys(seed: int, text_id: str, tool: str, token_index: int, num_sample
 def prompt_ids(model: "LanguageModel", tool: Tool) -> list[int]:
     """What every proposal sequence of a tool begins with: the beginning-of-sequence token and the demonstrations."""
     return [*model.tokenizer.bos_ids, *model.tokenizer.encode(render_demonstrations(tool))]
-
-
-def _cut_at_arrow(sample: Sample, model: "LanguageModel") -> Sample:
-    """Behind the arrow a model that has learned from answered calls goes on with a result of its own making."""
-    call, arrow, _ = model.tokenizer.decode(sample.ids).partition(CALL_ARROW.rstrip())
-    return replace(sample, text=call) if arrow else sample
 
 
 def _encode(document: Document, model: "LanguageModel", options: ProposeOptions) -> EncodedText:

@@ -95,27 +95,35 @@ class LanguageModel:
         return self._network.num_tokens_read
 
     def sample_calls(
-        self, prompts: Sequence[Prompt], choose: ChoosePlaces, *, max_new_tokens: int, temperature: float = 1.0
+        self,
+        prompts: Sequence[Prompt],
+        choose: ChoosePlaces,
+        *,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        stop: str | None = None,
     ) -> Answer:
         """Per prompt, per chosen place, per key one sample: what the model writes after the start marker there.
 
         `choose` is asked once for every prompt, for some of them at a time: from log p(start marker) before each token
         of their texts, all spellings of the marker added, to the places where calls are to be sampled. Each prompt is
         read once: all its samples go on from there. Prompts with equal shared ids should stand together.
+        Samples end at the end marker, and at `stop` if it is given; either is no part of their text.
 
         A sample depends on its sequence and its key alone, not on the batch, in float32 on one kind of device.
         """
-        return self.stream_calls([(prompts, choose)], max_new_tokens=max_new_tokens, temperature=temperature)[0]
+        portions = [(prompts, choose)]
+        return self.stream_calls(portions, max_new_tokens=max_new_tokens, temperature=temperature, stop=stop)[0]
 
     @torch.inference_mode()
     def stream_calls(
-        self, portions: Iterable[Portion], *, max_new_tokens: int, temperature: float = 1.0
+        self, portions: Iterable[Portion], *, max_new_tokens: int, temperature: float = 1.0, stop: str | None = None
     ) -> list[Answer]:
         """The same for many prompts, portion by portion, as one stream: nothing waits for a portion to be finished.
 
         A portion is asked for when there is room for its samples and all prompts before it are read.
         """
-        options = SamplingOptions(max_new_tokens=max_new_tokens, temperature=temperature)
+        options = SamplingOptions(max_new_tokens=max_new_tokens, temperature=temperature, stop=stop)
         sampler = Sampler(self._network, self.tokenizer, self._budget, options)
         new = len(self.tokenizer.open_ids) + max_new_tokens
         return CallStream(self._reader, sampler, self._budget).run(self._checked(portions, new))

@@ -33,12 +33,16 @@ class SamplingOptions:
     """A sample with no end marker after this many tokens is unfinished."""
     temperature: float = 1.0
     """What logits are divided by; 1 draws from the model's own distribution."""
+    stop: str | None = None
+    """What ends a sample besides the end marker, however the vocabulary cuts it into tokens."""
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
             raise ValueError(f"max_new_tokens is {self.max_new_tokens}; it must be at least 1 token")
         if not self.temperature > 0:
             raise ValueError(f"temperature is {self.temperature}; it must be more than 0")
+        if self.stop == "":
+            raise ValueError("stop is ''; it must have at least one character, or be left out")
 
 
 @dataclass(eq=False)
@@ -67,6 +71,8 @@ class Sampler:
         self._tokenizer = tokenizer
         self._budget = budget
         self._options = options
+        self._may_complete_stop: dict[int, bool] = {}
+        """Of the tokens drawn so far, whether the stop may be complete with them."""
 
     def begin(self, branches: Sequence[Branch], keys: Sequence[Sequence[int]]) -> list[list[Draft]]:
         """Per branch one draft per key, its first token drawn: from one row of logits for the whole place."""
@@ -102,9 +108,11 @@ class Sampler:
 
     def sample(self, draft: Draft) -> Sample:
         """A finished draft's sample."""
+        text = self._tokenizer.decode(draft.ids)
+        if self._options.stop is not None and self._options.stop in text:
+            return Sample(ids=tuple(draft.ids), text=text.partition(self._options.stop)[0])
         is_finished = draft.ids[-1] in self._tokenizer.end_marker_ids
-        text = self._tokenizer.decode(draft.ids).partition(END_MARKER)[0] if is_finished else None
-        return Sample(ids=tuple(draft.ids), text=text)
+        return Sample(ids=tuple(draft.ids), text=text.partition(END_MARKER)[0] if is_finished else None)
 
     def _num_slots(self) -> int:
         return max(1, self._budget.tokens // TOKENS_PER_SLOT)
@@ -172,10 +180,19 @@ class Sampler:
     def _retire(self, draft: Draft) -> bool:
         """Whether the draft is at its end; it then lets go of what it went on from."""
         is_end = draft.ids[-1] in self._tokenizer.end_marker_ids or draft.ids[-1] in self._tokenizer.special_ids
-        if not is_end and len(draft.ids) < self._options.max_new_tokens:
+        if not is_end and len(draft.ids) < self._options.max_new_tokens and not self._has_stopped(draft):
             return False
         draft.branch = None
         return True
+
+    def _has_stopped(self, draft: Draft) -> bool:
+        """Whether the stop has just been written. Few tokens hold its last character: only behind those it is read."""
+        stop, last = self._options.stop, draft.ids[-1]
+        if stop is None:
+            return False
+        if last not in self._may_complete_stop:
+            self._may_complete_stop[last] = stop[-1] in self._tokenizer.decode([last])
+        return self._may_complete_stop[last] and stop in self._tokenizer.decode(draft.ids)
 
 
 def _branch(draft: Draft) -> Branch:

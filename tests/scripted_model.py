@@ -59,11 +59,19 @@ class ScriptedModel:
         self.asked: dict[str, int] = {"starts": 0, "samples": 0, "scores": 0, "alone": 0}
         self.sequences: list[str] = []
         """What was read, as text, in the order of asking."""
+        self.written: list[str] = []
+        """The samples, with what ended them."""
         self._next_token = next_token
         self._otherwise = otherwise
 
     def sample_calls(
-        self, prompts: Sequence[Prompt], choose: Choose, *, max_new_tokens: int, temperature: float = 1.0
+        self,
+        prompts: Sequence[Prompt],
+        choose: Choose,
+        *,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        stop: str | None = None,
     ) -> list[list[list[Sample]]]:
         self.asked["starts"] += len(prompts)
         chosen = choose(range(len(prompts)), [self._start_log_probs(prompt) for prompt in prompts])
@@ -72,7 +80,7 @@ class ScriptedModel:
             before = [[*prompt.shared_ids, *prompt.own_ids, *prompt.text_ids[: p.token_index]] for p in places]
             answers.append(
                 [
-                    [self._sample(ids, key, max_new_tokens) for key in place.keys]
+                    [self._sample(ids, key, max_new_tokens, stop) for key in place.keys]
                     for ids, place in zip(before, places, strict=True)
                 ]
             )
@@ -80,9 +88,14 @@ class ScriptedModel:
         return answers
 
     def stream_calls(
-        self, portions: Iterable[tuple[Sequence[Prompt], Choose]], *, max_new_tokens: int, temperature: float = 1.0
+        self,
+        portions: Iterable[tuple[Sequence[Prompt], Choose]],
+        *,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        stop: str | None = None,
     ) -> list[list[list[list[Sample]]]]:
-        return [self.sample_calls(prompts, choose, max_new_tokens=max_new_tokens) for prompts, choose in portions]
+        return [self.sample_calls(*portion, max_new_tokens=max_new_tokens, stop=stop) for portion in portions]
 
     def start_log_probs_alone(self, prompt: Prompt) -> np.ndarray:
         self.asked["alone"] += 1
@@ -123,15 +136,18 @@ class ScriptedModel:
         known = self._next_token(self.tokenizer.decode(before))
         return math.log(known.get(self.tokenizer.entries[token], self._otherwise))
 
-    def _sample(self, before: Sequence[int], key: int, max_new_tokens: int) -> Sample:
+    def _sample(self, before: Sequence[int], key: int, max_new_tokens: int, stop: str | None) -> Sample:
         chance = random.Random(key)
         context, ids, written = self.tokenizer.decode([*before, 1]), [], ""
-        while len(ids) < max_new_tokens and "]" not in written:
+        ends = ["]"] if stop is None else [stop, "]"]
+        while len(ids) < max_new_tokens and not any(end in written for end in ends):
             known = self._next_token(context + written)
             (token,) = chance.choices(list(known), list(known.values()))
             ids += self.tokenizer.encode(token)
             written += token
-        return Sample(ids=tuple(ids), text=written.split("]")[0] if "]" in written else None)
+        self.written.append(written)
+        end = next((end for end in ends if end in written), None)
+        return Sample(ids=tuple(ids), text=None if end is None else written.split(end)[0])
 
 
 class ScriptedReading:

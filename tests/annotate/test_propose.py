@@ -75,6 +75,26 @@ def test_in_a_second_round_the_text_stands_alone_and_a_call_ends_at_its_arrow() 
     (candidate,), _ = proposals(model, make_document(SUM), options=ProposeOptions(second_round=True))
     assert model.sequences[0] == f"{BOS}{SUM}"
     assert (candidate.tool, candidate.call_input, candidate.num_samples) == ("Add", "2+3", 4)
+    assert model.written == ["Add(2+3) -> 9"] * 4, "the guess of one token came with the arrow; nothing after it"
+
+
+def test_in_a_first_round_a_sample_goes_on_behind_an_arrow() -> None:
+    model = ScriptedModel(writing("2+3) -> (9"))
+    candidates, drops = proposals(model, make_document(SUM))
+    assert set(model.written) == {"Add(2+3) -> (9)]"}
+    assert candidates == [] and of_the_adder(drops) == [("sample_malformed", 10, 4)]
+
+
+def test_in_a_second_round_an_arrow_with_the_last_token_allowed_ends_the_sample() -> None:
+    place = f"{BOS}{SUM[:-2]}"
+    guessing = suffixes(
+        {place: {" [": 0.5}, f"{place} [": {"Add(2+3)": 1.0}, "Add(2+3)": {" -": 1.0}, " -": {">": 1.0}, ">": {" 9": 1}}
+    )
+    # Add ( 2 + 3 ) - > are eight.
+    for max_call_tokens, num_calls in [(8, 1), (7, 0)]:
+        options = ProposeOptions(second_round=True, max_call_tokens=max_call_tokens)
+        candidates, _ = proposals(ScriptedModel(guessing), make_document(SUM), options=options)
+        assert len(candidates) == num_calls
 
 
 EITHER = suffixes(
