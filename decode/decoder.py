@@ -65,7 +65,14 @@ class Decoder:
         return self._generator.num_passes
 
     def check(self, prompt: str) -> list[int]:
-        """The prompt's token ids. Raises ValueError if they leave no room for another."""
+        """The prompt's token ids. Raises ValueError if they leave no room for another, or if it is no text."""
+        try:
+            prompt.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"character {error.start} of a prompt is {prompt[error.start]!r}, half a character, which UTF-8 does "
+                f"not have; give the one that begins {prompt[:40]!r} as UTF-8"
+            ) from error
         ids = [*self._tokenizer.bos_ids, *self._tokenizer.encode(prompt)]
         if len(ids) >= self._window:
             raise ValueError(

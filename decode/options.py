@@ -3,6 +3,9 @@
 import datetime
 from dataclasses import dataclass
 
+# Logits divided by much less leave the range of float32, and what is drawn then is any token.
+MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-6, 1e6
+
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeOptions:
@@ -11,7 +14,7 @@ class DecodeOptions:
     max_new_tokens: int = 256
     """Tokens that the model writes at most behind a prompt; those of calls do not count."""
     temperature: float = 0.0
-    """What logits are divided by before a token is drawn; 0 always takes the likeliest token."""
+    """What logits are divided by before a token is drawn, 1e-6 to 1e6; 0 always takes the likeliest token."""
     seed: int = 0
     """Of what is drawn. The same seed and prompt give the same text, whatever else is written beside it."""
     stop: tuple[str, ...] = ()
@@ -35,7 +38,9 @@ class DecodeOptions:
         for option, least in lowest.items():
             if getattr(self, option) < least:
                 raise ValueError(f"{option} is {getattr(self, option)}; it must be at least {least}")
-        if not 0 <= self.temperature < float("inf"):
-            raise ValueError(f"temperature is {self.temperature}; it must be a number, at least 0")
+        if self.temperature and not MIN_TEMPERATURE <= self.temperature <= MAX_TEMPERATURE:
+            raise ValueError(
+                f"temperature is {self.temperature}; it must be 0 or from {MIN_TEMPERATURE:g} to {MAX_TEMPERATURE:g}"
+            )
         if "" in self.stop:
             raise ValueError("stop is empty; give a string or leave the option out")

@@ -46,7 +46,7 @@ class DecodingService:
         return self._thread.is_alive() and not self._is_stopped
 
     def ask(self, asked: Asked) -> None:
-        """Hand in a prompt. Raises ServiceStopped. A prompt that is too long ends with a ValueError."""
+        """Hand in a prompt. Raises ServiceStopped. One that cannot be written on ends with a ValueError."""
         if not self.is_alive:
             raise ServiceStopped("the decoder has ended")
         self._inbox.append(asked)
@@ -90,7 +90,7 @@ class DecodingService:
                 continue
             try:
                 asked.request = self._decoder.submit(asked.prompt, asked.options, asked.on_pieces)
-            except ValueError as error:
+            except Exception as error:  # noqa: BLE001  whatever is wrong with one prompt is no end of the others
                 asked.on_end(error)
             else:
                 self._open[asked.request] = asked

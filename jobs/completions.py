@@ -64,7 +64,9 @@ def read_request(body: object, model: str) -> CompletionRequest:
     if not isinstance(body, dict):
         raise BadRequest("the body is no JSON object")
     if unknown := sorted(body.keys() - _KNOWN):
-        raise BadRequest(f"{unknown[0]} is not known here; leave it out", param=unknown[0])
+        # JSON can spell what UTF-8, and so the answer, has no bytes for.
+        name = unknown[0].encode("utf-8", "replace").decode()
+        raise BadRequest(f"{name} is not known here; leave it out", param=name)
     if body.get("model") != model:
         raise BadRequest(
             f"the model {body.get('model')!r} is not served; there is {model!r}", param="model", status=404
@@ -149,7 +151,7 @@ def _options(body: Mapping[str, Any]) -> DecodeOptions:
     def given(name: str, default: Any, *kinds: type) -> Any:
         value = default if body.get(name) is None else body[name]
         if not isinstance(value, kinds) or isinstance(value, bool):
-            raise BadRequest(f"{name} is {value!r}, which is no {kinds[0].__name__}", param=name)
+            raise BadRequest(f"{name} is {value!r:.80}, which is no {kinds[0].__name__}", param=name)
         return value
 
     stop, barred = body.get("stop") or [], body.get("barred") or []
@@ -160,7 +162,7 @@ def _options(body: Mapping[str, Any]) -> DecodeOptions:
     try:
         return DecodeOptions(
             max_new_tokens=given("max_tokens", DEFAULT_MAX_TOKENS, int),
-            temperature=float(given("temperature", 1.0, float, int)),
+            temperature=_as_float("temperature", given("temperature", 1.0, float, int)),
             # Without a seed a client wants another text each time.
             seed=given("seed", secrets.randbits(63), int),
             stop=(stop,) if isinstance(stop, str) else tuple(stop),
@@ -170,3 +172,10 @@ def _options(body: Mapping[str, Any]) -> DecodeOptions:
         )
     except ValueError as error:
         raise BadRequest(str(error).replace("max_new_tokens", "max_tokens")) from error
+
+
+def _as_float(name: str, value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise BadRequest(f"{name} is an integer of {len(str(value))} digits; give a smaller one", param=name) from error

@@ -40,7 +40,9 @@ class Chooser:
 
     def choose(self, logits_RV: Tensor, rules: Sequence[Rule]) -> tuple[list[Choice], list[bool]]:
         """One choice per row, and whether it was close."""
-        is_near_R, is_near_close_R = self._is_marker_near(logits_RV, [rule.open_within for rule in rules])
+        # Of more entries than there are nothing is asked, and an index has no more than 64 bits.
+        within = [min(rule.open_within, logits_RV.shape[1]) for rule in rules]
+        is_near_R, is_near_close_R = self._is_marker_near(logits_RV, within)
         if barred := [row for row, rule in enumerate(rules) if not rule.may_open]:
             logits_RV = logits_RV.clone()
             logits_RV[torch.tensor(barred, device=logits_RV.device)[:, None], self._bracket_ids] = -math.inf

@@ -6,7 +6,7 @@ import pytest
 
 from decode.answer import Answer, Piece
 from decode.decoder import Decoder
-from decode.options import DecodeOptions
+from decode.options import MIN_TEMPERATURE, DecodeOptions
 from records.calls import find_calls, remove_calls
 from records.stages import KeptCall
 from tests.decode.chain_model import chain_model
@@ -35,6 +35,13 @@ def test_a_batch_of_64_writes_what_each_text_alone_would_be(options: DecodeOptio
     assert sum(call.status == "ok" for answer in together for call in answer.calls) >= 64
     if options.temperature:
         assert len({answer.text for answer in together}) > 20
+
+
+def test_at_the_lowest_temperature_the_likeliest_tokens_are_drawn_and_a_lower_one_is_refused() -> None:
+    greedy, drawn = (DecodeOptions(max_new_tokens=9, max_calls=0, temperature=t) for t in (0.0, MIN_TEMPERATURE))
+    assert decoder(calculator()).write(PROMPTS, drawn) == decoder(calculator()).write(PROMPTS, greedy)
+    with pytest.raises(ValueError, match="temperature is 1e-40; it must be 0 or from 1e-06 to"):
+        DecodeOptions(temperature=1e-40)
 
 
 def test_every_call_in_a_text_was_asked_and_removing_the_calls_leaves_the_plain_text() -> None:

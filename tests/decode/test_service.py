@@ -31,12 +31,53 @@ def test_one_who_asks_later_is_answered_while_another_waits_for_a_tool() -> None
     service.stop()
 
 
-def test_a_prompt_that_is_too_long_ends_with_its_error_and_the_others_go_on() -> None:
+@pytest.mark.parametrize(
+    ("prompt", "line"),
+    [
+        ("1" * 600, "a prompt of 601 tokens leaves nothing of the window of 512 tokens of 'chain'"),
+        ("so \ud800", r"character 3 of a prompt is '\ud800', half a character, which UTF-8 does not have; give"),
+    ],
+)
+def test_a_prompt_that_cannot_be_gone_on_from_ends_with_its_error_and_the_others_go_on(prompt: str, line: str) -> None:
     ends = queue.Queue[Any]()
     service = DecodingService(Decoder(chain_model(), {}))
-    service.ask(asked("1" * 600, ends))
-    assert isinstance(ends.get(timeout=30), ValueError)
+    service.ask(asked(prompt, ends))
+    error = ends.get(timeout=30)
+    assert isinstance(error, ValueError)
+    assert str(error).startswith(line)
+    assert len(str(error).splitlines()) == 1
     service.ask(asked(" so", ends))
+    assert isinstance(ends.get(timeout=30), Answer)
+    service.stop()
+
+
+def test_whatever_goes_wrong_when_a_prompt_is_taken_in_ends_that_one_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    tool, ends, end_of_broken = Gate(), queue.Queue[Any](), queue.Queue[Any]()
+    decoder = Decoder(chain_model(), {"Calculator": tool})
+    check = decoder.check
+    monkeypatch.setattr(decoder, "check", lambda prompt: check(prompt) if prompt != "broken" else [1 // 0])
+    service = DecodingService(decoder)
+    service.ask(asked("it is", ends))
+    assert tool.asked.wait(30)
+    service.ask(asked("broken", end_of_broken))
+    assert isinstance(end_of_broken.get(timeout=30), ZeroDivisionError)
+    tool.is_open.set()
+    assert isinstance(ends.get(timeout=30), Answer)
+    service.stop()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        DecodeOptions(max_new_tokens=2, call_top_k=10**30, max_calls=10**30, max_call_tokens=10**30),
+        DecodeOptions(max_new_tokens=2, temperature=1e-6, seed=-(10**30)),
+        DecodeOptions(max_new_tokens=2, temperature=1e6),
+    ],
+)
+def test_the_largest_and_smallest_numbers_that_are_allowed_make_a_text(options: DecodeOptions) -> None:
+    ends = queue.Queue[Any]()
+    service = DecodingService(Decoder(chain_model(), {}))
+    service.ask(asked("it is", ends, options))
     assert isinstance(ends.get(timeout=30), Answer)
     service.stop()
 

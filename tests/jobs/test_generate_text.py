@@ -107,6 +107,14 @@ def test_a_prompt_that_is_longer_than_the_window_is_refused_before_any_text_is_w
     assert "'12 12 12" in line
 
 
+def test_a_prompt_that_the_shell_did_not_give_as_utf_8_is_refused(
+    model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refuse(capsys, "short", b"caf\xe9".decode("utf-8", "surrogateescape"), "--model", model)
+    assert r"character 3 of a prompt is '\udce9', half a character" in line
+    assert r"give the one that begins 'caf\udce9' as UTF-8" in line
+
+
 def test_a_checkpoint_without_tokenizer_is_refused(
     model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

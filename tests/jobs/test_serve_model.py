@@ -1,5 +1,7 @@
 """`toolformer serve`: the real command on a real Ray Serve, asked by the real OpenAI client."""
 
+import http.client
+import json
 import re
 import signal
 import socket
@@ -93,6 +95,8 @@ def test_the_model_is_listed_and_no_other_answers(client: openai.OpenAI) -> None
         ({"prompt": "1" * 600}, "a prompt of 601 tokens leaves nothing of the window of 512 tokens"),
         ({"prompt": "1" * 600, "stream": True}, "a prompt of 601 tokens leaves nothing of the window of 512 tokens"),
         ({"temperature": -1}, "temperature is -1.0; it must be"),
+        ({"temperature": 10**400}, "temperature is an integer of 401 digits; give a smaller one"),
+        ({"temperature": 1e-40}, "temperature is 1e-40; it must be 0 or from 1e-06 to 1e+06"),
         ({"max_tokens": 0}, "max_tokens is 0; it must be at least 1"),
         ({"extra_body": {"tools": []}}, "tools is not known here; leave it out"),
     ],
@@ -100,6 +104,25 @@ def test_the_model_is_listed_and_no_other_answers(client: openai.OpenAI) -> None
 def test_a_request_that_cannot_be_met_says_why(client: openai.OpenAI, asked: dict[str, object], line: str) -> None:
     with pytest.raises(openai.BadRequestError, match=re.escape(line)):
         client.completions.create(**{"model": "chain", "prompt": "so", **asked})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        (r'{"model": "chain", "prompt": ["so", "\ud800"]}', r"character 0 of a prompt is '\ud800', half a character"),
+        (r'{"model": "chain", "prompt": "so", "\ud800": 1}', "? is not known here; leave it out"),
+    ],
+)
+def test_half_a_character_which_json_can_spell_is_refused_and_the_others_are_answered(
+    client: openai.OpenAI, body: str, line: str
+) -> None:
+    # The client sends UTF-8 only.
+    connection = http.client.HTTPConnection(client.base_url.host, client.base_url.port, timeout=60)
+    connection.request("POST", "/v1/completions", body)
+    refused = connection.getresponse()
+    assert (refused.status, json.load(refused)["error"]["message"][: len(line)]) == (400, line)
+    connection.close()
+    assert client.completions.create(model="chain", prompt="so", max_tokens=1).choices[0].text
 
 
 def test_a_port_that_is_taken_is_refused_before_ray_starts(model: str, capsys: pytest.CaptureFixture[str]) -> None:
