@@ -1,10 +1,18 @@
 """Sequences in one row, by a kernel that takes them all at once: with a stand-in for the one of a GPU."""
 
+from functools import partial
+from itertools import accumulate
+
 import pytest
 import torch
 
-from lm.packed_attention import PackedAttention, attend_in_turn, varlen_kernel
+import lm.network
+from lm.model import LanguageModel
+from lm.packed_attention import PROBE_LENGTHS, PackedAttention, attend_in_turn, varlen_kernel
+from lm.requests import ScoreRequest
 from lm.shared_attention import attend_plainly
+from lm.tokenizer import TextTokenizer
+from tests.models import build_model, build_tokenizer
 
 LENGTHS = [3, 1, 5]
 SCALE = 0.5
@@ -18,12 +26,19 @@ def random_row(dtype: torch.dtype = torch.bfloat16) -> list[torch.Tensor]:
 
 def stand_in(query, keys, values, ends, longest, scale):
     """As PyTorch's kernel is called and answers; computed from the formula."""
-    assert (ends.tolist(), ends.dtype, longest) == ([0, 3, 4, 9], torch.int32, 5)
-    assert query.shape == (9, 4, 8) and keys.shape == values.shape == (9, 2, 8)
+    lengths = PROBE_LENGTHS if longest == max(PROBE_LENGTHS) else LENGTHS
+    assert (ends.tolist(), ends.dtype) == ([0, *accumulate(lengths)], torch.int32)
+    assert (len(query), longest) == (sum(lengths), max(lengths))
+    assert query.shape[1:] == (4, 8) and keys.shape == values.shape == (len(query), 2, 8)
+    return one_by_one(query, keys, values, ends, scale)
+
+
+def one_by_one(query, keys, values, ends, scale):
+    """Each sequence from the formula."""
     parts = []
     for first, end in zip(ends.tolist(), ends.tolist()[1:], strict=False):
         one = [part[first:end].transpose(0, 1)[None] for part in (query, keys, values)]
-        one[1:] = [part.repeat_interleave(2, dim=1) for part in one[1:]]
+        one[1:] = [part.repeat_interleave(query.shape[1] // keys.shape[1], dim=1) for part in one[1:]]
         parts.append(attend_plainly(*one, scale=scale, is_causal=True))
     return torch.cat([out[0].transpose(0, 1) for out, _ in parts]), torch.cat([lse[0] for _, lse in parts], dim=1)
 
@@ -57,7 +72,7 @@ def test_float32_is_not_for_the_kernel():
 def blind(*args):
     """Each sequence sees what stands before it in the row, too."""
     query, keys, values, _, _, scale = args
-    keys, values = (part.repeat_interleave(2, dim=1) for part in (keys, values))
+    keys, values = (part.repeat_interleave(query.shape[1] // keys.shape[1], dim=1) for part in (keys, values))
     out, lse = attend_plainly(*(part.transpose(0, 1)[None] for part in (query, keys, values)), scale=scale)
     return out[0].transpose(0, 1), lse[0]
 
@@ -80,7 +95,59 @@ def test_a_kernel_that_fails_is_done_without_and_that_is_said_once(kernel, reaso
     assert said.endswith(reason)
 
 
-def test_pytorchs_kernel_takes_what_it_is_given(monkeypatch):
+def backwards(query, keys, values, ends, longest, scale):
+    """Sequences are kept apart, but each token sees those behind it."""
+    turned = [part.flip(0) for part in (query, keys, values)]
+    out, lse = one_by_one(*turned, ends[-1] - ends.flip(0), scale)
+    return out.flip(0), lse.flip(1)
+
+
+@pytest.mark.parametrize("kernel", [blind, backwards])
+def test_a_row_of_one_sequence_is_no_proof_of_a_kernel(kernel, caplog):
+    row = [part[:, :, :1] for part in random_row()]
+    attention = PackedAttention(torch.device("cpu"), kernel)
+    attention.attend(*row, [1], SCALE)
+    found, _ = attention.attend(*random_row(), LENGTHS, SCALE)
+    assert torch.equal(found, attend_in_turn(*random_row(), LENGTHS, SCALE)[0])
+    assert len(caplog.records) == 1
+
+
+def test_a_kernel_is_tried_once_and_again_for_other_heads():
+    launched = []
+
+    def watched(query, keys, values, ends, longest, scale):
+        launched.append((query.shape[1], longest))
+        return one_by_one(query, keys, values, ends, scale)
+
+    attention = PackedAttention(torch.device("cpu"), watched)
+    query, keys, values = random_row()
+    for heads in (4, 4, 2):
+        attention.attend(query[:, :heads], keys, values, LENGTHS, SCALE)
+    assert launched == [(4, 200), (4, 5), (4, 5), (2, 200), (2, 5)]
+
+
+def coarse_model() -> LanguageModel:
+    return LanguageModel(build_model("llama").bfloat16(), TextTokenizer(build_tokenizer(), name="coarse"))
+
+
+def test_a_model_whose_kernel_is_blind_answers_as_without_it(monkeypatch, caplog):
+    request = ScoreRequest(ids=range(40, 0, -1), targets=[20, 30, 39])
+    expected = coarse_model().log_probs([request] * 2)
+    monkeypatch.setattr(lm.network, "PackedAttention", partial(PackedAttention, kernel=blind))
+    model = coarse_model()
+    assert model._network.is_served
+    for found, other in zip(model.log_probs([request] * 2), expected, strict=True):
+        assert found == pytest.approx(other, abs=1e-6)
+    assert [record.getMessage().rpartition(": ")[2] for record in caplog.records] == ["it answers differently"]
+
+
+def test_a_model_that_sees_too_much_is_not_served_even_if_its_kernel_passed(monkeypatch):
+    monkeypatch.setattr(lm.network, "PackedAttention", partial(PackedAttention, kernel=blind))
+    monkeypatch.setattr("lm.packed_attention.agree", lambda found, expected: True)
+    assert not coarse_model()._network.is_served
+
+
+def test_pytorchs_kernel_takes_what_it_is_given():
     """Its signature is bound, and its shapes are looked up in its own fake."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
