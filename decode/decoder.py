@@ -46,7 +46,7 @@ class Decoder:
         batch_size: int = DEFAULT_BATCH_SIZE,
         store: AnswerStore | None = None,
     ) -> None:
-        """`batch_size`: how many texts are written at a time; as many again may wait for their tools."""
+        """`batch_size`: how many texts are written at a time; four times as many may wait for their tools."""
         self.model = model
         self._tokenizer, self._window, self.model_name = model.tokenizer, model.window, model.tokenizer.name
         self._desk = ToolDesk(tools, store)
@@ -115,8 +115,8 @@ class Decoder:
         return [found for text in self._generator.step() if (found := self._look_at(text)) is not None]
 
     def wait(self, is_needed: Callable[[], bool] = lambda: True) -> None:
-        """Until there is something to do, if every text waits for a tool: an answer, or somebody calls `wake`."""
-        if not self._generator.num_in_hand:
+        """Until there is something to do, if no text can go on: an answer of a tool, or somebody calls `wake`."""
+        if not self._generator.has_work:
             self._desk.wait(is_needed)
 
     def wake(self) -> None:

@@ -66,6 +66,11 @@ class Generator:
         """Texts that are being written or about to be; those that wait are not among them."""
         return len(self._active) + len(self._arriving)
 
+    @property
+    def has_work(self) -> bool:
+        """Whether `step` would do anything: some texts are written, or the first of those to be may begin."""
+        return bool(self._active) or (bool(self._arriving) and self._may_enter(self._arriving[0]))
+
     def begin(self, author: Author, ids: Sequence[int], *, temperature: float = 0.0, key: int = 0) -> Text:
         """A text that goes on from `ids`; `key`, 0 <= key < 2**128, is all its randomness."""
         noise = Noise(key, self._network.vocabulary_size) if temperature > 0 else None
@@ -145,17 +150,21 @@ class Generator:
         return text.num_unread == 1
 
     def _next_to_arrive(self) -> list[Text]:
-        """One batch, at most what the budget and the slots allow. None begins while very many wait."""
+        """One batch, at most what the budget and the slots allow."""
         batch: list[Text] = []
         num_tokens = 0
         while self._arriving and len(self._active) + len(batch) < self._num_slots:
             text = self._arriving[0]
             num_tokens = max(num_tokens, text.num_unread)
             is_too_much = num_tokens * (len(batch) + 1) > self._budget.tokens
-            if (batch and is_too_much) or (not text.kept.ids and self._num_waiting >= MOST_WAITING * self._num_slots):
+            if (batch and is_too_much) or not self._may_enter(text):
                 break
             batch.append(self._arriving.popleft())
         return batch
+
+    def _may_enter(self, text: Text) -> bool:
+        """None begins while very many wait; those that come back may always."""
+        return bool(text.kept.ids) or self._num_waiting < MOST_WAITING * self._num_slots
 
     def _take_in(self) -> list[Text]:
         if not (batch := self._next_to_arrive()):

@@ -101,6 +101,23 @@ def test_while_every_text_waits_the_model_is_not_run_and_nobody_looks_twice() ->
     opener.join()
 
 
+def test_texts_that_may_not_begin_while_too_many_wait_are_not_looked_at_again_and_again() -> None:
+    tool = Gate()
+    engine = decoder(tool, batch_size=1)
+    requests = [engine.submit("it is", GREEDY) for _ in range(6)]
+    opener, num_steps = threading.Timer(0.2, tool.is_open.set), 0
+    opener.start()
+    while not tool.is_open.is_set():
+        engine.wait()
+        engine.step()
+        num_steps += 1
+    # Four texts get as far as their call, in some ten steps each; the other two may not begin before an answer.
+    assert num_steps < 50
+    assert set(engine.finish()) <= set(requests)
+    assert len({request.answer.text for request in requests if request.answer}) == 1
+    opener.join()
+
+
 def test_a_tool_that_is_too_slow_is_not_waited_for() -> None:
     tool = Gate(timeout=0.05)
     [answer] = decoder(tool).write(["it is"], DecodeOptions(max_new_tokens=4, temperature=1.0, call_top_k=0))
