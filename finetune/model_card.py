@@ -43,9 +43,9 @@ def render_card(options: TrainOptions, provenance: Mapping[str, Any], result: Ma
         "",
         "## Training",
         "",
-        f"{options.max_steps:,} steps of {options.batch_size} rows of {options.max_length} tokens, learning rate "
-        f"{options.learning_rate:g} after {options.warmup_share:.0%} of warm-up, {options.dtype}, seed {options.seed}; "
-        f"what tools said was {'left out of' if options.masks_results else 'part of'} the loss.",
+        f"{options.max_steps:,} steps of {options.batch_size} rows of at most {options.max_length} tokens, learning "
+        f"rate {options.learning_rate:g} after {options.warmup_share:.0%} of warm-up, {options.dtype}, seed "
+        f"{options.seed}; what tools said was {'left out of' if options.masks_results else 'part of'} the loss.",
         "",
         *_table(
             ["step", "perplexity of held-out texts"],

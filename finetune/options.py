@@ -24,7 +24,7 @@ class TrainOptions:
     rows_at_once: int = 8
     """Rows that go through the model of one worker at once; less needs less memory."""
     max_length: int = 1024
-    """Tokens of a row. Shorter texts share one, longer texts are cut."""
+    """Tokens of a row. Shorter texts share one if the model keeps them apart there; longer texts are cut."""
     learning_rate: float = 1e-5
     """Its highest value."""
     warmup_share: float = 0.1
@@ -65,6 +65,14 @@ class TrainOptions:
         least = {"none": 0, "optimizer": 1, "all": 3}[self.offload]
         if self.zero_stage < least:
             raise ValueError(f"offload is {self.offload}; it needs --zero-stage {least} or more")
+
+    def check_window(self, window: int) -> None:
+        """Raise ValueError if the model, which reads `window` tokens, cannot read a whole row."""
+        if self.max_length > window:
+            raise ValueError(
+                f"max_length is {self.max_length}; {self.model} reads {window} tokens at most: give --max-length "
+                f"{window} or less"
+            )
 
     def accumulation(self, num_workers: int) -> int:
         """Passes of each worker for one update. Raises ValueError if the batch cannot be shared out evenly."""

@@ -22,13 +22,15 @@ class Progress:
     """Nats a token."""
     seconds_per_step: float
     """Since this training, or this part of it after a resume, began."""
+    shares_rows: bool = True
+    """Whether short texts share a row; False if the model does not keep them apart there."""
 
 
 class ProgressFile(TrainerCallback):
     """Writes the file with each logged loss; the first worker does."""
 
-    def __init__(self, out: Path) -> None:
-        self._out = out
+    def __init__(self, out: Path, *, shares_rows: bool) -> None:
+        self._out, self._shares_rows = out, shares_rows
         self._started, self._first_step = time.monotonic(), 0
 
     def on_train_begin(
@@ -52,7 +54,12 @@ class ProgressFile(TrainerCallback):
         """Say where it is."""
         if state.is_world_process_zero and logs and "loss" in logs:
             seconds = (time.monotonic() - self._started) / max(1, state.global_step - self._first_step)
-            progress = Progress(step=state.global_step, loss=logs["loss"], seconds_per_step=seconds)
+            progress = Progress(
+                step=state.global_step,
+                loss=logs["loss"],
+                seconds_per_step=seconds,
+                shares_rows=self._shares_rows,
+            )
             write_json(self._out / PROGRESS_FILE, asdict(progress))
 
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import AutoTokenizer, PreTrainedModel, Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 
 from finetune.options import TrainOptions
-from finetune.packing import PackedRows, pack
+from finetune.packing import PackedRows, keeps_texts_apart, pack
 from finetune.perplexity import perplexity, row_losses
 from finetune.progress import ProgressFile
 from finetune.tokens import TokenisedText
@@ -62,16 +63,18 @@ def train(
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(Path(options.out) / LOGS)
     # Before the arguments name ZeRO 3: under it, transformers would spread the weights while it reads them.
     model = _load(options)
+    shares_rows = keeps_texts_apart(model, max((text.ids for text in texts.texts), key=len))
     arguments = _arguments(options, num_workers=num_workers, use_gpu=use_gpu, evaluates=bool(texts.held_out))
+    rows = functools.partial(_rows, max_length=options.max_length, shares_rows=shares_rows)
     bracket_ids = sorted(TextTokenizer.load(options.model).bracket_ids)
     trainer = Trainer(
         model=model,
         args=arguments,
-        train_dataset=_rows(texts.texts, options, masks_results=options.masks_results),
-        eval_dataset=_rows(texts.held_out, options, masks_results=False) if texts.held_out else None,
+        train_dataset=rows(texts.texts, masks_results=options.masks_results),
+        eval_dataset=rows(texts.held_out, masks_results=False) if texts.held_out else None,
         compute_metrics=perplexity,
         preprocess_logits_for_metrics=functools.partial(row_losses, bracket_ids=bracket_ids),
-        callbacks=[ProgressFile(Path(options.out)), *callbacks],
+        callbacks=[ProgressFile(Path(options.out), shares_rows=shares_rows), *callbacks],
     )
     trainer.train(resume_from_checkpoint=last_whole_checkpoint(Path(options.out)))
     model.config.use_cache = True
@@ -128,9 +131,13 @@ def _arguments(options: TrainOptions, *, num_workers: int, use_gpu: bool, evalua
     )
 
 
-def _rows(texts: Sequence[TokenisedText], options: TrainOptions, *, masks_results: bool) -> Dataset[Any]:
-    rows = pack([len(text.ids) for text in texts], options.max_length)
-    return PackedRows(texts, rows, options.max_length, masks_results)
+def _rows(
+    texts: Sequence[TokenisedText], *, max_length: int, shares_rows: bool, masks_results: bool
+) -> Dataset[dict[str, Tensor]]:
+    lengths = [len(text.ids) for text in texts]
+    if shares_rows:
+        return PackedRows(texts, pack(lengths, max_length), max_length, masks_results)
+    return PackedRows(texts, [[number] for number in range(len(texts))], max(lengths), masks_results)
 
 
 def last_whole_checkpoint(out: Path) -> str | None:

@@ -21,6 +21,7 @@ from finetune.result_folder import RESULT_FILE, STATE_FILE, refuse_foreign_folde
 from jobs.actors import ray_session
 from jobs.command_line import main
 from jobs.failures import UnusableError, one_line
+from jobs.model_files import ModelFiles, look_at_model
 from jobs.pools import WorkerOptions
 from jobs.summary import text_table
 from records.fingerprint import fingerprint
@@ -28,6 +29,7 @@ from records.run_folder import RunFolder
 from records.whole_json import write_json
 
 SECONDS_BETWEEN_LINES = 10.0
+OWN_ROWS = "every text has a row of its own: this model would read the texts of one row as a single text"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +63,9 @@ def finetune(choice_options: ChooseOptions, options: TrainOptions, workers: Trai
     if Path(options.model).is_dir():
         # The workers' folder is another one.
         options = replace(options, model=str(Path(options.model).absolute()))
-    _begin(out, choice_options, options)
+    model = look_at_model(options.model)
+    options.check_window(model.window)
+    _begin(out, choice_options, options, model)
     if (out / RESULT_FILE).exists():
         print(f"the fine-tuning in {options.out} was finished before; nothing was trained", file=sys.stderr)
     else:
@@ -74,19 +78,18 @@ def finetune(choice_options: ChooseOptions, options: TrainOptions, workers: Trai
     return 0
 
 
-def _begin(out: Path, choice_options: ChooseOptions, options: TrainOptions) -> None:
+def _begin(out: Path, choice_options: ChooseOptions, options: TrainOptions, model: ModelFiles) -> None:
     """Choose and tokenise, unless an earlier call has. Raises ValueError if that one was another fine-tuning."""
     from finetune.texts_file import write_texts
     from finetune.tokens import shorten, tokenise
     from finetune.train import TrainingTexts
-    from lm.tokenizer import TextTokenizer
 
-    identity = _identity(choice_options, options)
+    identity = _identity(choice_options, options, model)
     state = out / STATE_FILE
     if state.exists():
         refuse_other_fine_tuning(options, identity)
         return
-    tokenizer = TextTokenizer.load(options.model)
+    tokenizer = model.tokenizer
     choice = choose(choice_options)
     texts, num_cut = shorten((tokenise(e, tokenizer, tokenizer.end_ids) for e in choice.examples), options.max_length)
     held_out, _ = shorten((tokenise(e, tokenizer, tokenizer.end_ids) for e in choice.held_out), options.max_length)
@@ -100,21 +103,15 @@ def _begin(out: Path, choice_options: ChooseOptions, options: TrainOptions) -> N
     print(f"{len(texts):,} texts to learn from ({num_cut:,} cut), {len(held_out):,} held out; calls: {calls}")
 
 
-def _identity(choice_options: ChooseOptions, options: TrainOptions) -> str:
+def _identity(choice_options: ChooseOptions, options: TrainOptions, model: ModelFiles) -> str:
     """Of all that decides the result: options, the model's files, the rows of the runs."""
-    from lm.fingerprint import fingerprint_folder
-    from lm.loading import find_folder
-
-    folder = find_folder(options.model)
     runs = [RunFolder(location) for location in choice_options.run]
     rows = [
         {shard: header.content for shard, header in run.headers(table).by_shard.items()}
         for run in runs
         for table in ("documents", "scored")
     ]
-    return fingerprint(
-        asdict(choice_options), {**asdict(options), "out": None}, folder and fingerprint_folder(folder), rows
-    )
+    return fingerprint(asdict(choice_options), {**asdict(options), "out": None}, model.fingerprint, rows)
 
 
 def _provenance(choice: Choice, options: ChooseOptions) -> dict[str, Any]:
@@ -159,20 +156,25 @@ def _train(out: Path, options: TrainOptions, workers: TrainWorkerOptions) -> Non
 
 @contextlib.contextmanager
 def _telling(out: Path, options: TrainOptions) -> Iterator[None]:
-    """Say on stderr, every few seconds, how far the workers are."""
+    """Say on stderr, every few seconds and at the end, how far the workers are; and once what few would expect."""
     from finetune.progress import read_progress
 
     ended = threading.Event()
 
     def tell() -> None:
-        told = read_progress(out)
-        while not ended.wait(SECONDS_BETWEEN_LINES):
+        told, is_over, has_told_of_rows = read_progress(out), False, False
+        while not is_over:
+            is_over = ended.wait(SECONDS_BETWEEN_LINES)
             now = read_progress(out)
-            if now and now != told:
-                left = datetime.timedelta(seconds=round((options.max_steps - now.step) * now.seconds_per_step))
-                pace = f"{now.seconds_per_step:.1f} s a step; {left} left"
-                print(f"step {now.step:,} of {options.max_steps:,}; loss {now.loss:.3f}; {pace}", file=sys.stderr)
-                told = now
+            if not now or now == told:
+                continue
+            if not (now.shares_rows or has_told_of_rows):
+                has_told_of_rows = True
+                print(OWN_ROWS, file=sys.stderr)
+            left = datetime.timedelta(seconds=round((options.max_steps - now.step) * now.seconds_per_step))
+            pace = f"{now.seconds_per_step:.1f} s a step; {left} left"
+            print(f"step {now.step:,} of {options.max_steps:,}; loss {now.loss:.3f}; {pace}", file=sys.stderr)
+            told = now
 
     teller = threading.Thread(target=tell, daemon=True)
     teller.start()

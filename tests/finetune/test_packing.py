@@ -4,9 +4,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import GPTJConfig, PreTrainedConfig
+from transformers import BloomConfig, FalconConfig, GPTJConfig, OPTConfig, PreTrainedConfig
 
-from finetune.packing import IGNORED, PackedRows, pack
+from finetune.packing import IGNORED, PackedRows, keeps_texts_apart, pack
 from finetune.tokens import TokenisedText
 from tests.models import FAMILIES, build_config_model, build_model
 
@@ -54,3 +54,22 @@ def test_a_text_in_a_shared_row_has_the_logits_that_it_has_alone(config: str | P
     logits = model(input_ids=shared["input_ids"][None], position_ids=shared["position_ids"][None]).logits[0]
     alone = model(input_ids=torch.tensor([second.ids])).logits[0]
     assert torch.allclose(logits[20:50], alone, atol=1e-4)
+
+
+@pytest.mark.parametrize("config", [*FAMILIES, GPTJConfig(rotary_dim=8)], ids=[*FAMILIES, "gptj"])
+def test_a_model_that_masks_attention_between_texts_is_seen_to_keep_them_apart(config: str | PreTrainedConfig) -> None:
+    model = build_model(config) if isinstance(config, str) else build_config_model(config)
+    model.config.use_cache = False
+    assert keeps_texts_apart(model, range(5, 40))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [OPTConfig(ffn_dim=64, word_embed_proj_dim=32), FalconConfig(), BloomConfig()],
+    ids=lambda config: config.model_type,
+)
+@pytest.mark.parametrize("ids", [range(5, 40), [7] * 20, [5, 6]], ids=["many", "equal", "two"])
+def test_a_model_whose_attention_crosses_from_text_to_text_is_seen_to(config: PreTrainedConfig, ids) -> None:
+    model = build_config_model(config)
+    model.config.use_cache = False
+    assert not keeps_texts_apart(model, ids)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import multiprocessing
 import os
 import socket
@@ -9,12 +10,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import OPTConfig
 
 from finetune.options import TrainOptions
+from finetune.perplexity import row_losses
+from finetune.progress import read_progress
 from finetune.tokens import TokenisedText
 from finetune.train import TrainingTexts, last_whole_checkpoint, train
 from lm.tokenizer import TextTokenizer
-from tests.models import build_tokenizer, save_model
+from tests.models import build_config_model, build_model, build_tokenizer, save_model
 
 TOKENIZER = TextTokenizer(build_tokenizer())
 SENTENCES = [f"The mill ground {400 + 7 * n} sacks, {n} more than in May." for n in range(40)]
@@ -82,6 +86,27 @@ def test_the_loss_falls_and_the_best_checkpoint_is_the_result(alone: dict) -> No
     assert losses[-1] < losses[0] - 0.5
     assert [step for step, _ in alone["perplexities"]] == [3, 6]
     assert alone["best_step"] == min(alone["perplexities"], key=lambda pair: pair[1])[0]
+
+
+def _batch(text: TokenisedText) -> torch.Tensor:
+    return torch.tensor([text.ids])
+
+
+@pytest.mark.parametrize("shares_rows", [True, False], ids=["llama", "opt"])
+def test_a_text_is_read_as_if_alone_by_models_that_keep_texts_of_a_row_apart_and_by_those_that_do_not(
+    shares_rows: bool, tmp_path: Path
+) -> None:
+    network = build_model("llama") if shares_rows else build_config_model(OPTConfig(ffn_dim=64, word_embed_proj_dim=32))
+    network.save_pretrained(tmp_path / "model")
+    build_tokenizer().save_pretrained(tmp_path / "model")
+    options = _options(
+        str(tmp_path / "model"), tmp_path / "out", max_steps=1, evaluate_every=1, max_length=200, learning_rate=1e-12
+    )
+    measured = train(options, TrainingTexts(texts=LEARNED, held_out=HELD_OUT), num_workers=1, use_gpu=False)
+    alone = [row_losses(network(ids).logits, ids, sorted(TOKENIZER.bracket_ids))[0] for ids in map(_batch, HELD_OUT)]
+    loss, num_tokens = torch.stack(alone).sum(dim=0).tolist()
+    assert [value for _, value in measured.perplexities] == pytest.approx([math.exp(loss / num_tokens)], rel=1e-4)
+    assert read_progress(tmp_path / "out").shares_rows == shares_rows
 
 
 @pytest.mark.parametrize("zero_stage", [1, 2, 3])

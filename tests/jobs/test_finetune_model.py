@@ -43,6 +43,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_texts(str(folder), {f"text {number}": [SUM] for number in range(1200)})
 
 
+SHORT = ("--max-length", "48")
+
+
 def refuse(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     assert main(["finetune", *arguments]) == 2
     printed = capsys.readouterr()
@@ -52,7 +55,7 @@ def refuse(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_a_run_without_a_kept_call_teaches_nothing(model: str, tmp_path: Path, capsys) -> None:
     poor = write_texts(str(tmp_path / "poor"), {"a": [("Calculator", "1 + 1", "2", 0.5)]})
-    line = refuse(capsys, "--run", poor, "--model", model, "--out", str(tmp_path / "out"))
+    line = refuse(capsys, "--run", poor, "--model", model, *SHORT, "--out", str(tmp_path / "out"))
     assert f"no call was kept in {poor}" in line
     assert not (tmp_path / "out").exists()
 
@@ -61,7 +64,7 @@ def test_a_model_without_tokenizer_is_refused(run: str, model: str, tmp_path: Pa
     bare = Path(shutil.copytree(model, tmp_path / "bare"))
     for file in bare.glob("*token*"):
         file.unlink()
-    line = refuse(capsys, "--run", run, "--model", str(bare), "--out", str(tmp_path / "out"))
+    line = refuse(capsys, "--run", run, "--model", str(bare), *SHORT, "--out", str(tmp_path / "out"))
     assert f"there is no tokenizer in '{bare}'" in line
 
 
@@ -69,13 +72,13 @@ def test_a_corrupt_shard_is_named_and_nothing_is_lost(run: str, model: str, tmp_
     broken = Path(shutil.copytree(run, tmp_path / "broken"))
     (shard,) = broken.glob("scored/*.parquet")
     shard.write_bytes(shard.read_bytes()[:100])
-    line = refuse(capsys, "--run", str(broken), "--model", model, "--out", str(tmp_path / "out"))
+    line = refuse(capsys, "--run", str(broken), "--model", model, *SHORT, "--out", str(tmp_path / "out"))
     assert str(broken) in line and "toolformer verify" in line
     assert not (tmp_path / "out").exists()
 
 
 def test_what_is_no_run_or_no_even_batch_is_refused(run: str, model: str, tmp_path: Path, capsys) -> None:
-    out = ("--out", str(tmp_path / "out"))
+    out = (*SHORT, "--out", str(tmp_path / "out"))
     assert "no run folder is there" in refuse(capsys, "--run", str(tmp_path), "--model", model, *out)
     line = refuse(capsys, "--run", run, "--model", model, *out, "--batch-size", "6", "--rows-at-once", "4")
     assert line.startswith("toolformer: --batch-size is 6; it must be a multiple of 4")
@@ -83,6 +86,12 @@ def test_what_is_no_run_or_no_even_batch_is_refused(run: str, model: str, tmp_pa
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_rows_longer_than_the_window_of_the_model_are_refused(run: str, model: str, tmp_path: Path, capsys) -> None:
+    line = refuse(capsys, "--run", run, "--model", model, "--out", str(tmp_path / "out"), "--max-length", "513")
+    assert line == (f"toolformer: --max-length is 513; {model} reads 512 tokens at most: give --max-length 512 or less")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("written", ["{}", "./{}/", "{}/../{}"])
