@@ -5,7 +5,7 @@ One benchmark, one file in `evals/tasks/`, found by being there.
 
 import datetime
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -47,21 +47,52 @@ class Task(ABC):
     def questions(self, row: Mapping[str, Any]) -> Iterator[Question]:
         """The questions in one row of the source; none if the rules leave it out."""
 
+    def rows(self, location: str) -> Iterator[Mapping[str, Any]]:
+        """The rows of the source, from a file, a folder, or a data set on the Hugging Face Hub. Raises ValueError."""
+        return read_rows(location)
+
     def read(self, location: str) -> Iterator[Question]:
-        """All questions of a file, a folder, or a data set on the Hugging Face Hub. Raises ValueError, one line."""
-        for row in read_rows(location):
-            try:
-                yield from self.questions(row)
-            except (KeyError, TypeError, IndexError, AttributeError) as error:
-                raise ValueError(
-                    f"{location} is no data for this task: a row has no usable {error} (it has {', '.join(row)})"
-                ) from error
+        """All questions of all rows. Raises ValueError, one line, that names the location."""
+        row: Mapping[str, Any] = {}
+        try:
+            for row in self.rows(location):
+                for question in self.questions(row):
+                    for text in (question.prompt, *question.answers, *question.about.values()):
+                        refuse_half_characters(text, location)
+                    yield question
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            raise ValueError(
+                f"{location} is no data for this task: a row has no usable {error} (it has {', '.join(map(str, row))})"
+            ) from error
 
     def default_location(self, folder: str) -> str:
         """Its data in a folder of evaluation data."""
         return str(Path(folder) / self.path)
 
 
-def texts_of(value: Any) -> Sequence[str]:
-    """A list of answers, whether the source has one or several."""
-    return [str(value)] if isinstance(value, str | int | float) else [str(one) for one in value]
+def texts_of(value: Any) -> list[str]:
+    """The answers in a row, whether the source has one or several, or TriviaQA's with its aliases or SQuAD's `text`.
+
+    Raises TypeError for anything else.
+    """
+    if isinstance(value, str | int | float):
+        return [str(value)]
+    if isinstance(value, Mapping):
+        found = [value[name] for name in ("value", "text", "aliases", "normalized_aliases") if name in value]
+        if not found:
+            raise TypeError(f"answer: there is none in {', '.join(map(str, value)) or 'nothing'}")
+        return texts_of(found)
+    if isinstance(value, list | tuple):
+        return list(dict.fromkeys(text for one in value for text in texts_of(one)))
+    raise TypeError(f"answer: it is {value!r}")
+
+
+def refuse_half_characters(text: str, where: str) -> None:
+    """Raise ValueError, one line, for a text with one half of a surrogate pair, which no tokenizer can read."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{where} has a text with half a character, {text[error.start]!r}, in {text[:40]!r}; "
+            "correct that row or leave it out"
+        ) from error

@@ -18,6 +18,13 @@ class Continuation(Task):
 
     def questions(self, row: Mapping[str, Any]) -> Iterator[Question]:
         """The one question of a row."""
-        today = datetime.date.fromisoformat(row["today"]) if row.get("today") else None
+        today = _day(row["today"]) if row.get("today") else None
         about = {"about": str(row["about"])} if row.get("about") else {}
         yield Question(prompt=row["prompt"], answers=tuple(texts_of(row["answers"])), today=today, about=about)
+
+
+def _day(written: str) -> datetime.date:
+    try:
+        return datetime.date.fromisoformat(written)
+    except ValueError as error:
+        raise TypeError(f"today: it is {written!r}, no year-month-day") from error

@@ -15,6 +15,7 @@ from typing import Any
 from evals.holidays import federal_holidays
 from evals.rules import is_among_first_words
 from evals.task import Question, Task
+from tools.calendar import MONTHS, WEEKDAYS
 
 NUM_DAYS = 500
 MAX_DAYS = 4 * 365 + 1
@@ -82,8 +83,8 @@ class Dateset(Task):
 def _about_dates(today: datetime.date, past: datetime.date, future: datetime.date) -> Asked:
     yield "days to a date", f"How many days ago was {_long(past)}?", (f"{(today - past).days}",)
     yield "days to a date", f"How many days are there until {_long(future)}?", (f"{(future - today).days}",)
-    yield "weekday of a date", f"What day of the week was it on {_long(past)}?", (f"{past:%A}",)
-    yield "weekday of a date", f"What day of the week is it on {_long(future)}?", (f"{future:%A}",)
+    yield "weekday of a date", f"What day of the week was it on {_long(past)}?", (WEEKDAYS[past.weekday()],)
+    yield "weekday of a date", f"What day of the week is it on {_long(future)}?", (WEEKDAYS[future.weekday()],)
 
 
 def _about_days_away(today: datetime.date, past: datetime.date, future: datetime.date) -> Asked:
@@ -113,9 +114,9 @@ def _parts(day: datetime.date) -> dict[str, tuple[str, ...]]:
     """What is asked of a day, with the answers."""
     ending = "th" if 10 < day.day < 14 else {1: "st", 2: "nd", 3: "rd"}.get(day.day % 10, "th")
     return {
-        "day of the week": (f"{day:%A}",),
+        "day of the week": (WEEKDAYS[day.weekday()],),
         "day of the month": (f"{day.day}", f"{day.day}{ending}"),
-        "month": (f"{day:%B}",),
+        "month": (MONTHS[day.month - 1],),
         "year": (f"{day.year}",),
     }
 
@@ -143,4 +144,4 @@ def _several(number: int, unit: str) -> str:
 
 
 def _long(day: datetime.date) -> str:
-    return f"{day:%B} {day.day}, {day.year}"
+    return f"{MONTHS[day.month - 1]} {day.day}, {day.year}"

@@ -18,11 +18,11 @@ class LamaTREx(Lama):
     def __init__(self) -> None:
         self._templates: dict[str, str] = {}
 
-    def read(self, location: str) -> Iterator[Question]:
-        """The questions, with the templates of the same folder."""
+    def rows(self, location: str) -> Iterator[Mapping[str, Any]]:
+        """The facts, once the templates of the same folder are read."""
         relations = Path(location).parent / "relations.jsonl"
         self._templates = {row["relation"]: row["template"] for row in read_rows(str(relations))}
-        return super().read(location)
+        yield from read_rows(location)
 
     def questions(self, row: Mapping[str, Any]) -> Iterator[Question]:
         """A fact whose template ends with what is asked for."""

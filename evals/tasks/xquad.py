@@ -20,8 +20,8 @@ class XQuAD(Task):
     rule = staticmethod(is_among_first_words(10))
     max_new_tokens = 32
 
-    def read(self, location: str) -> Iterator[Question]:
-        """Every question of every other language."""
+    def rows(self, location: str) -> Iterator[Mapping[str, Any]]:
+        """The paragraphs of every other language, with what the English ones say on the same questions."""
         folder = Path(location)
         english = {
             qa["id"]: (row["context"], tuple(answer["text"] for answer in qa["answers"]))
@@ -31,12 +31,16 @@ class XQuAD(Task):
         for file in sorted(folder.glob("xquad.*.json")):
             language = file.name.split(".")[1]
             if language != "en":
-                for row in read_rows(str(file)):
-                    yield from self.questions({**row, "language": language, "english": english})
+                yield from ({**row, "language": language, "english": english} for row in read_rows(str(file)))
 
     def questions(self, row: Mapping[str, Any]) -> Iterator[Question]:
         """The questions on one paragraph."""
         for qa in row["qas"]:
+            if qa["id"] not in row["english"]:
+                raise ValueError(
+                    f"xquad.en.json has no question {qa['id']!r}, which xquad.{row['language']}.json asks; "
+                    "give the files of one release"
+                )
             context, answers = row["english"][qa["id"]]
             prompt = f"{context.strip()}\nQuestion: {qa['question'].strip()}\nAnswer in English:"
             yield Question(prompt=prompt, answers=answers, about={"language": row["language"]})

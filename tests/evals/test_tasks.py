@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evals.rows import read_rows
+from evals.task import texts_of
 from evals.tasks import find_tasks
 from tools.catalog import find_tools
 
@@ -124,24 +124,44 @@ def test_on_its_real_file_a_task_accepts_its_own_answers_and_does_not_show_them_
     assert not any(question.prompt.endswith(question.answers[0]) for question in questions)
 
 
-def test_rows_are_read_from_json_lines_csv_and_folders_and_a_wrong_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text('{"x": 1}\n\n{"x": 2}\n')
-    (tmp_path / "b.csv").write_text("x\n3\n")
-    assert [row["x"] for row in read_rows(str(tmp_path))] == [1, 2, "3"]
-    (tmp_path / "c.json").write_text(json.dumps([{"x": 1}])[:-1])
-    with pytest.raises(ValueError, match=r"c\.json cannot be read"):
-        list(read_rows(str(tmp_path / "c.json")))
-    with pytest.raises(ValueError, match=r"nowhere\.json is not there; give a file"):
-        list(read_rows(str(tmp_path / "nowhere.json")))
-    (tmp_path / "d.jsonl").write_text('{"other": 1}\n')
-    with pytest.raises(
-        ValueError, match=r"d\.jsonl is no data for this task: a row has no usable 'Body' \(it has other\)"
-    ):
-        list(TASKS["svamp"].read(str(tmp_path / "d.jsonl")))
+def test_answers_are_read_from_text_lists_and_mappings_with_aliases_and_from_nothing_else() -> None:
+    aliases = {"value": "Sam", "aliases": ["Sam", "Samuel"], "normalized_aliases": ["sam"], "type": "WikipediaEntity"}
+    assert texts_of(aliases) == ["Sam", "Samuel", "sam"]
+    assert texts_of({"text": ["Paris"], "answer_start": [5]}) == ["Paris"]
+    assert texts_of([1, 2.5, "three"]) == ["1", "2.5", "three"]
+    for other in ({"start": 1}, None, [None]):
+        with pytest.raises(TypeError, match="answer: "):
+            texts_of(other)
 
 
-def test_xml_with_entities_is_refused(tmp_path: Path) -> None:
-    bomb = tmp_path / "bomb.xml"
-    bomb.write_text('<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>')
-    with pytest.raises(ValueError, match="XML with entities"):
-        list(read_rows(str(bomb)))
+def test_triviaqa_is_read_as_the_hub_has_it_too() -> None:
+    row = {"question": "Who?", "answer": {"value": "Sam", "aliases": ["Samuel"], "normalized_aliases": ["sam"]}}
+    assert _one("triviaqa", row) == ("Question: Who?\nAnswer:", ("Sam", "Samuel", "sam"))
+    assert _one("triviaqa", {"question": "Who?", "golden_answers": ["Sam"]}) == ("Question: Who?\nAnswer:", ("Sam",))
+
+
+def test_xquad_says_which_question_has_no_english_and_which_row_is_none(tmp_path: Path) -> None:
+    english = {"context": "It is so.", "qas": [{"id": "1", "question": "How?", "answers": [{"text": "so"}]}]}
+    german = {"context": "Es ist so.", "qas": [{"id": "1", "question": "Wie?"}]}
+
+    def write(language: str, *rows: object) -> None:
+        (tmp_path / f"xquad.{language}.json").write_text(json.dumps({"data": [{"paragraphs": rows}]}))
+
+    write("en", english)
+    write("de", german)
+    [question] = TASKS["xquad"].read(str(tmp_path))
+    assert (question.answers, question.about) == (("so",), {"language": "de"})
+    assert question.prompt.startswith("It is so.") and "Wie?" in question.prompt
+    write("de", {"qas": [{"id": "2", "question": "Wie?"}]})
+    with pytest.raises(ValueError, match=r"xquad\.en\.json has no question '2', which xquad\.de\.json asks"):
+        list(TASKS["xquad"].read(str(tmp_path)))
+    write("en", {"qas": english["qas"]})
+    with pytest.raises(ValueError, match="is no data for this task: a row has no usable 'context'"):
+        list(TASKS["xquad"].read(str(tmp_path)))
+
+
+def test_a_day_of_a_text_of_ones_own_that_is_none_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"prompt": "It is", "answers": "so", "today": "March"}\n')
+    with pytest.raises(ValueError, match=r"rows\.jsonl is no data for this task: .* today: it is 'March'"):
+        list(TASKS["continuation"].read(str(path)))
