@@ -54,6 +54,8 @@ class Generator:
         self._budget = budget
         self._num_slots = num_slots
         self._chooser = Chooser(tokenizer, network.device)
+        # In fewer bits two entries are often equal, by the text alone as well: reading it again would settle nothing.
+        self._settles_ties = network.model.dtype == torch.float32
         self._slots = self._new_slots()
         self._active: list[Text] = []
         self._arriving: deque[Text] = deque()
@@ -217,7 +219,7 @@ class Generator:
             rules = [_rule(text) for text in some]
             made, is_close = self._chooser.choose(self._network.logits(hidden_NW[first : first + HEAD_ROWS]), rules)
             for number, text in enumerate(some):
-                if is_close[number]:
+                if is_close[number] and self._settles_ties:
                     [made[number]], _ = self._chooser.choose(self._logits_alone(text), [rules[number]])
             choices += made
         return choices

@@ -1,6 +1,7 @@
 """The next token of several texts, from their logits: the likeliest or a drawn one, and whether a call may start.
 
-A choice that is closer than TIE_MARGIN could fall otherwise in a batch of another shape; it is said to be close.
+A choice that is closer than TIE_MARGIN could fall otherwise in a batch of another shape; it is said to be close. That
+is the rounding of float32: a model that computes in fewer bits is off by more, and ties are common in it.
 Shapes: R rows, V vocabulary entries.
 """
 

@@ -10,8 +10,10 @@ import torch
 from lm.generation import Generator, Text
 from lm.kept_sequences import CachedSequences
 from lm.model import LanguageModel
+from lm.network import Network
 from lm.steps import Choice, End, Step, Wait, Write
-from tests.models import FAMILIES, build_language_model, build_tokenizer
+from lm.tokenizer import TextTokenizer
+from tests.models import FAMILIES, build_language_model, build_model, build_tokenizer
 
 TEXTS = (
     "The mill ground 400 sacks",
@@ -198,3 +200,18 @@ def test_a_choice_that_is_too_close_to_call_is_made_on_the_text_alone(
     generator.begin(scribe, prompt(TEXTS[0]))
     run(generator)
     assert (scribe.tokens == [5, 5, 5, 5]) == is_close
+
+
+@pytest.mark.parametrize(("dtype", "num_whole_reads"), [(torch.float32, 4), (torch.bfloat16, 0)])
+def test_ties_are_settled_by_reading_a_text_again_only_in_the_number_type_that_settles_them(
+    dtype: torch.dtype, num_whole_reads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lm.next_token.TIE_MARGIN", 99.0)
+    tokenizer = TextTokenizer(build_tokenizer(), name="random llama")
+    generator = LanguageModel(build_model("llama").to(dtype), tokenizer).generator(1)
+    whole_reads, read_whole = [], Network.read_whole
+    monkeypatch.setattr(Network, "read_whole", lambda self, texts: whole_reads.append(1) or read_whole(self, texts))
+    scribe = Scribe(length=4)
+    generator.begin(scribe, prompt(TEXTS[0]))
+    run(generator)
+    assert (len(scribe.tokens), len(whole_reads)) == (4, num_whole_reads)
