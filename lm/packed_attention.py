@@ -51,12 +51,13 @@ class PackedTokens:
         return attention(query, keys, values, self.lengths, scale)
 
     def segments(self) -> list[Segment]:
-        """What was kept of each sequence."""
-        layers = [
-            (keys.split(list(self.lengths), dim=1), values.split(list(self.lengths), dim=1))
-            for keys, values in self.layers
-        ]
-        return [Segment([(keys[n], values[n]) for keys, values in layers]) for n in range(len(self.lengths))]
+        """What was kept of each sequence, in memory of its own; the row is given up, layer by layer."""
+        kept: list[list[LayerCache]] = [[] for _ in self.lengths]
+        while self.layers:
+            keys, values = (part.split(list(self.lengths), dim=1) for part in self.layers.pop(0))
+            for layers, one, two in zip(kept, keys, values, strict=True):
+                layers.append((_own(one), _own(two)))
+        return [Segment(layers) for layers in kept]
 
 
 class PackedAttention:
@@ -86,9 +87,9 @@ class PackedAttention:
         shape = query.shape[1], keys.shape[1], query.shape[3], query.dtype
         if self._kernel is None or shape in self._checked:
             return self._kernel is not None
-        row = random_parts([shape[0], shape[1], shape[1]], sum(PROBE_LENGTHS), query)
-        found = self._launch(self._kernel, *row, PROBE_LENGTHS, scale)
-        if agree(found, attend_in_turn(*(part.float() for part in row), PROBE_LENGTHS, scale)):
+        query, keys, values = random_parts([shape[0], shape[1], shape[1]], sum(PROBE_LENGTHS), query)
+        found = self._launch(self._kernel, query, keys, values, PROBE_LENGTHS, scale)
+        if agree(found, attend_in_turn(query.float(), keys.float(), values.float(), PROBE_LENGTHS, scale)):
             self._checked.add(shape)
         return shape in self._checked
 
@@ -140,6 +141,12 @@ def varlen_kernel(query: Tensor, keys: Tensor, values: Tensor, ends: Tensor, lon
     )
     # Its documentation says (T, H), its code (H, T).
     return out, lse if lse.shape == (query.shape[1], query.shape[0]) else lse.transpose(0, 1)
+
+
+def _own(part: Tensor) -> Tensor:
+    """In memory of its own: a view would hold its whole row, in families with one product for all three the queries
+    besides, until the last prompt of the batch is done with."""
+    return part if part.untyped_storage().nbytes() == part.nbytes else part.clone()
 
 
 def random_parts(num_heads: Sequence[int], num_tokens: int, like: Tensor) -> list[Tensor]:

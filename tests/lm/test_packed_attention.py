@@ -8,11 +8,11 @@ import torch
 
 import lm.network
 from lm.model import LanguageModel
-from lm.packed_attention import PROBE_LENGTHS, PackedAttention, attend_in_turn, varlen_kernel
+from lm.packed_attention import PROBE_LENGTHS, PackedAttention, PackedTokens, attend_in_turn, varlen_kernel
 from lm.requests import ScoreRequest
 from lm.shared_attention import attend_plainly
 from lm.tokenizer import TextTokenizer
-from tests.models import build_model, build_tokenizer
+from tests.models import FAMILIES, build_language_model, build_model, build_tokenizer
 
 LENGTHS = [3, 1, 5]
 SCALE = 0.5
@@ -156,3 +156,19 @@ def test_pytorchs_kernel_takes_what_it_is_given():
         ends = torch.empty(4, dtype=torch.int32)
         out, lse = varlen_kernel(query, keys, values, ends, 5, SCALE)
     assert out.shape == (9, 4, 8) and lse.shape == (4, 9)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_kept_of_a_sequence_holds_no_memory_of_its_batch(family):
+    network = build_language_model(family)._network
+    sequences = [[5, 6, 7], [8], [9, 10]]
+    own = PackedTokens([3, 1, 2], keep=True)
+    network.read_packed(sequences, [], own)
+    for segment, sequence in zip(own.segments(), sequences, strict=True):
+        alone = PackedTokens([len(sequence)], keep=True)
+        network.read_packed([sequence], [], alone)
+        for layer, expected in zip(segment.layers, alone.layers, strict=True):
+            for part, other in zip(layer, expected, strict=True):
+                assert part.untyped_storage().nbytes() == part.nbytes
+                assert part == pytest.approx(other[:, : len(sequence)], abs=1e-5)
