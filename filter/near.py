@@ -1,4 +1,4 @@
-"""An estimate of L+ for the screen: the call with its result stands `distance` tokens before x_i, not before the text.
+"""An estimate of L+: the call with its result stands `distance` tokens before x_i, instead of before the whole text.
 
 What stands before the call is then read once for all calls of a text, and a call costs its own tokens, those up to x_i
 and the few that count.
@@ -19,50 +19,40 @@ if TYPE_CHECKING:
     from lm.model import LanguageModel
 
 
-class NearEstimate:
-    """`distance` in tokens."""
+def near_losses(trials: Sequence[Trial], model: "LanguageModel", distance: int) -> list[float]:
+    """Of each trial. Equal calls that stand at one place of a text, for whatever tokens, are read once."""
+    texts: dict[str, Sequence[int]] = {trial.executed.text_id: trial.text_ids for trial in trials}
+    number_of = {text_id: number for number, text_id in enumerate(texts)}
+    groups: dict[tuple[int, int, tuple[int, ...]], list[int]] = {}
+    for index, trial in enumerate(trials):
+        key = (number_of[trial.executed.text_id], place_near(trial, distance), tuple(_call_ids(trial, model)))
+        groups.setdefault(key, []).append(index)
+    insertions = [
+        Insertion(text=text, token_index=place, ids=ids, targets=sorted({j for n in group for j in trials[n].weighted}))
+        for (text, place, ids), group in groups.items()
+    ]
+    losses: dict[int, float] = {}
+    answers = model.log_probs_inserted(list(texts.values()), insertions)
+    for insertion, group, answer in zip(insertions, groups.values(), answers, strict=True):
+        known = dict(zip(insertion.targets, answer, strict=True))
+        losses |= {index: weighted_loss(known[j] for j in trials[index].weighted) for index in group}
+    return [losses[index] for index in range(len(trials))]
 
-    def __init__(self, model: "LanguageModel", distance: int) -> None:
-        self._model = model
-        self._distance = distance
 
-    def losses(self, trials: Sequence[Trial]) -> list[float]:
-        """Of each trial. Equal calls that stand at one place of a text, for whatever tokens, are read once."""
-        texts: dict[str, Sequence[int]] = {trial.executed.text_id: trial.text_ids for trial in trials}
-        number_of = {text_id: number for number, text_id in enumerate(texts)}
-        groups: dict[tuple[int, int, tuple[int, ...]], list[int]] = {}
-        for index, trial in enumerate(trials):
-            key = (number_of[trial.executed.text_id], self._place(trial), tuple(self._call_ids(trial)))
-            groups.setdefault(key, []).append(index)
-        insertions = [
-            Insertion(
-                text=text, token_index=place, ids=ids, targets=sorted({j for n in group for j in trials[n].weighted})
-            )
-            for (text, place, ids), group in groups.items()
-        ]
-        losses: dict[int, float] = {}
-        answers = self._model.log_probs_inserted(list(texts.values()), insertions)
-        for insertion, group, answer in zip(insertions, groups.values(), answers, strict=True):
-            known = dict(zip(insertion.targets, answer, strict=True))
-            losses |= {index: weighted_loss(known[j] for j in trials[index].weighted) for index in group}
-        return [losses[index] for index in range(len(trials))]
+def near_loss_alone(trial: Trial, model: "LanguageModel", distance: int) -> float:
+    """The same from a batch of one, so that nothing but the trial decides its last digits."""
+    place = place_near(trial, distance)
+    before = [*model.tokenizer.bos_ids, *trial.text_ids[:place], *_call_ids(trial, model)]
+    # The rest of the text behind all that is a text behind a prefix.
+    return loss_alone(model, before, trial.text_ids[place:], trial.executed.token_index - place)
 
-    def loss_alone(self, trial: Trial) -> float:
-        """From a batch of one."""
-        place = self._place(trial)
-        before = [*self._model.tokenizer.bos_ids, *trial.text_ids[:place], *self._call_ids(trial)]
-        # The rest of the text behind all that is a text behind a prefix.
-        return loss_alone(self._model, before, trial.text_ids[place:], trial.executed.token_index - place)
 
-    def is_exact(self, trial: Trial, /) -> bool:
-        """Where the call stood before the whole text already."""
-        return self._place(trial) == 0
+def place_near(trial: Trial, distance: int) -> int:
+    """Before which token the call stands; at 0 the estimate is L+ itself."""
+    return max(0, trial.executed.token_index - distance)
 
-    def _place(self, trial: Trial) -> int:
-        """Before which token the call stands."""
-        return max(0, trial.executed.token_index - self._distance)
 
-    def _call_ids(self, trial: Trial) -> list[int]:
-        """e(c, r)."""
-        call = trial.executed
-        return self._model.tokenizer.encode(render_call(call.tool, call.call_input, call.result))
+def _call_ids(trial: Trial, model: "LanguageModel") -> list[int]:
+    """e(c, r)."""
+    call = trial.executed
+    return model.tokenizer.encode(render_call(call.tool, call.call_input, call.result))

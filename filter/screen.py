@@ -1,9 +1,13 @@
-"""An approximate screen before the filter, off by default: most calls are lost, and an estimate of L+ shows which.
+"""An approximate screen before the filter, off by default: most calls are lost, and less than L+ shows which.
 
-Only calls with L_i(epsilon) less the estimate >= tau_f - margin are scored exactly. Two estimates to choose from:
+Only calls that promise a loss reduction of tau_f - margin are scored exactly. Two estimates say what a call promises:
 
-    overlap   the result makes sure of the tokens that occur in it, and hardly moves others    filter/overlap.py
-    near      the call with its result stands a few tokens before x_i, not before the text     filter/near.py
+    words    the result makes sure of the tokens that it says; costs one pass a text                filter/overlap.py
+    near     the call stands some tokens before x_i, not before the text; costs its own few tokens  filter/near.py
+
+A call whose words promise enough passes. Besides, anything that stands before a text sways its losses, the more the
+larger they are: if that could make up for what the words lack, the call is read near its place, and passes if that
+promises enough. All others are left out.
 
 Some good calls are lost; how many, the control slice tells: a share of those that did not pass, drawn by a hash, is
 scored all the same.
@@ -13,15 +17,18 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
-from filter.near import NearEstimate
-from filter.overlap import OverlapEstimate
+from filter.near import near_loss_alone, near_losses, place_near
+from filter.overlap import unsaid_loss_alone, unsaid_losses
 from filter.trial import Trial, loss_without_alone
 from lm.weighted_loss import CLOSE_NATS, is_below
 
 if TYPE_CHECKING:
     from lm.model import LanguageModel
+
+SWAY = 0.2
+"""The share of a token's loss that a call might take away without saying the token."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +36,11 @@ class ScreenOptions:
     """Whether calls are screened before they are scored, and how its losses are watched."""
 
     screen_margin: float | None = None
-    """Score exactly only calls whose loss reduction, by the screen's estimate, is at least the threshold less this
-    margin, in nats. Larger costs more and loses fewer; by default every call is scored."""
-    screen_by: Literal["overlap", "near"] = "overlap"
-    """The estimate. overlap: the result makes sure of every token that occurs in it and hardly moves the others, which
-    costs one pass a text. near: the call stands a few tokens before its place, which costs a short pass for each."""
+    """Score exactly only calls that promise a loss reduction of at least the threshold less this margin, in nats, by
+    what their results say or a short reading shows. Larger costs more and loses fewer; by default all are scored."""
     screen_distance: int = 32
-    """How many tokens before its place `--screen-by near` puts a call. Fewer cost less; models that have not seen calls
-    inside texts need a dozen or more."""
+    """How many tokens before its place a call is read if its words do not say enough. Fewer cost less; models that have
+    not seen calls inside texts need a dozen or more."""
     screen_control: float = 0.05
     """Share of the calls that did not pass the screen which is scored all the same, to tell how many good ones it
     loses."""
@@ -50,19 +54,6 @@ class ScreenOptions:
             raise ValueError(f"screen_control is {self.screen_control}; it must be a share, from 0 to 1")
 
 
-class Estimate(Protocol):
-    """Of L+, for less than L+ costs."""
-
-    def losses(self, trials: Sequence[Trial]) -> list[float]:
-        """Of each trial, weighted nats."""
-
-    def loss_alone(self, trial: Trial) -> float:
-        """The same from batches of one sequence, so that nothing but the trial decides its last digits."""
-
-    def is_exact(self, trial: Trial, /) -> bool:
-        """Whether the estimate is L+ itself."""
-
-
 def screen(trials: Sequence[Trial], model: "LanguageModel", options: ScreenOptions) -> list[Trial]:
     """Those that are to be scored exactly; all of them if there is no margin. Every trial is told what it got.
 
@@ -70,29 +61,47 @@ def screen(trials: Sequence[Trial], model: "LanguageModel", options: ScreenOptio
     """
     if options.screen_margin is None:
         return list(trials)
-    estimate = _estimate(model, options)
-    for trial, loss in zip(trials, estimate.losses(trials), strict=True):
+    margin, distance = options.screen_margin, options.screen_distance
+    for trial, loss in zip(trials, unsaid_losses(trials, model), strict=True):
         trial.loss_near = loss
-    for trial in trials:
-        if _passes(trial, model, estimate, options.screen_margin):
+    promises = [_promise(trial, model, margin) for trial in trials]
+    for trial in (trial for trial, promise in zip(trials, promises, strict=True) if promise == "enough"):
+        trial.screening = "passed"
+    unsure = [trial for trial, promise in zip(trials, promises, strict=True) if promise == "perhaps"]
+    for trial, loss in zip(unsure, near_losses(unsure, model, distance), strict=True):
+        trial.loss_near = loss
+    for trial in unsure:
+        if _passes_near(trial, model, margin, distance):
             trial.screening = "passed"
-            if estimate.is_exact(trial):
+            if place_near(trial, distance) == 0:
                 trial.loss_with_result = trial.loss_near
-        else:
+    for trial in trials:
+        if trial.screening is None:
             trial.screening = "control" if _is_control(trial, options.screen_control) else "left_out"
     return [trial for trial in trials if trial.screening != "left_out"]
 
 
-def _estimate(model: "LanguageModel", options: ScreenOptions) -> Estimate:
-    return OverlapEstimate(model) if options.screen_by == "overlap" else NearEstimate(model, options.screen_distance)
+def _promise(trial: Trial, model: "LanguageModel", margin: float) -> Literal["enough", "perhaps", "too_little"]:
+    """What the words of the result promise. What is close is settled alone, so that the batch decides nothing."""
+    if any(abs(_lack(trial, margin, sway)) <= CLOSE_NATS for sway in (0.0, SWAY)):
+        trial.loss_without = loss_without_alone(trial, model)
+        trial.loss_near = unsaid_loss_alone(trial, model)
+    if _lack(trial, margin, sway=0.0) <= 0:
+        return "enough"
+    return "perhaps" if _lack(trial, margin, SWAY) <= 0 else "too_little"
 
 
-def _passes(trial: Trial, model: "LanguageModel", estimate: Estimate, margin: float) -> bool:
-    """Whether the call is worth scoring. What is close is settled alone, so that the batch decides nothing."""
+def _lack(trial: Trial, margin: float, sway: float) -> float:
+    """By how many nats the promise falls short of the threshold less the margin, if so much is taken off the rest."""
+    return trial.bound - margin - (trial.loss_without - (1 - sway) * trial.loss_near)
+
+
+def _passes_near(trial: Trial, model: "LanguageModel", margin: float, distance: int) -> bool:
+    """Whether the reading near its place promises enough. What is close is settled alone."""
     bound = trial.bound - margin
     if abs(trial.loss_without - trial.loss_near - bound) <= CLOSE_NATS:
         trial.loss_without = loss_without_alone(trial, model)
-        trial.loss_near = estimate.loss_alone(trial)
+        trial.loss_near = near_loss_alone(trial, model, distance)
     return not is_below(trial.loss_without - trial.loss_near, bound)
 
 
