@@ -62,7 +62,7 @@ def evaluate(
     )
     for first in range(0, len(questions), AT_ONCE):
         chunk = questions[first : first + AT_ONCE]
-        prompts = [decoder.shorten(question.prompt, task.max_new_tokens) for question in chunk]
+        prompts = [decoder.shorten(question.prompt, asked.max_new_tokens) for question in chunk]
         requests = [
             decoder.submit(prompt, replace(asked, today=question.today or asked.today))
             for prompt, question in zip(prompts, chunk, strict=True)

@@ -11,6 +11,9 @@ from jobs.decoding import DecoderOptions, open_decoder, refuse_missing_tools
 from jobs.summary import text_table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from decode.decoder import Decoder
     from evals.evaluate import Result
     from evals.task import Question, Task
 
@@ -27,19 +30,23 @@ class EvaluateOptions:
     data: str = "data/eval"
     """The folder of evaluation data, in which each benchmark looks for its file."""
     path: dict[str, str] = field(default_factory=dict)
-    """Other data for a benchmark, such as `--path.svamp FILE`: a file, a folder, or a data set on the Hub."""
+    """Other data for a benchmark, such as `--path.svamp FILE`: a file, a folder, or a data set on the Hub, as NAME,
+    NAME:SPLIT or NAME:CONFIG:SPLIT; the split is `test` by default."""
     most: int | None = None
     """Questions of each benchmark at most, drawn by `--sample-seed`; all by default."""
     sample_seed: int = 0
     """Another seed, other questions."""
     out: str | None = None
-    """A Parquet file for every question with what was generated; the figures go into a .json beside it."""
+    """A Parquet file for every question with what was generated; the figures go into a .json beside it. Both are
+    written anew after each benchmark."""
 
     def __post_init__(self) -> None:
         if self.most is not None and self.most < 1:
             raise ValueError(f"most is {self.most}; it must be at least 1 question")
         if self.out is not None and not self.out.endswith(".parquet"):
             raise ValueError(f"out is {self.out}; its name must end in .parquet")
+        if self.out is not None and "://" in self.out:
+            raise ValueError(f"out is {self.out}; it must be a path on this machine, copy the file afterwards")
 
     def location(self, key: str, default: str) -> str:
         """Where a benchmark's data lie."""
@@ -48,38 +55,51 @@ class EvaluateOptions:
 
 def evaluate(options: EvaluateOptions, decoder: DecoderOptions, decode: DecodeOptions) -> int:
     """Evaluate and print the table; the exit code. Raises ValueError, one line, for what the user has to change."""
-    from evals.evaluate import evaluate as ask
     from evals.evaluate import summarise
     from evals.perplexity import measure_perplexity
-    from records.whole_json import write_json
+    from evals.result_files import ResultFiles
 
     chosen = _choose(options)
-    questions = {key: _draw(list(task.read(_location(options, key, task))), options) for key, task in chosen.items()}
+    questions = {key: _read_questions(options, key, task) for key, task in chosen.items()}
     plain_texts = _read_plain_texts(options)
     if chosen:
         barred_by_all = set.intersection(*(set(task.barred_tools) for task in chosen.values()))
         refuse_missing_tools(decoder, replace(decode, barred=(*decode.barred, *sorted(barred_by_all))))
+    files = ResultFiles(Path(options.out)) if options.out else None
     opened = open_decoder(decoder)
     results: list[Result] = []
+    figures: dict[str, Any] = {"tasks": []}
     for key, task in chosen.items():
-        for with_tools in (True, False):
-            print(
-                f"{key}, {len(questions[key]):,} questions, {'with' if with_tools else 'without'} tools",
-                file=sys.stderr,
-            )
-            results += ask(opened, key, task, questions[key], decode, with_tools=with_tools)
-    if options.out:
-        _write(results, Path(options.out))
-    summaries = summarise(results)
-    _print(summaries)
-    figures: dict[str, Any] = {"tasks": [asdict(summary) for summary in summaries]}
+        results += _ask(opened, key, task, questions[key], decode)
+        figures["tasks"] = [asdict(summary) for summary in summarise(results)]
+        if files:
+            files.write(results, figures)
+    _print(summarise(results))
     if plain_texts:
         found = measure_perplexity(opened.model, plain_texts)
         figures[WIKITEXT] = {"per_token": found.per_token, "per_word": found.per_word, "num_tokens": found.num_tokens}
         print(f"{WIKITEXT}: perplexity {found.per_token:.2f} a token, {found.per_word:.2f} a word, calls disabled")
-    if options.out:
-        write_json(Path(options.out).with_suffix(".json"), figures)
+    if files:
+        files.write(results, figures)
     return 0
+
+
+def _ask(
+    opened: "Decoder", key: str, task: "Task", questions: "list[Question]", decode: DecodeOptions
+) -> "Iterator[Result]":
+    """The results of one benchmark, with tools and then without; each way's figures are told as soon as it is done."""
+    from evals.evaluate import evaluate as ask
+    from evals.evaluate import summarise
+
+    for with_tools in (True, False):
+        asked = f"{key}, {len(questions):,} questions, {'with' if with_tools else 'without'} tools"
+        print(asked, file=sys.stderr)
+        results = list(ask(opened, key, task, questions, decode, with_tools=with_tools))
+        [line] = summarise(results)
+        told = f"{asked}: {line.share_right:.1%} right, a tool was called on {line.share_with_call:.1%}"
+        num_cut = sum(result.is_cut for result in results)
+        print(f"{told}; prompts that lost their beginning: {num_cut:,}" if num_cut else told, file=sys.stderr)
+        yield from results
 
 
 def list_tasks() -> int:
@@ -113,30 +133,16 @@ def _choose(options: EvaluateOptions) -> "dict[str, Task]":
     return {key: find_tasks()[key] for key in _keys(options) if key != WIKITEXT}
 
 
-def _location(options: EvaluateOptions, key: str, task: "Task") -> str:
-    return options.location(key, task.default_location(options.data))
-
-
-def _draw(questions: "list[Question]", options: EvaluateOptions) -> "list[Question]":
+def _read_questions(options: EvaluateOptions, key: str, task: "Task") -> "list[Question]":
+    """A benchmark's questions, or as many as asked for. Raises ValueError if there is none."""
+    location = options.location(key, task.default_location(options.data))
+    questions = list(task.read(location))
+    if not questions:
+        raise ValueError(f"{location} holds no question that {key} can ask; give other data with --path.{key}")
     if options.most is None or len(questions) <= options.most:
         return questions
     drawn = random.Random(options.sample_seed).sample(range(len(questions)), options.most)  # noqa: S311
     return [questions[number] for number in sorted(drawn)]
-
-
-def _write(results: "list[Result]", out: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.tmp")
-    rows = [{name: _plain(value) for name, value in asdict(result).items()} for result in results]
-    pq.write_table(pa.Table.from_pylist(rows), temporary, compression="zstd")
-    temporary.replace(out)
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _print(summaries: Any) -> None:
@@ -160,16 +166,23 @@ def _print(summaries: Any) -> None:
 def _read_plain_texts(options: EvaluateOptions) -> list[str]:
     """What the perplexity is to be measured on: one text, or of JSON Lines those in the column `text`."""
     from evals.rows import read_rows
+    from evals.task import refuse_half_characters
 
     if WIKITEXT not in _keys(options):
         return []
     location = options.location(WIKITEXT, str(Path(options.data) / WIKITEXT_FILE))
     try:
         if location.endswith(".jsonl"):
-            return [row["text"] for row in read_rows(location)]
-        return [Path(location).read_text(encoding="utf-8")]
-    except (OSError, UnicodeDecodeError, KeyError) as error:
+            texts = [row["text"] for row in read_rows(location)]
+        else:
+            texts = [Path(location).read_text(encoding="utf-8")]
+        for text in texts:
+            refuse_half_characters(text, location)
+    except (OSError, UnicodeDecodeError, KeyError, AttributeError) as error:
         raise ValueError(f"{location} cannot be read as text ({error}); give --path.{WIKITEXT} FILE") from error
+    if not any(texts):
+        raise ValueError(f"{location} holds no text; give other data with --path.{WIKITEXT}")
+    return texts
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+import evals.evaluate
 from jobs.command_line import main
 from jobs.evaluate_model import EvaluateOptions, _keys
 from tests.decode.chain_model import save_chain_model
@@ -57,6 +58,53 @@ def test_questions_are_asked_with_tools_and_without_and_every_answer_is_kept(
     assert figures["wikitext2"]["num_tokens"] == 4  # s, o, it, is
 
 
+def test_what_is_done_is_told_and_written_before_the_next_benchmark_begins(
+    model: str, rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    svamp, out = tmp_path / "svamp.json", tmp_path / "new" / "results.parquet"
+    svamp.write_text('[{"Body": "so", "Question": "it", "Answer": 7}]')
+    ask = evals.evaluate.evaluate
+
+    def interrupted(decoder, key, *others, **more):  # type: ignore[no-untyped-def]
+        if key == "svamp":
+            raise KeyboardInterrupt
+        return ask(decoder, key, *others, **more)
+
+    monkeypatch.setattr(evals.evaluate, "evaluate", interrupted)
+    given = ["--model", model, "--tasks", "continuation,svamp", "--path.continuation", rows, "--path.svamp", str(svamp)]
+    with pytest.raises(SystemExit, match="130"):
+        main(["evaluate", *given, "--call-top-k", "1", "--out", str(out)])
+    told = capsys.readouterr().err
+    assert "continuation, 3 questions, with tools: 66.7% right, a tool was called on 100.0%\n" in told
+    assert "continuation, 3 questions, without tools: 66.7% right, a tool was called on 0.0%\n" in told
+    assert duckdb.read_parquet(str(out)).aggregate("task, count(*)").fetchall() == [("continuation", 6)]
+    figures = json.loads(out.with_suffix(".json").read_text())
+    assert [(line["task"], line["num_questions"]) for line in figures["tasks"]] == [("continuation", 3)] * 2
+    assert sorted(path.name for path in out.parent.iterdir()) == ["results.json", "results.parquet"]
+
+
+def test_a_place_that_cannot_be_written_is_found_before_the_model_is_loaded(rows: str, tmp_path: Path, capsys) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.json").mkdir()
+    to = ("--model", "no/such/model", "--tasks", "continuation", "--path.continuation", rows, "--out")
+    for place in ("file/results.parquet", "folder.parquet"):
+        line = refuse(capsys, *to, str(tmp_path / place))
+        assert f"--out is {tmp_path / place}; it cannot be written" in line
+    assert "--out is s3://b/x.parquet; it must be a path on this machine" in refuse(capsys, *to, "s3://b/x.parquet")
+    assert not Path("s3:").exists()
+    assert "no/such/model" in refuse(capsys, *to, str(tmp_path / "good" / "results.parquet"))
+    assert list((tmp_path / "good").iterdir()) == []
+
+
+def test_a_prompt_that_does_not_fit_the_window_is_told(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = tmp_path / "rows.jsonl"
+    long.write_text(json.dumps({"prompt": "so it is" * 1000, "answers": ["so"]}) + "\n")
+    assert main(["evaluate", "--model", model, "--tasks", "continuation", "--path.continuation", str(long)]) == 0
+    assert "prompts that lost their beginning: 1" in capsys.readouterr().err
+
+
 def test_of_all_benchmarks_those_without_data_of_their_own_are_left_out(model: str, tmp_path: Path, capsys) -> None:
     line = refuse(capsys, "--model", model, "--tasks", "all", "--data", str(tmp_path))
     assert "asdiv" in line
@@ -72,3 +120,17 @@ def test_what_cannot_be_asked_is_refused_in_one_line(model: str, rows: str, tmp_
     assert "a row has no usable 'Body'" in refuse(capsys, *to, "svamp", "--path.svamp", rows)
     assert "give --path.wikitext2 FILE" in refuse(capsys, *to, "continuation,wikitext2", "--path.continuation", rows)
     assert "must end in .parquet" in refuse(capsys, *to, "svamp", "--out", "results.csv")
+
+
+def test_data_in_which_there_is_nothing_to_ask_are_refused_in_one_line(model: str, tmp_path: Path, capsys) -> None:
+    to = ("--model", model, "--tasks")
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("")
+    line = refuse(capsys, *to, "continuation", "--path.continuation", str(rows))
+    assert f"{rows} holds no question that continuation can ask; give other data with --path.continuation" in line
+    assert f"{rows} holds no text; give other" in refuse(capsys, *to, "wikitext2", "--path.wikitext2", str(rows))
+    rows.write_text('{"prompt": "so \\ud800", "answers": "so", "text": "so \\ud800"}\n')
+    for key in ("continuation", "wikitext2"):
+        assert f"{rows} has a text with half a character" in refuse(capsys, *to, key, f"--path.{key}", str(rows))
+    rows.write_text('{"text": 5}\n')
+    assert f"{rows} cannot be read as text" in refuse(capsys, *to, "wikitext2", "--path.wikitext2", str(rows))

@@ -1,0 +1,41 @@
+"""What an evaluation leaves behind: a Parquet file with a row for each question, and the figures as JSON beside it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from evals.evaluate import Result
+from records.whole_json import write_json
+
+
+class ResultFiles:
+    """The two files, replaced as a whole each time that more is known. Raises ValueError where none can be written."""
+
+    def __init__(self, out: Path) -> None:
+        """`out`: the Parquet file; its folder is made if it is not there."""
+        self._out, self._figures = out, out.with_suffix(".json")
+        self._temporary = out.with_name(f".{out.name}.tmp")
+        try:
+            for path in (self._out, self._figures):
+                if path.is_dir():
+                    raise IsADirectoryError(f"{path} is a folder")
+            out.parent.mkdir(parents=True, exist_ok=True)
+            self._temporary.write_bytes(b"")
+            self._temporary.unlink()
+        except OSError as error:
+            raise ValueError(f"out is {out}; it cannot be written ({error}), give another place") from error
+
+    def write(self, results: Sequence[Result], figures: Mapping[str, Any]) -> None:
+        """All that is known so far. Raises OSError if the disk refuses."""
+        rows = [{name: _plain(value) for name, value in asdict(result).items()} for result in results]
+        pq.write_table(pa.Table.from_pylist(rows), self._temporary, compression="zstd")
+        self._temporary.replace(self._out)
+        write_json(self._figures, figures)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
