@@ -14,9 +14,17 @@ from typing import Any
 
 from torch import Tensor
 from torch.utils.data import Dataset
-from transformers import AutoTokenizer, PreTrainedModel, Trainer, TrainerCallback, TrainingArguments, set_seed
-from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
+from transformers import (
+    AutoTokenizer,
+    PreTrainedModel,
+    Trainer,
+    TrainerCallback,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
 
+from finetune.checkpoints import CHECKPOINTS, last_whole_checkpoint, make_result
 from finetune.options import TrainOptions
 from finetune.packing import PackedRows, keeps_texts_apart, pack
 from finetune.perplexity import perplexity, row_losses
@@ -25,7 +33,7 @@ from finetune.tokens import TokenisedText
 from lm.loading import load_network
 from lm.tokenizer import TextTokenizer
 
-CHECKPOINTS, LOGS = "checkpoints", "logs"
+LOGS = "logs"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +65,29 @@ def train(
     callbacks: Sequence[TrainerCallback] = (),
 ) -> TrainingResult:
     """One worker's part, from the last checkpoint if there is one. The first worker writes the result."""
+    out = Path(options.out)
+    last = last_whole_checkpoint(out)
+    if last and last.state.global_step >= options.max_steps:
+        # It ended before its result was written. Asked to go on, the Trainer would do one step more.
+        state = last.state
+    else:
+        trainer = _trainer(options, texts, num_workers=num_workers, use_gpu=use_gpu, callbacks=callbacks)
+        trainer.train(resume_from_checkpoint=str(last.path) if last else None)
+        state = trainer.state
+    if os.environ.get("RANK", "0") == "0":
+        make_result(out, state)
+        AutoTokenizer.from_pretrained(options.model, trust_remote_code=False).save_pretrained(out)
+    return _result(state)
+
+
+def _trainer(
+    options: TrainOptions,
+    texts: TrainingTexts,
+    *,
+    num_workers: int,
+    use_gpu: bool,
+    callbacks: Sequence[TrainerCallback],
+) -> Trainer:
     set_seed(options.seed)
     if not options.without_deepspeed and not use_gpu:
         _spare_the_compiler()
@@ -64,25 +95,17 @@ def train(
     # Before the arguments name ZeRO 3: under it, transformers would spread the weights while it reads them.
     model = _load(options)
     shares_rows = keeps_texts_apart(model, max((text.ids for text in texts.texts), key=len))
-    arguments = _arguments(options, num_workers=num_workers, use_gpu=use_gpu, evaluates=bool(texts.held_out))
     rows = functools.partial(_rows, max_length=options.max_length, shares_rows=shares_rows)
     bracket_ids = sorted(TextTokenizer.load(options.model).bracket_ids)
-    trainer = Trainer(
+    return Trainer(
         model=model,
-        args=arguments,
+        args=_arguments(options, num_workers=num_workers, use_gpu=use_gpu, evaluates=bool(texts.held_out)),
         train_dataset=rows(texts.texts, masks_results=options.masks_results),
         eval_dataset=rows(texts.held_out, masks_results=False) if texts.held_out else None,
         compute_metrics=perplexity,
         preprocess_logits_for_metrics=functools.partial(row_losses, bracket_ids=bracket_ids),
         callbacks=[ProgressFile(Path(options.out), shares_rows=shares_rows), *callbacks],
     )
-    trainer.train(resume_from_checkpoint=last_whole_checkpoint(Path(options.out)))
-    model.config.use_cache = True
-    trainer.save_model(options.out)
-    if trainer.is_world_process_zero():
-        (Path(options.out) / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle
-        AutoTokenizer.from_pretrained(options.model, trust_remote_code=False).save_pretrained(options.out)
-    return _result(trainer)
 
 
 def _spare_the_compiler() -> None:
@@ -104,8 +127,8 @@ def _arguments(options: TrainOptions, *, num_workers: int, use_gpu: bool, evalua
     save_and_measure: dict[str, Any] = {"save_strategy": "steps", "save_steps": options.evaluate_every}
     if evaluates:
         save_and_measure |= {"eval_strategy": "steps", "eval_steps": options.evaluate_every}
-        save_and_measure |= {"load_best_model_at_end": True, "metric_for_best_model": "perplexity"}
-        save_and_measure |= {"greater_is_better": False}
+        # The best checkpoint is never deleted.
+        save_and_measure |= {"metric_for_best_model": "perplexity", "greater_is_better": False}
     return TrainingArguments(
         output_dir=str(out / CHECKPOINTS),
         max_steps=options.max_steps,
@@ -140,16 +163,10 @@ def _rows(
     return PackedRows(texts, [[number] for number in range(len(texts))], max(lengths), masks_results)
 
 
-def last_whole_checkpoint(out: Path) -> str | None:
-    """The newest that was written to its end; what a kill leaves of one lacks the file that is written last."""
-    whole = [path.parent for path in (out / CHECKPOINTS).glob(f"checkpoint-*/{TRAINER_STATE_NAME}")]
-    return str(max(whole, key=lambda path: int(path.name.rpartition("-")[2]))) if whole else None
-
-
-def _result(trainer: Trainer) -> TrainingResult:
-    log, best = trainer.state.log_history, trainer.state.best_model_checkpoint
+def _result(state: TrainerState) -> TrainingResult:
+    log = state.log_history
     return TrainingResult(
         losses=[(int(entry["step"]), entry["loss"]) for entry in log if "loss" in entry],
         perplexities=[(int(entry["step"]), entry["eval_perplexity"]) for entry in log if "eval_perplexity" in entry],
-        best_step=int(best.rpartition("-")[2]) if best else None,
+        best_step=state.best_global_step,
     )

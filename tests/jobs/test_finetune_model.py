@@ -116,14 +116,15 @@ def test_a_folder_with_files_of_others_is_left_as_it_is(run: str, model: str, tm
     (others / "checkpoints/checkpoint-900/trainer_state.json").write_text("{}")
     (others / "README.md").write_text("mine")
     before = contents(others)
-    line = refuse(capsys, "--run", run, "--model", model, "--out", str(others))
+    given = ("--run", run, "--model", model, *SHORT)
+    line = refuse(capsys, *given, "--out", str(others))
     assert "it holds files but no fine-tuning (README.md, checkpoints)" in line
     (others / "finetune.json").write_text("[1]")
-    line = refuse(capsys, "--run", run, "--model", model, "--out", str(others))
+    line = refuse(capsys, *given, "--out", str(others))
     assert "its finetune.json is not one that a fine-tuning has written" in line
     (others / "finetune.json").unlink()
     assert contents(others) == before
-    line = refuse(capsys, "--run", run, "--model", model, "--out", str(others / "README.md"))
+    line = refuse(capsys, *given, "--out", str(others / "README.md"))
     assert "a file has that name" in line
 
 
