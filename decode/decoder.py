@@ -33,6 +33,8 @@ class Request:
     text: Text = field(init=False)
     answer: Answer | None = None
     """None until it is finished."""
+    error: Exception | None = None
+    """Why it ended without an answer: a recording that could not be read."""
 
 
 class Decoder:
@@ -106,13 +108,20 @@ class Decoder:
         self._requests.pop(request.text, None)
 
     def step(self) -> list[Request]:
-        """Take in what tools have answered and write a token of every text; those that are finished now."""
+        """Take in what tools have answered and write a token of every text; those that have ended now."""
+        ended = []
         for ticket, outcome in self._desk.answered():
             request = self._waiting.pop(ticket)
-            if request.text in self._requests:
+            if request.text not in self._requests:
+                continue
+            if isinstance(outcome, Exception):
+                self.cancel(request)
+                request.error = outcome
+                ended.append(request)
+            else:
                 self._generator.resume(request.text, request.writing.answer(outcome))
                 _tell(request)
-        return [found for text in self._generator.step() if (found := self._look_at(text)) is not None]
+        return ended + [found for text in self._generator.step() if (found := self._look_at(text)) is not None]
 
     def wait(self, is_needed: Callable[[], bool] = lambda: True) -> None:
         """Until there is something to do, if no text can go on: an answer of a tool, or somebody calls `wake`."""
@@ -124,13 +133,21 @@ class Decoder:
         self._desk.wake()
 
     def finish(self) -> Iterable[Request]:
-        """Step until all that was submitted is finished; each when it is."""
+        """Step until all that was submitted is finished; each when it is. Raises what ended one without an answer."""
         while self._requests:
             self.wait()
-            yield from self.step()
+            for request in self.step():
+                if request.error is not None:
+                    raise request.error
+                yield request
+
+    def check_recording(self) -> None:
+        """Raises OSError or ValueError if a recording that is made lacks calls that were asked."""
+        self._desk.check_recording()
 
     def write(self, prompts: Sequence[str], options: DecodeOptions) -> list[Answer]:
-        """The answers to some prompts, in their order. Raises ValueError as `check`, before anything is written."""
+        """The answers to some prompts, in their order. Raises ValueError as `check`, before anything is written, and
+        OSError if a recording cannot be read."""
         requests = [self.submit(prompt, options) for prompt in prompts]
         for _ in self.finish():
             pass

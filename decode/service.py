@@ -71,8 +71,8 @@ class DecodingService:
                 self._decoder.wait(lambda: not self._inbox and not self._is_stopped)
                 self._take_in()
                 for request in self._decoder.step():
-                    if request.answer is not None:
-                        self._open.pop(request).on_end(request.answer)
+                    if (end := request.answer or request.error) is not None:
+                        self._open.pop(request).on_end(end)
         except Exception as error:
             reason = f"the decoder failed: {error!r}"
             logger.exception("the decoder failed; whoever runs it has to start another")

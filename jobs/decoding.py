@@ -66,6 +66,17 @@ def open_decoder(options: DecoderOptions) -> "Decoder":
     return Decoder(model, tools, batch_size=options.batch_size, store=store)
 
 
+def check_recording(opened: "Decoder", options: DecoderOptions) -> None:
+    """Ends a command. Raises ValueError if `--record` lacks calls that were asked: a replay would not be the same."""
+    try:
+        opened.check_recording()
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"--record {options.answers.record} lacks calls that were asked ({error}); make room there or give another "
+            "folder, and run the same command again"
+        ) from error
+
+
 def refuse_missing_tools(options: DecoderOptions, decode: DecodeOptions) -> None:
     """Raise ValueError if the model was taught a tool that is neither loaded nor barred: its calls would go nowhere."""
     if decode.max_calls and (missing := find_missing_tools(options, decode.barred)):

@@ -17,7 +17,13 @@ from typing import TextIO
 
 from decode.answer import Answer, Piece
 from decode.options import DecodeOptions
-from jobs.decoding import DecoderOptions, describe_unknown_tools, open_decoder, refuse_missing_tools
+from jobs.decoding import (
+    DecoderOptions,
+    check_recording,
+    describe_unknown_tools,
+    open_decoder,
+    refuse_missing_tools,
+)
 
 _COLOURS = {"prompt": "\x1b[2m", "text": "", "call": "\x1b[36m", "result": "\x1b[1;32m"}
 _PLAIN = "\x1b[0m"
@@ -36,7 +42,10 @@ class PromptOptions:
 
 
 def generate(prompts: Sequence[str], decoder: DecoderOptions, decode: DecodeOptions, where: PromptOptions) -> int:
-    """Write all texts; returns the exit code. Raises ValueError, one line, for what the user has to change."""
+    """Write all texts; returns the exit code. Raises ValueError, one line, for what the user has to change.
+
+    A recording that lacks calls is one of these things, said once the texts are there.
+    """
     prompts = [*prompts, *_read_prompts(where.file, is_wanted=not prompts)]
     if not prompts:
         raise ValueError("there is no prompt; give one, or a file of them with --file")
@@ -56,6 +65,7 @@ def generate(prompts: Sequence[str], decoder: DecoderOptions, decode: DecodeOpti
             answers.append(request.answer)
             printer.finish(requests[request], request.answer)
     _say_what_became_of_calls(answers, decoder)
+    check_recording(opened, decoder)
     return 0
 
 

@@ -77,7 +77,7 @@ class AnswerStore:
 
         Raises OSError if a recording cannot be read.
         """
-        names = {call: self._name(call, tool) for call, tool in calls.items() if self._is_used_for(tool)}
+        names = {call: self._name(call, tool) for call, tool in calls.items() if self.is_used_for(tool)}
         with ThreadPoolExecutor(LOOKUP_THREADS) as threads:
             found = dict(zip(names, threads.map(self._read, names.values()), strict=True))
         if self.is_replayed:
@@ -87,7 +87,7 @@ class AnswerStore:
     def keep(self, call: Call, tool: Tool, outcome: Outcome) -> None:
         """Write down what came of a call. Never raises; see `check`."""
         is_kept = outcome.status in FACTS or self._mode == "record"
-        if not is_kept or not self._is_used_for(tool) or self._error is not None:
+        if not is_kept or not self.is_used_for(tool) or self._error is not None:
             return
         name = self._name(call, tool)
         entry = {
@@ -113,7 +113,8 @@ class AnswerStore:
         if error is not None and self._mode == "record":
             raise error
 
-    def _is_used_for(self, tool: Tool) -> bool:
+    def is_used_for(self, tool: Tool) -> bool:
+        """Whether anything of this tool is looked up or kept: a cache leaves out what is as quick as itself."""
         return self._mode != "cache" or not tool.answers_at_once
 
     def _name(self, call: Call, tool: Tool) -> str:

@@ -1,20 +1,27 @@
 """Calls that are handed in one by one: how many at a time, how long, and answers that are known."""
 
-from collections.abc import Callable
+import errno
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 
 from decode.desk import Ticket, ToolDesk
+from records.run_folder import RunFolder
 from tests.decode.slow_tools import Down, Gate
-from tools.answer_store import AnswerOptions, open_store
-from tools.outcome import Call, Outcome
+from tools.answer_store import AnswerOptions, AnswerStore, Mode, open_store
+from tools.outcome import FACTS, Call, Outcome
+from tools.tool import Tool
 
 
 def collect(desk: ToolDesk, number: int) -> dict[Ticket, Outcome]:
     done: dict[Ticket, Outcome] = {}
     while len(done) < number:
         desk.wait()
-        done |= dict(desk.answered())
+        for ticket, outcome in desk.answered():
+            assert isinstance(outcome, Outcome)
+            done[ticket] = outcome
     return done
 
 
@@ -53,7 +60,7 @@ def test_a_call_without_an_answer_ends_all_the_same(make: Callable[[], Gate], st
     assert (outcome.status, outcome.result) == (status, None)
 
 
-def test_a_recording_answers_without_the_tool(tmp_path: pytest.TempPathFactory) -> None:
+def test_a_recording_answers_without_the_tool(tmp_path: Path) -> None:
     tool = Gate()
     tool.is_open.set()
     desk = ToolDesk({"Calculator": tool}, open_store(AnswerOptions(record=str(tmp_path))))
@@ -64,6 +71,66 @@ def test_a_recording_answers_without_the_tool(tmp_path: pytest.TempPathFactory) 
     known, unknown = (replayed.hand_in(Call("Calculator", call)) for call in ("1+1", "2+2"))
     done = collect(replayed, 2)
     assert (done[known].result, done[unknown].note, silent.inputs) == ("2", "not_recorded", [])
+
+
+class SlowStore(AnswerStore):
+    """Of a disk that takes its time: reading ends when the test says so, for one input; so does writing failures."""
+
+    def __init__(self, folder: Path, mode: Mode, slow_input: str) -> None:
+        super().__init__(RunFolder(str(folder)), mode)
+        self._slow_input, self.is_released = slow_input, threading.Event()
+        self.failures_kept: list[Call] = []
+
+    def look_up(self, calls: Mapping[Call, Tool]) -> dict[Call, Outcome]:
+        if self._slow_input in [call.call_input for call in calls]:
+            self.is_released.wait(30)
+        return super().look_up(calls)
+
+    def keep(self, call: Call, tool: Tool, outcome: Outcome) -> None:
+        if outcome.status not in FACTS:
+            self.is_released.wait(30)
+            self.failures_kept.append(call)
+        super().keep(call, tool, outcome)
+
+
+def test_a_look_up_that_takes_long_is_waited_for_by_its_own_call_alone(tmp_path: Path) -> None:
+    tool = Gate()
+    tool.is_open.set()
+    store = SlowStore(tmp_path, "cache", slow_input="1+1")
+    desk = ToolDesk({"Calculator": tool}, store)
+    slow, quick = desk.hand_in(Call("Calculator", "1+1")), desk.hand_in(Call("Calculator", "2+2"))
+    assert {ticket: outcome.result for ticket, outcome in collect(desk, 1).items()} == {quick: "4"}
+    assert (tool.inputs, desk.num_open) == (["2+2"], 1)
+    store.is_released.set()
+    assert {ticket: outcome.result for ticket, outcome in collect(desk, 1).items()} == {slow: "2"}
+
+
+def test_a_failure_is_told_before_it_is_recorded_and_the_recording_is_whole_when_it_is_checked(tmp_path: Path) -> None:
+    store = SlowStore(tmp_path, "record", slow_input="")
+    desk = ToolDesk({"Calculator": Down(max_retries=0)}, store)
+    call = Call("Calculator", "1+1")
+    desk.hand_in(call)
+    assert [outcome.status for outcome in collect(desk, 1).values()] == ["unavailable"]
+    assert store.failures_kept == []
+    threading.Timer(0.05, store.is_released.set).start()
+    desk.check_recording()
+    replayed = AnswerStore(RunFolder(str(tmp_path)), "replay").look_up({call: Gate()})
+    assert (replayed[call].status, replayed[call].note) == ("unavailable", None)
+
+
+def test_a_recording_that_cannot_be_written_is_an_error_when_it_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = ToolDesk({"Calculator": Down(max_retries=0)}, AnswerStore(RunFolder(str(tmp_path)), "record"))
+    desk.hand_in(Call("Calculator", "1+1"))
+    monkeypatch.setattr(RunFolder, "write_json", lambda *_: refuse_to_write())
+    collect(desk, 1)
+    with pytest.raises(OSError, match="No space left"):
+        desk.check_recording()
+
+
+def refuse_to_write() -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_waking_before_waiting_is_not_lost() -> None:

@@ -1,6 +1,8 @@
 """A decoder in a thread of its own: whoever asks joins the batch, and nobody is left without an end."""
 
+import errno
 import queue
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +11,10 @@ from decode.answer import Answer
 from decode.decoder import Decoder
 from decode.options import DecodeOptions
 from decode.service import Asked, DecodingService, ServiceStopped
+from records.run_folder import RunFolder
 from tests.decode.chain_model import chain_model
 from tests.decode.slow_tools import Gate
+from tools.answer_store import AnswerStore
 
 GREEDY = DecodeOptions(max_new_tokens=6, call_top_k=1)
 
@@ -79,6 +83,25 @@ def test_the_largest_and_smallest_numbers_that_are_allowed_make_a_text(options: 
     service = DecodingService(Decoder(chain_model(), {}))
     service.ask(asked("it is", ends, options))
     assert isinstance(ends.get(timeout=30), Answer)
+    service.stop()
+
+
+def test_a_recording_that_cannot_be_read_ends_the_text_that_asked_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: RunFolder, name: str) -> Any:
+        raise OSError(errno.EIO, "the disk is gone", name)
+
+    ends, end_of_asking = queue.Queue[Any](), queue.Queue[Any]()
+    decoder = Decoder(chain_model(), {"Calculator": Gate()}, store=AnswerStore(RunFolder(str(tmp_path)), "replay"))
+    monkeypatch.setattr(RunFolder, "read_json", refuse)
+    with pytest.raises(OSError, match="the disk is gone"):
+        decoder.write(["it is"], GREEDY)
+    service = DecodingService(decoder)
+    service.ask(asked("it is", end_of_asking))
+    assert isinstance(end_of_asking.get(timeout=30), OSError)
+    service.ask(asked(" so", ends, DecodeOptions(max_new_tokens=2, max_calls=0)))
+    assert ends.get(timeout=30).text == " it is"
     service.stop()
 
 

@@ -1,5 +1,6 @@
 """`toolformer generate` from the command line, on a small model that writes sums as calls."""
 
+import errno
 import io
 import json
 import shutil
@@ -11,7 +12,9 @@ import pytest
 from decode.answer import Piece
 from jobs.command_line import main
 from jobs.generate_text import _Terminal
+from records.run_folder import RunFolder
 from tests.decode.chain_model import save_chain_model
+from tools.answer_store import MARKER
 
 EAGER = ("--call-top-k", "1", "--max-calls", "3", "--max-call-tokens", "12")
 
@@ -123,6 +126,23 @@ def test_a_checkpoint_without_tokenizer_is_refused(
         (tmp_path / "bare" / name).unlink(missing_ok=True)
     line = refuse(capsys, "A prompt", "--model", str(tmp_path / "bare"))
     assert f"--model {tmp_path / 'bare'}: there is no tokenizer in" in line
+
+
+def test_a_recording_that_lacks_calls_is_an_error_once_the_texts_are_there(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse_to_write(_: RunFolder, name: str, __: object) -> None:
+        if name != MARKER:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(RunFolder, "write_json", refuse_to_write)
+    given = ("it is", "--json", "--model", model, "--tools", "calculator", "--max-new-tokens", "4", *EAGER)
+    whole, _ = generate(capsys, *given)
+    assert main(["generate", *given, "--record", str(tmp_path)]) == 2
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["text"] == json.loads(whole)["text"]
+    assert f"--record {tmp_path} lacks calls that were asked (" in printed.err
+    assert "No space left on device); make room there or give another folder" in printed.err.splitlines()[-1]
 
 
 def test_a_tool_that_texts_name_and_the_command_did_not_load_is_said_at_the_end(
