@@ -16,7 +16,8 @@ class TrainOptions:
     model: str
     """The model to train, best the one that annotated: a folder, or a name on the Hugging Face Hub."""
     out: str
-    """The folder for the trained model; checkpoints and logs lie in it too, and a second call resumes from them."""
+    """The folder for the trained model, on a disk that all machines share; checkpoints and logs lie in it too, and a
+    second call resumes from them."""
     max_steps: int = 2000
     """Updates of the weights."""
     batch_size: int = 128

@@ -102,7 +102,9 @@ def finetune(
 def export(*, choice: ChooseOptions, exported: ExportOptions) -> int:
     """Write C* as one file for another trainer: text, token ids, chat messages, ShareGPT turns, preference pairs."""
     from finetune.export import export as write
+    from jobs.local_paths import refuse_lost_output
 
+    refuse_lost_output(exported.out, choice.run)
     print(f"{write(choice, exported):,} rows in {exported.out}")
     return 0
 

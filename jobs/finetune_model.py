@@ -21,6 +21,7 @@ from finetune.result_folder import RESULT_FILE, STATE_FILE, refuse_foreign_folde
 from jobs.actors import ray_session
 from jobs.command_line import main
 from jobs.failures import UnusableError, one_line
+from jobs.local_paths import refuse_lost_output
 from jobs.model_files import ModelFiles, look_at_model
 from jobs.pools import WorkerOptions
 from jobs.summary import text_table
@@ -58,6 +59,7 @@ class TrainWorkerOptions:
 def finetune(choice_options: ChooseOptions, options: TrainOptions, workers: TrainWorkerOptions) -> int:
     """Fine-tune and print the course; the exit code. Raises ValueError, one line, for what the user has to change."""
     options.accumulation(workers.num_workers)
+    refuse_lost_output(options.out, choice_options.run)
     refuse_foreign_folder(options, choice_options.run)
     out = Path(options.out).absolute()
     if Path(options.model).is_dir():
