@@ -27,8 +27,9 @@ from lm.weighted_loss import CLOSE_NATS, is_below
 if TYPE_CHECKING:
     from lm.model import LanguageModel
 
-SWAY = 0.2
-"""The share of a token's loss that a call might take away without saying the token."""
+SWAY = 0.15
+"""The share of a token's loss that a call might take away without saying the token. Less spares readings and loses
+calls: on an invented world other than that of the figures 0.15 lost none of 127 kept calls, 0.1 one, 0 one."""
 
 
 @dataclass(frozen=True, kw_only=True)
