@@ -4,6 +4,7 @@ What is generated is generated with tools, and handed over without its calls; li
 disabled.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,8 +16,11 @@ from lm_eval.api.registry import register_model  # type: ignore[import-untyped]
 from decode.decoder import Decoder
 from decode.options import DecodeOptions
 from evals.perplexity import windows
+from evals.task import refuse_half_characters
 from lm.model import LanguageModel
 from lm.requests import ScoreRequest
+
+LOG = logging.getLogger(__name__)
 
 OpenModel = Callable[..., tuple[LanguageModel, Decoder, DecodeOptions]]
 
@@ -43,27 +47,35 @@ class Toolformer(LM):
         return self._model.tokenizer.name
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
-        """What the model writes behind each context up to a stop string, without its calls."""
-        submitted = []
+        """What the model writes behind each context up to a stop string, without its calls.
+
+        A context that is too long loses its beginning. Raises ValueError if what is to be written fills the window.
+        """
+        submitted, num_cut = [], 0
         for request in requests:
-            context, arguments = request.args
+            context, arguments = _texts_of(request, 1)[0], request.args[1]
             options = _decode_options(self._options, arguments)
+            self._refuse_full_window(options.max_new_tokens)
             prompt = self._decoder.shorten(context, options.max_new_tokens)
+            num_cut += prompt != context
             submitted.append(self._decoder.submit(prompt, options))
+        self._tell_cut(num_cut, len(requests))
         for _ in self._decoder.finish():
             pass
         return [request.answer.plain_text if request.answer else "" for request in submitted]
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         """Of each continuation behind its context; a context that is too long loses its beginning."""
-        tokenizer, asked = self._model.tokenizer, []
+        tokenizer, asked, num_cut = self._model.tokenizer, [], 0
         for request in requests:
-            context, continuation = request.args
-            ids = tokenizer.encode(continuation)
-            room = self._model.window - len(tokenizer.bos_ids) - len(ids)
-            before = [*tokenizer.bos_ids, *tokenizer.encode(context)[-room:]] if room > 0 else [*tokenizer.bos_ids]
+            context, continuation = _texts_of(request, 2)
+            ids, context_ids = tokenizer.encode(continuation), tokenizer.encode(context)
+            room = max(0, self._model.window - len(tokenizer.bos_ids) - len(ids))
+            num_cut += len(context_ids) > room
+            before = [*tokenizer.bos_ids, *context_ids[max(0, len(context_ids) - room) :]]
             whole = [*before, *ids][: self._model.window]
             asked.append(ScoreRequest(ids=whole, targets=list(range(len(before), len(whole)))))
+        self._tell_cut(num_cut, len(requests))
         totals = [float(log_probs.sum()) for log_probs in self._model.log_probs(asked, without_calls=True)]
         return list(zip(totals, self._model.are_greedy(asked, without_calls=True), strict=True))
 
@@ -71,11 +83,33 @@ class Toolformer(LM):
         """Of each whole text."""
         totals = []
         for request in requests:
-            (text,) = request.args
+            [text] = _texts_of(request, 1)
             parts = list(windows(self._model.tokenizer.bos_ids, self._model.tokenizer.encode(text), self._model.window))
             log_probs = self._model.log_probs(parts, without_calls=True)
             totals.append(sum(float(of_part.sum(dtype="float64")) for of_part in log_probs))
         return totals
+
+    def _refuse_full_window(self, max_new_tokens: int) -> None:
+        if max_new_tokens >= self._model.window - len(self._model.tokenizer.bos_ids):
+            raise ValueError(
+                f"max_gen_toks is {max_new_tokens}, which leaves a prompt nothing of the window of "
+                f"{self._model.window} tokens of {self.tokenizer_name!r}; give less with --gen_kwargs max_gen_toks=N"
+            )
+
+    def _tell_cut(self, num_cut: int, num_requests: int) -> None:
+        if num_cut:
+            LOG.warning(
+                "%d of %d prompts lost their beginning: with what follows they do not fit the window of %d tokens",
+                *(num_cut, num_requests, self._model.window),
+            )
+
+
+def _texts_of(request: Instance, number: int) -> tuple[str, ...]:
+    """The texts that a request begins with. Raises ValueError, one line, for one that no tokenizer can read."""
+    texts = tuple(request.args[:number])
+    for text in texts:
+        refuse_half_characters(text, f"task {request.task_name}")
+    return texts
 
 
 def _decode_options(options: DecodeOptions, arguments: dict[str, Any]) -> DecodeOptions:
@@ -84,7 +118,7 @@ def _decode_options(options: DecodeOptions, arguments: dict[str, Any]) -> Decode
     return replace(
         options,
         stop=(*options.stop, *asked),
-        max_new_tokens=int(arguments.get("max_gen_toks", options.max_new_tokens)),
+        max_new_tokens=int(arguments.get("max_gen_toks") or options.max_new_tokens),
         temperature=float(arguments.get("temperature") or 0.0) if arguments.get("do_sample") else options.temperature,
     )
 

@@ -1,49 +1,65 @@
 """`python -m jobs.run_lm_eval run --model toolformer --model_args model=PATH,tools=calculator --tasks TASK …`.
 
 lm-evaluation-harness's own command line, with the model class `toolformer` registered. Its arguments are `model`,
-`tools` (separated by `+`), `dtype`, the options of decoding such as `max_calls` and `barred` (separated by `+`), and
-those of tools such as `search.index=DIR`.
+`tools` (separated by `+`), `dtype`, the options of decoding such as `max_calls`, `today` and `barred` (separated by
+`+`), and those of tools such as `search.index=DIR`: what `toolformer generate` takes, and checked as there.
 """
 
 import dataclasses
 import sys
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from decode.options import DecodeOptions
-from jobs.command_line import EXIT_BAD_INPUT
+from jobs.command_line import EXIT_BAD_INPUT, EXIT_CTRL_C, describe_error
 from jobs.decoding import DecoderOptions, open_decoder, refuse_missing_tools
 from jobs.options import ModelOptions, parse_tools
-from tools.catalog import find_tools
+from tools.answer_store import AnswerOptions
 
 if TYPE_CHECKING:
     from decode.decoder import Decoder
     from lm.model import LanguageModel
 
+SEVERAL = ("barred", "stop")
+"""Arguments that may have several values, separated by `+`."""
 
-def open_model(
-    *, model: str, tools: str = "", device: str = "cpu", dtype: str = "float32", **others: Any
-) -> "tuple[LanguageModel, Decoder, DecodeOptions]":
+
+def open_model(**arguments: Any) -> "tuple[LanguageModel, Decoder, DecodeOptions]":
     """What the harness's `--model_args` name. Raises ValueError, one line, for an argument that is not understood."""
     import torch
 
-    if device.startswith("cuda") and not torch.cuda.is_available():
+    if str(arguments.get("device", "")).startswith("cuda") and not torch.cuda.is_available():
         # The harness says so unless --device is given.
         print("there is no CUDA device; the model runs on the CPU", file=sys.stderr)
-        device = "cpu"
-    keys = parse_tools(tools.replace("+", ",")) if tools else ()
-    names = {field.name for field in dataclasses.fields(DecodeOptions)}
-    others |= {name: tuple(str(others[name]).split("+")) for name in ("barred", "stop") if name in others}
-    decode = DecodeOptions(**{name: value for name, value in others.items() if name in names})
-    tool_options = {key: find_tools()[key].Options(**_options_of(key, others)) for key in keys}
-    for name in others:
-        if name not in names and name.partition(".")[0] not in keys:
-            raise ValueError(f"--model_args {name} is not understood; give model, tools, or an option of one of them")
-    options = DecoderOptions(
-        model=ModelOptions(model=model, device=device, dtype=dtype), tools=keys, tool_options=tool_options
-    )
+        arguments["device"] = "cpu"
+    options, decode = read_arguments(arguments)
     refuse_missing_tools(options, decode)
     opened = open_decoder(options)
     return opened.model, opened, decode
+
+
+def read_arguments(arguments: Mapping[str, Any]) -> tuple[DecoderOptions, DecodeOptions]:
+    """The options that the model's arguments name. Raises ValueError, one line, as the command line would."""
+    from cyclopts.exceptions import CycloptsError
+
+    from jobs.commands import app
+
+    if not arguments.get("model"):
+        raise ValueError("--model_args has no model; give model=FOLDER, or model=NAME of one on the Hugging Face Hub")
+    keys = parse_tools(str(arguments["tools"]).replace("+", ",")) if arguments.get("tools") else ()
+    written = list(_as_options(arguments, keys))
+    try:
+        _, bound, _ = app.parse_args(["generate", *written], exit_on_error=False, print_error=False)
+    except (CycloptsError, ValueError) as error:
+        raise ValueError(f"--model_args: {describe_error(error, written)}") from error
+    found = bound.arguments
+    options = DecoderOptions(
+        model=found["model"],
+        tools=keys,
+        tool_options={key: found[key] for key in keys if key in found},
+        answers=found.get("answers", AnswerOptions()),
+    )
+    return options, found.get("decode", DecodeOptions())
 
 
 def main() -> int:
@@ -55,18 +71,25 @@ def main() -> int:
     register(open_model)
     try:
         cli_evaluate()
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"{' '.join(str(error).split())}", file=sys.stderr)
         return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        return EXIT_CTRL_C
     return 0
 
 
-def _options_of(key: str, others: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name.partition(".")[2].replace("-", "_"): value
-        for name, value in others.items()
-        if name.partition(".")[0] == key and "." in name
+def _as_options(arguments: Mapping[str, Any], keys: tuple[str, ...]) -> Iterator[str]:
+    """The arguments as `toolformer generate` has them. Raises ValueError for one that is none of a model's."""
+    known = {
+        field.name for record in (ModelOptions, DecodeOptions, AnswerOptions) for field in dataclasses.fields(record)
     }
+    for name, value in arguments.items():
+        if name != "tools" and name not in known and not ("." in name and name.partition(".")[0] in keys):
+            raise ValueError(f"--model_args {name} is not understood; give model, tools, or an option of one of them")
+        written = str(value).replace("+", ",") if name == "tools" else str(value)
+        for one in written.split("+") if name in SEVERAL else [written]:
+            yield f"--{name.replace('_', '-')}={one}"
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The real lm-evaluation-harness, offline, with the model class `toolformer` on a task of the test's own."""
 
+import datetime
 import json
 import math
 import subprocess
@@ -7,8 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from lm_eval.api.instance import Instance
 
+from decode.decoder import Decoder
+from decode.options import DecodeOptions
+from evals.harness import Toolformer
 from evals.perplexity import measure_perplexity
+from jobs.run_lm_eval import read_arguments
 from tests.decode.chain_model import chain_model, save_chain_model
 
 REPOSITORY = Path(__file__).parents[2]
@@ -48,10 +54,80 @@ def test_the_harness_generates_with_tools_and_compares_and_reads_without(tmp_pat
     assert results["read"]["byte_perplexity,none"] == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_model_that_is_not_there_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("model={nowhere}", "nowhere"),
+        ("tools=calculator", "--model_args has no model; give model=FOLDER"),
+        (
+            "model=x,tools=search,search.indx=x",
+            "--model_args: Unknown option: --search.indx=x. Did you mean --search.index?",
+        ),
+    ],
+)
+def test_what_is_wrong_with_the_models_arguments_is_one_line_and_exit_code_2(
+    arguments: str, says: str, tmp_path: Path
+) -> None:
     command = [sys.executable, "-m", "jobs.run_lm_eval", "run", "--model", "toolformer", "--tasks", "gsm8k"]
-    command += ["--model_args", f"model={tmp_path / 'nowhere'}", "--device", "cpu"]
+    command += ["--model_args", arguments.format(nowhere=tmp_path / "nowhere"), "--device", "cpu"]
     ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 2
     assert "Traceback" not in ended.stderr
-    assert "nowhere" in ended.stderr.splitlines()[-1]
+    assert says in ended.stderr.splitlines()[-1]
+
+
+def test_the_models_arguments_are_read_as_the_command_line_reads_them() -> None:
+    given = {"model": "x", "tools": "calculator+calendar", "calculator.timeout": 3, "device": "cpu"}
+    options, decode = read_arguments({**given, "today": "2024-01-31", "barred": "QA+MT", "max_calls": 2})
+    assert (options.model.model, options.tools) == ("x", ("calculator", "calendar"))
+    assert options.tool_options["calculator"].timeout == 3
+    assert decode == DecodeOptions(today=datetime.date(2024, 1, 31), barred=("QA", "MT"), max_calls=2)
+    assert read_arguments({"model": 7})[0].tools == ()
+    for name, value, says in (
+        ("today", "2024-13-01", '--today: unable to convert "2024-13-01" into date'),
+        ("max_calls", -1, "--model_args: --max-calls is -1; it must be at least 0"),
+        ("file", "x", "--model_args file is not understood"),
+        ("search.index", "x", "--model_args search.index is not understood"),
+        ("calculator", "x", "--model_args calculator is not understood"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            read_arguments({**given, name: value})
+
+
+def _asked(*arguments: object) -> Instance:
+    return Instance(request_type="", doc={}, arguments=arguments, idx=0, metadata=("written", 0, 1))
+
+
+def test_prompts_that_lose_their_beginning_are_told_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    model = chain_model()
+    harness = Toolformer(model, Decoder(model, {}), DecodeOptions(max_calls=0))
+    long, writes = " so it is" * model.window, {"max_gen_toks": 2}
+    assert (
+        harness.generate_until([_asked("it is", writes), _asked(long, writes), _asked(long, writes)]) == [" 7 so"] * 3
+    )
+    [line] = caplog.messages
+    assert line.startswith("2 of 3 prompts lost their beginning")
+    caplog.clear()
+    whole, cut = harness.loglikelihood([_asked("it is", " 7"), _asked(long, " 7")])
+    assert cut == (pytest.approx(whole[0]), True)
+    assert [message.partition(":")[0] for message in caplog.messages] == ["1 of 2 prompts lost their beginning"]
+
+
+def test_what_is_to_be_written_has_to_leave_room_for_a_prompt() -> None:
+    model = chain_model()
+    harness = Toolformer(model, Decoder(model, {}), DecodeOptions())
+    for number in (model.window - 1, model.window):
+        with pytest.raises(ValueError, match=f"max_gen_toks is {number}, which leaves a prompt nothing of the window"):
+            harness.generate_until([_asked("it is", {"max_gen_toks": number})])
+
+
+def test_a_text_with_half_a_character_is_one_line_that_names_the_task() -> None:
+    model = chain_model()
+    harness = Toolformer(model, Decoder(model, {}), DecodeOptions())
+    for ask, asked in (
+        (harness.generate_until, _asked("so \ud800", {})),
+        (harness.loglikelihood, _asked("so", " \ud800")),
+        (harness.loglikelihood_rolling, _asked("so \ud800")),
+    ):
+        with pytest.raises(ValueError, match="task written has a text with half a character"):
+            ask([asked])

@@ -83,7 +83,10 @@ def test_what_is_done_is_told_and_written_before_the_next_benchmark_begins(
     assert sorted(path.name for path in out.parent.iterdir()) == ["results.json", "results.parquet"]
 
 
-def test_a_place_that_cannot_be_written_is_found_before_the_model_is_loaded(rows: str, tmp_path: Path, capsys) -> None:
+def test_a_place_that_cannot_be_written_is_found_before_the_model_is_loaded(
+    rows: str, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
     (tmp_path / "folder.json").mkdir()
     to = ("--model", "no/such/model", "--tasks", "continuation", "--path.continuation", rows, "--out")
