@@ -6,7 +6,7 @@ and values. Only when every text waits does the decoder wait too.
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from decode.answer import Answer, Piece
 from decode.desk import Ticket, ToolDesk
@@ -47,14 +47,19 @@ class Decoder:
         *,
         batch_size: int = DEFAULT_BATCH_SIZE,
         store: AnswerStore | None = None,
+        barred: Sequence[str] = (),
     ) -> None:
-        """`batch_size`: how many texts are written at a time; four times as many may wait for their tools."""
+        """`batch_size`: how many texts are written at a time; four times as many may wait for their tools.
+
+        `barred`: names of tools that no text may ask, whatever its own options say.
+        """
         self.model = model
         self._tokenizer, self._window, self.model_name = model.tokenizer, model.window, model.tokenizer.name
         self._desk = ToolDesk(tools, store)
         self._generator: Generator = model.generator(batch_size)
         self._requests: dict[Text, Request] = {}
         self._waiting: dict[Ticket, Request] = {}
+        self._barred = tuple(barred)
 
     @property
     def num_open(self) -> int:
@@ -92,6 +97,7 @@ class Decoder:
     def submit(self, prompt: str, options: DecodeOptions, on_pieces: OnPieces | None = None) -> Request:
         """Begin a text; it joins the batch at the next `step`. Raises ValueError as `check`."""
         ids = self.check(prompt)
+        options = replace(options, barred=(*options.barred, *self._barred))
         request = Request(prompt, options, on_pieces)
         request.writing = Writing(
             self._tokenizer, options, self._desk.names, num_prompt_tokens=len(ids), window=self._window

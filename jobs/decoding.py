@@ -29,6 +29,8 @@ class DecoderOptions:
     answers: AnswerOptions = field(default_factory=AnswerOptions)
     batch_size: int = 64
     """How many texts are written at a time; texts that wait for a tool do not count."""
+    barred: tuple[str, ...] = ()
+    """Names of tools, as in calls, that no text may ask, whatever else it may not."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -63,7 +65,7 @@ def open_decoder(options: DecoderOptions) -> "Decoder":
         dtype=options.model.dtype,
         token_budget=options.model.token_budget,
     )
-    return Decoder(model, tools, batch_size=options.batch_size, store=store)
+    return Decoder(model, tools, batch_size=options.batch_size, store=store, barred=options.barred)
 
 
 def check_recording(opened: "Decoder", options: DecoderOptions) -> None:

@@ -5,6 +5,8 @@ written. `POST /v1/completions`, streamed or not, and `GET /v1/models`.
 """
 
 import contextlib
+import dataclasses
+import re
 import signal
 import socket
 import sys
@@ -13,10 +15,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.decoding import DecoderOptions, find_missing_tools
+from decode.options import DecodeOptions
+from jobs.decoding import DecoderOptions, refuse_missing_tools
 from jobs.model_files import look_at_model
 
 APP = "toolformer"
+_ERROR = re.compile(r"[\w.]*(Error|Exception): ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +33,8 @@ class ServeOptions:
     """The port to listen on; 0 takes a free one."""
     replicas: int = 1
     """Processes that hold the model."""
+    barred: tuple[str, ...] = ()
+    """Names of tools, as in calls, that no text may ask; requests may bar more."""
     served_name: str | None = None
     """What clients call the model; by default the last part of its path or name."""
     address: str | None = None
@@ -44,9 +50,9 @@ class ServeOptions:
 def serve_model(decoder: DecoderOptions, options: ServeOptions) -> int:
     """Serve until Ctrl-C or SIGTERM; returns the exit code. Raises ValueError, one line, for what has to be changed."""
     look_at_model(decoder.model.model)
-    if missing := find_missing_tools(decoder):
-        print(f"the model was taught to call {', '.join(missing)} too, which --tools does not load", file=sys.stderr)
-    # Tried here first: what a replica finds wrong would come back as a traceback.
+    refuse_missing_tools(decoder, DecodeOptions(barred=options.barred))
+    # Tried here first: what a replica finds wrong comes back only after Ray has started.
+    _look_at_weights(decoder.model.model)
     for tool in decoder.make_tools().values():
         tool.open()
     port = _free_port(options)
@@ -60,7 +66,7 @@ def serve_model(decoder: DecoderOptions, options: ServeOptions) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    with _serving(decoder, options, name, port):
+    with _serving(dataclasses.replace(decoder, barred=options.barred), options, name, port):
         print(f"{name} is served at http://{options.host}:{port}/v1; end with Ctrl-C", flush=True)
         stopped.wait()
     return 0
@@ -72,6 +78,7 @@ def _serving(decoder: DecoderOptions, options: ServeOptions, name: str, port: in
     from ray import serve
 
     from jobs.actors import ray_session
+    from jobs.failures import UnusableError
     from jobs.pools import WorkerOptions
     from jobs.serve_replica import Replica
 
@@ -80,6 +87,8 @@ def _serving(decoder: DecoderOptions, options: ServeOptions, name: str, port: in
         size = count_pools()["model"]
         deployment = serve.deployment(
             num_replicas=options.replicas,
+            # What a replica finds wrong as it starts, it would find again.
+            max_constructor_retry_count=1,
             max_ongoing_requests=max(100, 4 * decoder.batch_size),
             ray_actor_options={
                 "num_cpus": size.num_cpus,
@@ -89,10 +98,47 @@ def _serving(decoder: DecoderOptions, options: ServeOptions, name: str, port: in
         )(Replica)
         serve.start(http_options={"host": options.host, "port": port})
         try:
-            serve.run(deployment.bind(decoder, name, str(Path.cwd())), name=APP, route_prefix="/")
+            try:
+                serve.run(deployment.bind(decoder, name, str(Path.cwd())), name=APP, route_prefix="/")
+            except RuntimeError as error:
+                raise UnusableError(f"no replica can be started: {_find_cause(error)}") from error
             yield
         finally:
             serve.shutdown()
+
+
+def _find_cause(error: RuntimeError) -> str:
+    """One line: the last error of the traceback in which Ray Serve says why replicas do not start."""
+    from ray import serve
+
+    app = serve.status().applications.get(APP)
+    messages = [str(error), *(one.message for one in app.deployments.values())] if app else [str(error)]
+    lines = [line.strip() for message in messages for line in message.splitlines() if line.strip()]
+    errors = [line for line in lines if _ERROR.match(line)]
+    return errors[-1].removeprefix("ValueError: ") if errors else lines[0]
+
+
+def _look_at_weights(name_or_path: str) -> None:
+    """Raise ValueError if the weights are not there or damaged, as far as the beginnings of their files tell."""
+    from safetensors import SafetensorError, safe_open
+
+    from lm.loading import find_folder
+
+    if (folder := find_folder(name_or_path)) is None:
+        return
+    if not any(folder.glob("*.safetensors")):
+        raise ValueError(
+            f"--model {name_or_path} has no weights in safetensors files; give a folder that has, or save them with "
+            "save_pretrained"
+        )
+    for path in sorted(folder.glob("model*.safetensors")):
+        try:
+            with safe_open(path, framework="pt"):
+                pass
+        except (OSError, SafetensorError) as error:
+            raise ValueError(
+                f"--model {name_or_path}: {path.name} is damaged ({' '.join(str(error).split())}); copy it again"
+            ) from error
 
 
 def _free_port(options: ServeOptions) -> int:

@@ -141,6 +141,14 @@ def test_a_tool_that_was_not_loaded_is_not_asked_and_the_text_goes_on() -> None:
     assert [(call.tool, call.status) for call in answer.calls] == [("Calculator", "unknown_tool")]
 
 
+def test_a_tool_that_the_decoder_bars_is_asked_by_no_text_whatever_its_options_bar() -> None:
+    tool = Gate()
+    engine = Decoder(chain_model(), {"Calculator": tool}, barred=["Calculator"])
+    [answer] = engine.write(["it is"], DecodeOptions(max_new_tokens=4, call_top_k=0, barred=("QA",)))
+    assert (answer.text, tool.inputs) == (" 7 so it is", [])
+    assert {call.status for call in answer.calls} == {"barred_tool"}
+
+
 def test_pieces_are_told_as_they_are_written_and_make_the_whole_text() -> None:
     told: list[Piece] = []
     lengths = []

@@ -3,16 +3,19 @@
 import http.client
 import json
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import openai
 import pytest
+import ray
+from safetensors.torch import load_file, save_file
 
 from jobs.command_line import main
 from tests.decode.chain_model import save_chain_model
@@ -123,6 +126,56 @@ def test_half_a_character_which_json_can_spell_is_refused_and_the_others_are_ans
     assert (refused.status, json.load(refused)["error"]["message"][: len(line)]) == (400, line)
     connection.close()
     assert client.completions.create(model="chain", prompt="so", max_tokens=1).choices[0].text
+
+
+def refuse(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(["serve", *arguments]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda path: path.unlink(), " has no weights in safetensors files; give a folder that has"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-100]), ": model.safetensors is damaged (Error while"),
+        (lambda path: path.write_bytes(b""), ": model.safetensors is damaged (Error while"),
+    ],
+)
+def test_weights_that_are_not_there_or_damaged_are_refused_before_ray_starts(
+    spoil: Callable[[Path], object], said: str, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoilt = shutil.copytree(model, tmp_path / "spoilt")
+    spoil(spoilt / "model.safetensors")
+    assert f"--model {spoilt}{said}" in refuse(capsys, "--model", str(spoilt))
+    assert not ray.is_initialized()
+
+
+def test_what_only_a_replica_finds_wrong_is_one_line_too(model: str, tmp_path: Path) -> None:
+    lacking = shutil.copytree(model, tmp_path / "lacking")
+    weights = load_file(lacking / "model.safetensors")
+    del weights["model.norm.weight"]
+    save_file(weights, lacking / "model.safetensors", metadata={"format": "pt"})
+    command = [sys.executable, "-m", "jobs.serve_model", "--model", str(lacking), "--port", "0"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert (ended.returncode, "Traceback" in ended.stderr) == (2, False)
+    assert ended.stderr.splitlines()[-1] == (
+        f"toolformer: no replica can be started: model {str(lacking)!r} lacks 1 of its weights, such as "
+        "model.norm.weight; save it as the causal language model that it is"
+    )
+
+
+def test_a_tool_that_the_model_was_taught_has_to_be_loaded_or_barred(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taught = str(shutil.copytree(model, tmp_path / "taught"))
+    (tmp_path / "taught/toolformer.json").write_text('{"tools": ["Calculator", "WikiSearch"]}')
+    given = ("--model", taught, "--tools", "calculator")
+    line = refuse(capsys, *given)
+    assert "was taught to call WikiSearch, which --tools does not load" in line
+    assert line.endswith("or leave calls out with --barred WikiSearch")
+    # Barred, it is not what is wrong any more.
+    assert "--port" in refuse(capsys, *given, "--barred", "WikiSearch", "--host", "192.0.2.1")
 
 
 def test_a_port_that_is_taken_is_refused_before_ray_starts(model: str, capsys: pytest.CaptureFixture[str]) -> None:
