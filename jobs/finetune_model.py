@@ -149,7 +149,7 @@ def _train(out: Path, options: TrainOptions, workers: TrainWorkerOptions) -> Non
             ),
         )
         try:
-            with _telling(out, options):
+            with telling(out, options):
                 trainer.fit()
         except TrainingFailedError as error:
             causes = getattr(error, "worker_failures", None) or {0: error}
@@ -157,14 +157,14 @@ def _train(out: Path, options: TrainOptions, workers: TrainWorkerOptions) -> Non
 
 
 @contextlib.contextmanager
-def _telling(out: Path, options: TrainOptions) -> Iterator[None]:
+def telling(out: Path, options: TrainOptions) -> Iterator[None]:
     """Say on stderr, every few seconds and at the end, how far the workers are; and once what few would expect."""
     from finetune.progress import read_progress
 
-    ended = threading.Event()
+    ended, before = threading.Event(), read_progress(out)
 
     def tell() -> None:
-        told, is_over, has_told_of_rows = read_progress(out), False, False
+        told, is_over, has_told_of_rows = before, False, False
         while not is_over:
             is_over = ended.wait(SECONDS_BETWEEN_LINES)
             now = read_progress(out)

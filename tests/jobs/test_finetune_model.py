@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,14 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from finetune.options import TrainOptions
+from finetune.progress import Progress
 from finetune.result_folder import refuse_foreign_folder
 from finetune.texts_file import read_texts
 from finetune.train import train
 from jobs.command_line import main
+from jobs.finetune_model import OWN_ROWS, telling
 from lm.tokenizer import TextTokenizer
+from records.whole_json import write_json
 from tests.finetune.many_texts import write_texts
 from tests.models import save_model
 
@@ -137,6 +141,15 @@ def test_a_start_that_was_interrupted_is_no_obstacle(run: str, model: str, tmp_p
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(ValueError, match="it holds files but no fine-tuning"):
         refuse_foreign_folder(options, [run])
+
+
+def test_who_waits_is_told_how_far_it_is_and_once_that_texts_share_no_rows(model: str, tmp_path: Path, capsys) -> None:
+    progress = Progress(step=2, loss=3.0, seconds_per_step=0.5, shares_rows=False)
+    with telling(tmp_path, TrainOptions(model=model, out=str(tmp_path), max_steps=4)):
+        write_json(tmp_path / "progress.json", asdict(progress))
+    with telling(tmp_path, TrainOptions(model=model, out=str(tmp_path), max_steps=4)):
+        pass  # nothing new
+    assert capsys.readouterr().err.splitlines() == [OWN_ROWS, "step 2 of 4; loss 3.000; 0.5 s a step; 0:00:01 left"]
 
 
 @pytest.fixture(scope="module")
