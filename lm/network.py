@@ -14,6 +14,8 @@ from transformers.activations import NewGELUActivation
 from lm.attention_serving import serve, using
 from lm.packed_attention import PackedAttention, PackedTokens
 from lm.shared_attention import Group, Layout
+from lm.static_room import Room
+from lm.step_capture import Recorder
 
 # 512 rows of a vocabulary of 50,000 are 100 MB of float32.
 HEAD_ROWS = 512
@@ -35,6 +37,10 @@ class Network:
         """Tokens that went through the model so far, padding included."""
         self.has_static_steps = self.device.type == "cuda"
         """Whether samples are written in steps whose shapes repeat, which a GPU can replay. A CPU has no use for it."""
+        self.recorder = Recorder(self.device)
+        """Of such steps."""
+        self.room: Room | None = None
+        """Memory of such steps, kept from one stream of samples to the next; given up when memory runs out."""
 
     @property
     def is_served(self) -> bool:
@@ -95,7 +101,9 @@ class Network:
 
     def logits(self, hidden_RH: Tensor) -> Tensor:
         """The head's float32 logits, (R, V), scaled or capped as the model's family does."""
-        logits_RV = self._head(hidden_RH).to(self.device).float() * self._scale
+        logits_RV = self._head(hidden_RH).to(self.device).float()
+        if self._scale != 1.0:
+            logits_RV = logits_RV * self._scale
         return logits_RV if self._cap is None else torch.tanh(logits_RV / self._cap) * self._cap
 
     def token_log_probs(self, hidden_RH: Tensor, ids_R: Tensor, barred: Sequence[int] = ()) -> Tensor:
@@ -127,7 +135,12 @@ class Network:
 
     def _run(self, ids_BT: Tensor, position_BT: Tensor) -> Tensor:
         self.num_tokens_read += ids_BT.numel()
-        return self._base(input_ids=ids_BT, position_ids=position_BT, use_cache=False).last_hidden_state.to(self.device)
+        try:
+            found = self._base(input_ids=ids_BT, position_ids=position_BT, use_cache=False)
+        except torch.OutOfMemoryError:
+            self.room = None
+            raise
+        return found.last_hidden_state.to(self.device)
 
     def _allowed_logits(self, hidden_RH: Tensor, ids_R: Tensor, barred: Sequence[int]) -> Tensor:
         """Logits (R, V), minus infinity for the barred tokens that are not the row's own."""

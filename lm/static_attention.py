@@ -1,26 +1,27 @@
-"""Attention in parts over shapes that repeat: who sees which segment, and up to where, is data and never a shape.
+"""Attention in parts over shapes that repeat: who sees which entries, and up to where, is data and never a shape.
 
-A device that replays a recorded step (lm.step_capture) can only repeat the same operations on the same memory. So
-segments are copied, once each, into one buffer per level; their sequences' queries are gathered into a block of R rows
-a segment, met with all segments in one batched product, and put back. Numbers of rows, segments and entries are
-rounded up to a few sizes; what is padding is masked by length or never read.
+A device that replays a recorded step (lm.step_capture) can only repeat the same operations on the same memory. So what
+sequences share lies in pages of E entries (lm.page_arena), and a step goes through it in blocks: up to R sequences of
+one page each. Queries are gathered into the blocks, met with their pages in one batched product, and each sequence
+merges what its blocks say. A long text, or one with many samples, makes more blocks, and nobody else's larger. Numbers
+of sequences, blocks and pages are rounded up to a few sizes; what is padding is masked by length or never read.
 
-Shapes: N sequences, G segments, R sequences of one segment, S entries of a segment, M own tokens; H query heads,
-K key heads, D head width, L layers.
+Shapes: N sequences, B blocks, R sequences of a block, E entries of a page, C pages that one sequence sees, M own
+tokens; H query heads, K key heads, D head width.
 """
 
-import heapq
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lm.shared_attention import Attended, Segment, attend
+from lm.shared_attention import Attended, attend
 
-# A segment's entries are rounded up to at least this many: short prompts all have one shape.
-LEAST_ENTRIES = 64
+# E: an entry more or less costs little, and of a segment's last page half is lost.
+PAGE = 64
+# R: a larger block stands empty where few samples are left of a text, a smaller one fetches its page for few.
+ROWS = 8
 
 
 def rounded(number: int) -> int:
@@ -29,17 +30,13 @@ def rounded(number: int) -> int:
     >>> [rounded(number) for number in (1, 3, 5, 7, 13, 17, 25)]
     [1, 3, 6, 8, 16, 24, 32]
     """
-    power = 1 << max(0, number - 1).bit_length()
+    power = doubled(number)
     return power * 3 // 4 if power >= 4 and number <= power * 3 // 4 else power
 
 
-@dataclass(frozen=True, kw_only=True)
-class LevelShape:
-    """The sizes of one level of shared segments."""
-
-    num_segments: int
-    num_rows: int
-    num_entries: int
+def doubled(number: int) -> int:
+    """The next of 1, 2, 4, 8, ..."""
+    return 1 << max(0, number - 1).bit_length()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,119 +44,115 @@ class StepShape:
     """All sizes of a step: steps with equal ones differ in their numbers alone."""
 
     num_sequences: int
+    """N"""
     num_own: int
-    levels: tuple[LevelShape, ...]
+    """M"""
+    num_blocks: int
+    """B"""
+    num_pages: int
+    """C"""
 
     def split(self, table: Tensor) -> list[Tensor]:
-        """The parts of a step's table: ids, positions, lengths (N,); per level rows, visible (G·R,) and where (N,)."""
-        num, blocks = self.num_sequences, [level.num_segments * level.num_rows for level in self.levels]
-        return list(table.split([num] * 3 + [size for block in blocks for size in (block, block, num)]))
+        """The parts of a step's table: ids, positions, lengths (N,); pages (B,), rows and visible (B·R,), where (N·C,).
+
+        The last four as `Blocks` has them.
+        """
+        num, places = self.num_sequences, self.num_blocks * ROWS
+        return list(table.split([num, num, num, self.num_blocks, places, places, num * self.num_pages]))
 
 
-class Arena:
-    """The segments of one level that sequences see now, side by side in one buffer."""
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """Who sees what. Padding is sequence 0, which sees one entry of page 0: finite numbers that nobody reads."""
 
-    def __init__(self, on_growth: Callable[[], None]) -> None:
-        """`on_growth` is called when the buffer has moved."""
-        self._on_growth = on_growth
-        self._numbers: dict[Segment, int] = {}
-        self._num_seeing: dict[Segment, int] = {}
-        self._free: list[int] = []
-        self.entries = torch.empty(0)
-        """(2 L, G, K, S, D): keys and values of each layer in turn. Zeros where nothing was written."""
+    pages: np.ndarray
+    """(B,)"""
+    rows: np.ndarray
+    """(B, R): which sequences."""
+    visible: np.ndarray
+    """(B, R): how many entries of the page each sees."""
+    where: np.ndarray
+    """(N, C): a sequence's places in the blocks, b·R + r; -1 where it sees fewer pages than others."""
 
-    def enter(self, segment: Segment) -> int:
-        """One sequence more sees the segment; its number, the lowest that is free if it is new."""
-        if segment not in self._numbers:
-            number = heapq.heappop(self._free) if self._free else len(self._numbers)
-            self._make_room(segment, number + 1)
-            for entries_GKSD, part_KSD in zip(self.entries, _parts(segment), strict=True):
-                entries_GKSD[number, :, : len(segment)] = part_KSD
-            self._numbers[segment] = number
-        self._num_seeing[segment] = self._num_seeing.get(segment, 0) + 1
-        return self._numbers[segment]
-
-    def leave(self, segment: Segment) -> None:
-        """One sequence less; what nobody sees gives up its number."""
-        self._num_seeing[segment] -= 1
-        if not self._num_seeing[segment]:
-            del self._num_seeing[segment]
-            heapq.heappush(self._free, self._numbers.pop(segment))
-
-    def _make_room(self, segment: Segment, num_segments: int) -> None:
-        part_KSD = segment.layers[0][0]
-        before = self.entries
-        held, entries = (before.shape[1], before.shape[3]) if before.dim() == 5 else (0, 0)
-        if num_segments <= held and len(segment) <= entries:
-            return
-        num_segments = max(held, rounded(num_segments))
-        num_entries = max(entries, rounded(max(len(segment), LEAST_ENTRIES)))
-        num_heads, _, width = part_KSD.shape
-        self.entries = part_KSD.new_zeros(2 * len(segment.layers), num_segments, num_heads, num_entries, width)
-        if held:
-            self.entries[:, :held, :, :entries] = before
-        self._on_growth()
+    def padded(self, shape: StepShape) -> list[np.ndarray]:
+        """Flat, and of a step's sizes. Rows without a sequence look at the first place."""
+        more = shape.num_blocks - len(self.pages)
+        num, width = self.where.shape
+        where = np.full((shape.num_sequences, shape.num_pages), -1)
+        where[num:, 0] = 0
+        where[:num, :width] = self.where
+        return [
+            np.pad(self.pages, (0, more)),
+            np.pad(self.rows, ((0, more), (0, 0))).ravel(),
+            np.pad(self.visible, ((0, more), (0, 0)), constant_values=1).ravel(),
+            where.ravel(),
+        ]
 
 
-def level_table(seen: Sequence[tuple[int, int] | None], num_sequences: int) -> tuple[LevelShape, list[np.ndarray]]:
-    """Who sees what in one level: its shape, and `rows`, `visible`, `where` as StepShape.split names them.
+def make_blocks(pages_NC: np.ndarray, visible_NC: np.ndarray) -> Blocks:
+    """Blocks of sequences that see the pages `pages_NC`, and of each so many entries; none where that is 0.
 
-    `seen`: per sequence the number of its segment and how many entries it sees, or None. Block g, r of `rows` is the
-    r-th sequence of segment g and `visible` what it sees of it; `where` is a sequence's block, -1 if it has none.
-    Padding is sequence 0, which sees one entry: finite numbers that nobody reads.
+    Three sequences of which all see page 5 and two page 3 make two blocks:
 
-    >>> shape, (rows, visible, where) = level_table([(1, 5), None, (0, 7), (1, 6)], 4)
-    >>> shape.num_segments, shape.num_rows, rows.tolist(), visible.tolist(), where.tolist()
-    (2, 2, [2, 0, 0, 3], [7, 1, 5, 6], [2, -1, 0, 3])
+    >>> blocks = make_blocks(np.array([[5, 3], [5, 0], [5, 3]]), np.array([[64, 7], [64, 0], [60, 9]]))
+    >>> blocks.pages.tolist(), blocks.rows[:, :3].tolist(), blocks.visible[:, :3].tolist()
+    ([3, 5], [[0, 2, 0], [0, 1, 2]], [[7, 9, 1], [64, 64, 60]])
+    >>> blocks.where.tolist()
+    [[8, 0], [9, -1], [10, 1]]
     """
-    members = np.array([n for n, one in enumerate(seen) if one is not None], dtype=np.int64)
-    numbers, lengths = (np.array([one[side] for one in seen if one is not None], dtype=np.int64) for side in (0, 1))
-    order = np.argsort(numbers, kind="stable")
-    counts = np.bincount(numbers, minlength=1)
-    ranks = np.empty_like(numbers)
-    ranks[order] = np.arange(len(numbers)) - np.repeat(np.cumsum(counts) - counts, counts)
-    shape = LevelShape(
-        num_segments=rounded(len(counts)),
-        num_rows=rounded(int(counts.max())),
-        num_entries=rounded(max(LEAST_ENTRIES, int(lengths.max(initial=1)))),
-    )
-    blocks = numbers * shape.num_rows + ranks
-    rows = np.zeros(shape.num_segments * shape.num_rows, dtype=np.int64)
-    visible = np.ones_like(rows)
-    where = np.full(num_sequences, -1, dtype=np.int64)
-    rows[blocks], visible[blocks], where[members] = members, lengths, blocks
-    return shape, [rows, visible, where]
+    members, columns = np.nonzero(visible_NC)
+    pages = pages_NC[members, columns]
+    # Small numbers are sorted by their digits, several times as fast.
+    order = np.argsort(pages.astype(np.min_scalar_type(pages.max(initial=0))), kind="stable")
+    members, columns, pages = members[order], columns[order], pages[order]
+    is_new_page = np.diff(pages, prepend=-1) != 0
+    counts = np.arange(len(pages))
+    ranks = counts - np.maximum.accumulate(np.where(is_new_page, counts, 0))
+    is_new_block = ranks % ROWS == 0
+    places = (np.cumsum(is_new_block) - 1) * ROWS + ranks % ROWS
+    num_blocks = max(1, int(is_new_block.sum()))
+    rows, visible = np.zeros(num_blocks * ROWS, dtype=np.int64), np.ones(num_blocks * ROWS, dtype=np.int64)
+    rows[places], visible[places] = members, visible_NC[members, columns]
+    where = np.full(pages_NC.shape, -1)
+    where[members, columns] = places
+    pages_B = pages[is_new_block] if len(pages) else np.zeros(1, dtype=np.int64)
+    return Blocks(pages_B, rows.reshape(-1, ROWS), visible.reshape(-1, ROWS), where)
 
 
-class StaticLevel:
-    """What all sequences see of one level, in one batched product. Stands where a `Group` of all sequences could."""
+class SharedPages:
+    """What all sequences see of the pages, in one batched product. Stands where a `Group` of all sequences could."""
 
-    def __init__(self, entries: Tensor, shape: LevelShape, rows: Tensor, visible: Tensor, where: Tensor) -> None:
-        """`entries` as in `Arena`; the rest as `level_table` has it, on the device."""
+    def __init__(self, entries: Tensor, pages_B: Tensor, rows_BR: Tensor, visible_BR: Tensor, where_NC: Tensor) -> None:
+        """`entries` (2 L, pages, K, E, D) as in `lm.page_arena`; the rest as `Blocks` has it, on the device."""
         self.rows_N: Tensor | None = None
-        self._entries = entries[:, : shape.num_segments, :, : shape.num_entries]
-        self._shape = shape
-        self._rows = rows
-        self._where = where.clamp(min=0)
-        self._is_blind_N11 = (where < 0)[:, None, None]
-        ends_GR1 = visible.view(shape.num_segments, shape.num_rows)[..., None]
-        self._visible_GRS = torch.arange(shape.num_entries, device=entries.device) < ends_GR1
+        self._entries = entries
+        self._pages_B = pages_B
+        self._rows_BR = rows_BR
+        self._where_NC = where_NC.clamp(min=0)
+        self._is_blind_NC1 = (where_NC < 0)[..., None]
+        self._visible_BRE = torch.arange(PAGE, device=entries.device) < visible_BR[..., None]
 
     def attend(self, layer: int, query: Tensor, scale: float) -> Attended:
         """`query` (N, H, 1, D); no weight for a sequence that sees nothing here."""
-        keys, values = self._entries[2 * layer], self._entries[2 * layer + 1]
-        num_segments, num_rows = self._shape.num_segments, self._shape.num_rows
-        num_heads, num_key_heads, width = query.shape[1], keys.shape[1], query.shape[-1]
+        keys, values = (self._entries[2 * layer + side].index_select(0, self._pages_B) for side in (0, 1))
+        num_heads, width = query.shape[1], query.shape[3]
+        num_blocks, num_key_heads = keys.shape[:2]
         per_key_head = num_heads // num_key_heads
         # The query heads of one key head are so many rows more of it.
-        rows = query[self._rows].view(num_segments, num_rows, num_key_heads, per_key_head, width).transpose(1, 2)
-        visible = self._visible_GRS.repeat_interleave(per_key_head, dim=1)[:, None]
-        folded = rows.reshape(num_segments, num_key_heads, num_rows * per_key_head, width)
+        rows = query[self._rows_BR].view(num_blocks, ROWS, num_key_heads, per_key_head, width).transpose(1, 2)
+        visible = self._visible_BRE.repeat_interleave(per_key_head, dim=1)[:, None]
+        folded = rows.reshape(num_blocks, num_key_heads, ROWS * per_key_head, width)
         out, lse = attend(folded, keys, values, scale=scale, visible=visible)
-        out = out.reshape(rows.shape).transpose(1, 2).reshape(-1, num_heads, 1, width)[self._where]
-        lse = lse.reshape(rows.shape[:-1]).transpose(1, 2).reshape(-1, num_heads, 1)[self._where]
-        return out, lse.masked_fill(self._is_blind_N11, -torch.inf)
+        out_PHD = out.reshape(rows.shape).transpose(1, 2).reshape(-1, num_heads, width)
+        lse_PH = lse.reshape(rows.shape[:-1]).transpose(1, 2).reshape(-1, num_heads)
+        return self._merge(out_PHD, lse_PH)
 
-
-def _parts(segment: Segment) -> list[Tensor]:
-    return [part for layer in segment.layers for part in layer]
+    def _merge(self, out_PHD: Tensor, lse_PH: Tensor) -> Attended:
+        """Of each sequence what its blocks say of it together; P = B·R places."""
+        lse_NCH = lse_PH[self._where_NC].masked_fill(self._is_blind_NC1, -torch.inf)
+        total_NH = lse_NCH.logsumexp(1)
+        # A sequence that sees nothing at all has no sum to divide by.
+        weights_NCH = (lse_NCH - total_NH.clamp(min=torch.finfo(torch.float32).min)[:, None]).exp()
+        weights_NH1C = weights_NCH.transpose(1, 2)[:, :, None].to(out_PHD.dtype)
+        merged_NH1D = weights_NH1C @ out_PHD[self._where_NC].transpose(1, 2)
+        return merged_NH1D, total_NH[..., None]

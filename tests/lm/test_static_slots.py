@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import GPTJConfig
 
@@ -12,11 +13,11 @@ from lm.prompt_reading import Branch, PromptReader
 from lm.requests import Place, Prompt
 from lm.shared_attention import Segment
 from lm.slots import SharedSlots
-from lm.static_attention import rounded
 from lm.static_slots import StaticSlots
-from lm.step_capture import USES_BEFORE_RECORDING, Steps
+from lm.step_capture import USES_BEFORE_RECORDING
 from lm.tokenizer import TextTokenizer
 from tests.asking import Asked, draw_samples
+from tests.lm.recording import Repeat
 from tests.models import FAMILIES, build_config_model, build_language_model, build_tokenizer
 
 TEXT = (
@@ -136,7 +137,7 @@ def test_a_step_asks_the_host_for_nothing_and_allocates_by_its_shape_alone(monke
             slots._step(shape, table)
         seen.append((shape, table.tolist(), watched.operations))
     (shape, table, operations), (other_shape, other_table, other_operations) = seen
-    assert not {name for name, _ in operations} & {"_local_scalar_dense", "nonzero", "is_nonzero", "equal"}
+    assert not {name for name, _ in operations} & ASKING_THE_HOST
     assert (shape, operations) == (other_shape, other_operations)
     assert table != other_table
 
@@ -165,13 +166,26 @@ def _moved(layers, device):
     return [(keys.to(device), values.to(device)) for keys, values in layers]
 
 
+# What asks the device for a number, or for how many there are, under the names that torch gives it.
+ASKING_THE_HOST = {"item", "tolist", "_local_scalar_dense", "nonzero", "is_nonzero", "equal"}
+
+
 class _Watched(TorchDispatchMode):
-    """Which operations ran, on which sizes."""
+    """Which operations ran, on which sizes. Lists that are made of tensors go past torch's dispatch."""
 
     def __init__(self) -> None:
         super().__init__()
         self.operations = []
         self.devices = set()
+        self._functions = _WatchedFunctions(self.operations)
+
+    def __enter__(self):
+        self._functions.__enter__()
+        return super().__enter__()
+
+    def __exit__(self, *args):
+        super().__exit__(*args)
+        self._functions.__exit__(*args)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         self.devices |= {arg.device.type for arg in torch.utils._pytree.tree_leaves(args) if hasattr(arg, "device")}
@@ -180,27 +194,31 @@ class _Watched(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-class Repeat:
-    """Stands in for a GPU's recording: computes again what was recorded, on what its inputs then hold."""
+class _WatchedFunctions(TorchFunctionMode):
+    def __init__(self, operations) -> None:
+        super().__init__()
+        self._operations = operations
 
-    def __init__(self, compute, addresses=lambda: None) -> None:
-        self._compute = compute
-        self._addresses = addresses
-        self._before = addresses()
-        self.output = compute()
-        self.num_replays = 0
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func.__name__ == "tolist":
+            self._operations.append(("tolist", [tuple(args[0].shape)]))
+        return func(*args, **(kwargs or {}))
 
-    def replay(self) -> None:
-        assert self._addresses() == self._before, "a recording reads and writes where its buffers were"
-        self.output.copy_(self._compute())
-        self.num_replays += 1
+
+@pytest.mark.parametrize(
+    "ask", [lambda t: int(t.sum()), lambda t: t[0].item(), lambda t: t.tolist(), lambda t: bool(t[0]), torch.nonzero]
+)
+def test_the_watch_sees_whoever_asks_the_host(ask):
+    with _Watched() as watched:
+        ask(torch.ones(3))
+    assert {name for name, _ in watched.operations} & ASKING_THE_HOST
 
 
 def recording_pair(model: LanguageModel) -> tuple[Pair, list[Repeat]]:
     recorded = []
 
     def addresses():
-        return [buffer.data_ptr() for buffer in (pair.static._own, *(a.entries for a in pair.static._arenas))]
+        return [buffer.data_ptr() for buffer in (pair.static._room.own, pair.static._room.arena.entries)]
 
     def record(compute):
         recorded.append(Repeat(compute, addresses))
@@ -228,105 +246,21 @@ def test_a_step_whose_buffers_have_moved_is_not_replayed():
     model = build_language_model()
     branches = open_branches(model)
     pair, recorded = recording_pair(model)
-    pair.enter(branches[0])
-    pair.write()
-    pair.leave(0)
-    for _ in range(USES_BEFORE_RECORDING):
+
+    def write_alone() -> None:
         pair.enter(branches[0])
         pair.write()
         pair.leave(0)
-    assert len(recorded) == 1
-    # Another text behind another beginning: both levels need more room.
-    pair.enter(branches[0])
-    pair.enter(branches[4])
-    pair.leave(1)
-    pair.write()
-    assert recorded[0].num_replays == 2
-    assert len(recorded) == 2
 
-
-def doubled(factor: int, table: torch.Tensor) -> torch.Tensor:
-    return (table * factor).float()
-
-
-def test_a_step_is_recorded_once_its_shape_has_come_often_enough():
-    recorded = []
-
-    def record(compute):
-        recorded.append(compute)
-        return Repeat(compute)
-
-    steps = Steps(doubled, torch.device("cpu"), record)
-    for number in range(USES_BEFORE_RECORDING - 1):
-        assert steps.run(2, torch.tensor([number])).tolist() == [2 * number]
-    assert not recorded
-    for number in range(5):
-        assert steps.run(2, torch.tensor([number])).tolist() == [2 * number]
-        assert steps.run(3, torch.tensor([number])).tolist() == [3 * number]
-    assert len(recorded) == 2
-
-
-def test_after_buffers_have_moved_steps_are_recorded_again():
-    recorded = []
-
-    def record(compute):
-        recorded.append(compute)
-        return Repeat(compute)
-
-    steps = Steps(doubled, torch.device("cpu"), record)
-    for _ in range(5):
-        steps.run(2, torch.tensor([1]))
-    steps.forget()
-    assert steps.run(2, torch.tensor([4])).tolist() == [8]
-    assert len(recorded) == 2
-
-
-class Wrong(Repeat):
-    """A replay that does something else."""
-
-    def replay(self) -> None:
-        self.output.fill_(7)
-
-
-def refuse(compute):
-    raise RuntimeError("operation not permitted when stream is capturing\nlong explanation")
-
-
-@pytest.mark.parametrize(
-    ("record", "reason"),
-    [
-        (refuse, "operation not permitted when stream is capturing"),
-        (Wrong, "a replay differs by 2.5 of its largest number"),
-    ],
-    ids=["refused", "wrong"],
-)
-def test_a_recording_that_fails_is_done_without_and_that_is_said_once(record, reason, caplog):
-    steps = Steps(doubled, torch.device("cpu"), record)
-    for number in (1, 1, 1, 2, 3):
-        assert steps.run(2, torch.tensor([number])).tolist() == [2 * number]
-    for _ in range(5):
-        assert steps.run(3, torch.tensor([1])).tolist() == [3]
-    [said] = [record.getMessage() for record in caplog.records]
-    assert said.endswith(reason)
-
-
-def test_memory_that_runs_out_while_recording_is_the_budgets_business():
-    def record(compute):
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    steps = Steps(doubled, torch.device("cpu"), record)
-    with pytest.raises(torch.OutOfMemoryError):
-        for _ in range(USES_BEFORE_RECORDING):
-            steps.run(2, torch.tensor([1]))
-
-
-def test_a_cpu_records_nothing(caplog):
-    steps = Steps(doubled, torch.device("cpu"), None)
-    assert [steps.run(2, torch.tensor([n])).item() for n in range(9)] == [2 * n for n in range(9)]
-    assert not caplog.records
-
-
-def test_sizes_are_rounded_up_by_half_at_most():
-    for number in range(2, 3000):
-        assert number <= rounded(number) < 1.5 * number
-    assert len({rounded(number) for number in range(1, 3000)}) == 23
+    for _ in range(USES_BEFORE_RECORDING + 1):
+        write_alone()
+    assert [one.num_replays for one in recorded] == [2]
+    # Four pages are there; seven segments, none longer than a page, need more.
+    pages = pair.static._room.arena.entries.shape[1]
+    for branch in branches:
+        pair.enter(branch)
+    assert pages == 4 < pair.static._room.arena.entries.shape[1]
+    for number in reversed(range(len(branches))):
+        pair.leave(number)
+    write_alone()
+    assert [one.num_replays for one in recorded] == [2, 1]
