@@ -1,5 +1,6 @@
 """Batches by token budget, sequences of similar length together."""
 
+import contextlib
 import gc
 import itertools
 import logging
@@ -25,6 +26,17 @@ class TokenBudget:
         self.tokens = tokens
         self._most = tokens
         self._num_fitting = 0
+        self._give_back: Callable[[], None] | None = None
+
+    @contextlib.contextmanager
+    def relieved_by(self, give_back: Callable[[], None]) -> Iterator[None]:
+        """While it lasts, `give_back` is called where memory ran out, with the budget halved: what else holds memory
+        for so many tokens lets go of it, whoever ran out."""
+        self._give_back = give_back
+        try:
+            yield
+        finally:
+            self._give_back = None
 
     def run(self, lengths: Sequence[int], answer: Callable[[list[int]], Sequence[AnswerT]]) -> list[AnswerT]:
         """Answers for all sequences, in their order; `answer` takes the indices of one batch. Raises as `batches`."""
@@ -64,6 +76,8 @@ class TokenBudget:
         else:
             return answer
         # Outside the handler, whose traceback keeps the failed batch's tensors alive.
+        if self._give_back is not None:
+            self._give_back()
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

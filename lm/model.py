@@ -136,7 +136,8 @@ class LanguageModel:
         """
         _check_prompt(prompt)
         self._check_length(len(prompt.shared_ids) + len(prompt.own_ids) + len(prompt.text_ids))
-        return self._reader.log_starts_alone(prompt).numpy()
+        [log_starts] = self._budget.run([1], lambda _: [self._reader.log_starts_alone(prompt)])
+        return log_starts.numpy()
 
     def read_texts(self, texts: Sequence[Sequence[int]], asked_again: Sequence[bool]) -> TextReading:
         """Texts, given by their token ids, whose tokens' log-probabilities may be asked for bit by bit.
@@ -183,10 +184,7 @@ class LanguageModel:
     @torch.inference_mode()
     def log_probs_alone(self, request: ScoreRequest) -> np.ndarray:
         """The same for one request, batch of one. Settles what is close."""
-        _check_targets(request)
-        self._check_length(len(request.ids))
-        hidden = self._network.read_whole([request.ids[: max(request.targets, default=1)]])
-        return self._target_log_probs(hidden, [request])[0]
+        return self.log_probs([request])[0]
 
     @torch.inference_mode()
     def are_greedy(self, requests: Sequence[ScoreRequest], *, without_calls: bool = False) -> list[bool]:

@@ -1,12 +1,13 @@
 """Samples that continue texts from chosen places (paper, section 2): after the start marker, up to the end marker.
 
 Continuous batching: a finished sample's slot is taken at once by the next one waiting, of whatever place, text or
-prompt. Prompts are read when slots run empty, so only those being sampled from are in memory.
+prompt. Prompts are read when slots run empty, so only those being sampled from are in memory. Where memory runs out,
+even while prompts are read, all slots are given up: what was being written in them starts again, in fewer.
 """
 
-import functools
+import contextlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -73,6 +74,10 @@ class Sampler:
         self._options = options
         self._may_complete_stop: dict[int, bool] = {}
         """Of the tokens drawn so far, whether the stop may be complete with them."""
+        self._active: list[Draft] = []
+        self._again: deque[Draft] = deque()
+        """Drafts that lost their slots."""
+        self._start_again()
 
     def begin(self, branches: Sequence[Branch], keys: Sequence[Sequence[int]]) -> list[list[Draft]]:
         """Per branch one draft per key, its first token drawn: from one row of logits for the whole place."""
@@ -94,17 +99,17 @@ class Sampler:
     def finish(self, drafts: Iterable[Draft]) -> None:
         """Write all drafts to their ends. `drafts` is asked for more only when a slot is free."""
         source = (draft for draft in drafts if not self._retire(draft))
-        again: deque[Draft] = deque()
-        active: list[Draft] = []
-        slots, num_slots = self._slots(), self._num_slots()
-        while True:
-            fits = self._fill(slots, active, num_slots, again, source)
-            if fits and not active:
-                return
-            if not fits or not self._step(slots, active):
-                # Memory ran out. What was being written starts again, in fewer slots.
-                again.extendleft(reversed(active))
-                slots, num_slots, active = self._slots(), self._num_slots(), []
+        # Sequences that are read whole hold no memory between two steps: nothing is won by starting them again.
+        is_served = self._network.is_served
+        with self._budget.relieved_by(self._start_again) if is_served else contextlib.nullcontext():
+            while True:
+                if is_served and self._is_cramped():
+                    self._start_again()
+                self._fill(source)
+                if self._active:
+                    self._step()
+                elif not self._again:
+                    return
 
     def sample(self, draft: Draft) -> Sample:
         """A finished draft's sample."""
@@ -114,26 +119,37 @@ class Sampler:
         is_finished = draft.ids[-1] in self._tokenizer.end_marker_ids
         return Sample(ids=tuple(draft.ids), text=text.partition(END_MARKER)[0] if is_finished else None)
 
-    def _num_slots(self) -> int:
-        return max(1, self._budget.tokens // TOKENS_PER_SLOT)
+    def _start_again(self) -> None:
+        """Give up all slots for as many as the budget allows now; what was being written in them starts again."""
+        self._again.extendleft(reversed(self._active))
+        self._active = []
+        self._num_slots = max(1, self._budget.tokens // TOKENS_PER_SLOT)
+        self._slots = self._new_slots()
 
-    def _slots(self) -> Slots:
+    def _is_cramped(self) -> bool:
+        """Whether all slots are taken and the budget, grown again since, allows twice as many."""
+        return len(self._active) == self._num_slots and self._budget.tokens >= 2 * self._num_slots * TOKENS_PER_SLOT
+
+    def _new_slots(self) -> Slots:
         if not self._network.is_served:
             return WholeSlots(self._network, self._budget)
-        return shared_slots(self._network, self._num_slots(), TOKENS_PER_SLOT)
+        return shared_slots(self._network, self._num_slots, TOKENS_PER_SLOT)
 
-    def _fill(
-        self, slots: Slots, active: list[Draft], num_slots: int, again: deque[Draft], source: Iterator[Draft]
-    ) -> bool:
-        """Take drafts in until the slots are full or none is left; False if memory ran out."""
-        while len(active) < num_slots:
-            draft = self._restart(again.popleft()) if again else next(source, None)
+    def _fill(self, source: Iterator[Draft]) -> None:
+        """Take drafts in until the slots are full, none is left, or memory runs out."""
+        while len(self._active) < self._num_slots:
+            draft = self._restart(self._again.popleft()) if self._again else next(source, None)
             if draft is None:
-                return True
-            active.append(draft)
-            if self._budget.attempt(functools.partial(slots.enter, _branch(draft))) is None:
-                return False
-        return True
+                return
+            self._active.append(draft)
+            self._attempt(lambda draft=draft: self._slots.enter(_branch(draft)))  # type: ignore[misc]
+
+    def _attempt(self, compute: Callable[[], int]) -> bool:
+        """Whether memory sufficed; if not, all drafts have lost their slots."""
+        if self._budget.attempt(compute) is not None:
+            return True
+        self._start_again()
+        return False
 
     def _restart(self, draft: Draft) -> Draft:
         """Back to the first token, which needs no pass; the same tokens will be drawn again."""
@@ -142,24 +158,23 @@ class Sampler:
         del draft.ids[1:]
         return draft
 
-    def _step(self, slots: Slots, active: list[Draft]) -> bool:
-        """One token more for every draft; those at their end leave. False if memory ran out."""
-        if self._budget.attempt(lambda: self._write(slots, active)) is None:
-            return False
-        for number in reversed(range(len(active))):
-            if self._retire(active[number]):
-                slots.leave(number)
-                active[number] = active[-1]
-                del active[-1]
-        return True
+    def _step(self) -> None:
+        """One token more for every draft; those at their end leave."""
+        if not self._attempt(self._write):
+            return
+        for number in reversed(range(len(self._active))):
+            if self._retire(self._active[number]):
+                self._slots.leave(number)
+                self._active[number] = self._active[-1]
+                del self._active[-1]
 
-    def _write(self, slots: Slots, active: Sequence[Draft]) -> int:
+    def _write(self) -> int:
         """The number of tokens written."""
-        hidden_NW = slots.write([draft.ids[-1] for draft in active])
-        for first in range(0, len(active), HEAD_ROWS):
-            drafts = active[first : first + HEAD_ROWS]
+        hidden_NW = self._slots.write([draft.ids[-1] for draft in self._active])
+        for first in range(0, len(self._active), HEAD_ROWS):
+            drafts = self._active[first : first + HEAD_ROWS]
             self._draw(drafts, range(len(drafts)), self._network.logits(hidden_NW[first : first + HEAD_ROWS]))
-        return len(active)
+        return len(self._active)
 
     def _draw(self, drafts: Sequence[Draft], rows: Sequence[int], logits_BV: Tensor) -> None:
         """One more token for each draft, from its row. A choice too close to call is made on its sequence alone."""

@@ -36,11 +36,21 @@ class TextReading:
         numbers = [number for number, tokens in wanted.items() if tokens]
         answers = {number: np.empty(0, np.float32) for number in wanted}
         if numbers:
-            rows = [self._hidden[n][[len(self._bos_ids) + j - 1 for j in wanted[n]]] for n in numbers]
-            ids = torch.tensor([self._texts[n][j] for n in numbers for j in wanted[n]], device=self._network.device)
-            values = self._network.token_log_probs(torch.cat(rows), ids).cpu().split([len(wanted[n]) for n in numbers])
-            answers |= {number: value.numpy() for number, value in zip(numbers, values, strict=True)}
+            values = iter(self._ask([(number, j) for number in numbers for j in wanted[number]]))
+            answers |= {n: np.fromiter(values, np.float32, count=len(wanted[n])) for n in numbers}
         return answers
+
+    def _ask(self, tokens: Sequence[tuple[int, int]]) -> list[float]:
+        """log p of tokens that were read up to: their texts' numbers, and which of the text's tokens they are."""
+
+        def answer(batch: list[int]) -> list[float]:
+            chosen = [tokens[index] for index in batch]
+            rows_RW = torch.stack([self._hidden[number][len(self._bos_ids) + j - 1] for number, j in chosen])
+            ids = torch.tensor([self._texts[number][j] for number, j in chosen], device=self._network.device)
+            values: list[float] = self._network.token_log_probs(rows_RW, ids).tolist()
+            return values
+
+        return self._budget.run([1] * len(tokens), answer)
 
     def _end(self, number: int, tokens: Sequence[int]) -> int:
         """How many tokens of a text to read: up to the last that is asked for, or all if more may be asked for."""

@@ -289,9 +289,9 @@ def test_rows_do_not_depend_on_how_many_texts_are_in_memory(monkeypatch) -> None
 def test_no_sample_waits_for_the_other_texts_in_memory(monkeypatch) -> None:
     sizes, step = [], Sampler._step
 
-    def watched_step(sampler, slots, active):
-        sizes.append(len(active))
-        return step(sampler, slots, active)
+    def watched_step(sampler):
+        sizes.append(len(sampler._active))
+        step(sampler)
 
     monkeypatch.setattr(Sampler, "_step", watched_step)
     proposals_of_a_random_model(monkeypatch, texts_at_once=1)

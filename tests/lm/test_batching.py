@@ -88,8 +88,8 @@ def test_a_model_that_runs_out_of_memory_goes_on_in_smaller_batches_with_equal_a
         if kwargs["input_ids"].numel() > 12:
             raise torch.OutOfMemoryError("more than 12 tokens do not fit")
 
-    network.base_model.register_forward_pre_hook(refuse_many_tokens, with_kwargs=True)
     small = LanguageModel(network, tokenizer)
+    network.base_model.register_forward_pre_hook(refuse_many_tokens, with_kwargs=True)
     for found, value in zip(start_log_probs(small, [0], starts), expected[0], strict=True):
         assert found == pytest.approx(value, abs=1e-5)
     for found, value in zip(small.log_probs(scores), expected[1], strict=True):

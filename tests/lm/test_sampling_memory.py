@@ -1,0 +1,100 @@
+"""Slots and prompts share one memory: what gives way when it runs out, and what comes back."""
+
+import itertools
+import weakref
+
+import torch
+from transformers import BloomConfig
+
+import lm.batching
+from lm.model import LanguageModel
+from lm.prompt_reading import PromptReader
+from lm.requests import Place
+from lm.sampling import TOKENS_PER_SLOT
+from lm.slots import SharedSlots
+from lm.tokenizer import TextTokenizer
+from tests.asking import Asked, draw_samples
+from tests.models import build_config_model, build_language_model, build_tokenizer
+
+
+def samples(model: LanguageModel, *, num_prompts: int, num_keys: int, num_own: int = 20):
+    """Of prompts of three tokens and their own, at one place each; the last prompt has none."""
+    asked = [
+        Asked(own_ids=[5] * num_own, text_ids=[6, 7, 8 + n], places=[Place(token_index=1, keys=range(num_keys))])
+        for n in range(num_prompts)
+    ]
+    return draw_samples(model, [0, 1], [*asked, Asked(own_ids=[5] * 4, text_ids=[9])], max_new_tokens=6)
+
+
+def test_prompts_that_do_not_fit_beside_full_slots_empty_the_slots(monkeypatch):
+    expected = samples(build_language_model(), num_prompts=40, num_keys=7)
+    model = build_language_model(token_budget=16 * TOKENS_PER_SLOT)
+    alive, most, (enter, read) = weakref.WeakSet(), [], (SharedSlots.enter, PromptReader.read)
+
+    def watched_enter(self, branch):
+        alive.add(self)
+        return enter(self, branch)
+
+    def read_beside_ten_sequences(self, prompts):
+        most.append(sum(len(slots._branches) for slots in alive))
+        if most[-1] > 10:
+            raise torch.OutOfMemoryError("only ten sequences leave room for a prompt")
+        return read(self, prompts)
+
+    monkeypatch.setattr(SharedSlots, "enter", watched_enter)
+    monkeypatch.setattr(PromptReader, "read", read_beside_ten_sequences)
+    assert samples(model, num_prompts=40, num_keys=7) == expected
+    # Of sixteen slots some were free; with eight, ten are never taken. The budget was halved once and not to nothing.
+    assert [number for number in most if number > 10] == [most[1]]
+    assert most[2] == 0, "what was being written gives way to the prompt"
+    assert model._budget.tokens == 8 * TOKENS_PER_SLOT
+
+
+def test_slots_are_as_many_as_before_once_the_budget_has_grown_again(monkeypatch):
+    expected = samples(build_language_model(), num_prompts=120, num_keys=3)
+    monkeypatch.setattr(lm.batching, "BATCHES_UNTIL_GROWTH", 1)
+    model, sizes, write = build_language_model(token_budget=512), [], SharedSlots.write
+
+    def watched_write(self, ids):
+        sizes.append(self._num_slots)
+        if len(sizes) == 1:
+            raise torch.OutOfMemoryError("does not fit this once")
+        return write(self, ids)
+
+    monkeypatch.setattr(SharedSlots, "write", watched_write)
+    assert samples(model, num_prompts=120, num_keys=3) == expected
+    # 512 tokens are 32 slots. Half as many stay until the budget has grown by a quarter four times.
+    assert [size for size, _ in itertools.groupby(sizes)] == [32, 16, 32]
+
+
+def test_what_loses_its_slots_while_the_last_prompt_is_read_is_still_written(monkeypatch):
+    expected = samples(build_language_model(), num_prompts=4, num_keys=7)
+    # Prompts of 23 tokens two at a time, then the one without places while the last of 28 samples is in a slot.
+    model, read, num_lasts = build_language_model(token_budget=48), PromptReader.read, [0]
+
+    def once_not_the_last(self, prompts):
+        num_lasts[0] += len(prompts[0].text_ids) == 1
+        if len(prompts[0].text_ids) == 1 and num_lasts[0] == 1:
+            raise torch.OutOfMemoryError("does not fit this once")
+        return read(self, prompts)
+
+    monkeypatch.setattr(PromptReader, "read", once_not_the_last)
+    assert samples(model, num_prompts=4, num_keys=7) == expected
+    assert num_lasts == [2]
+
+
+def test_sequences_that_are_read_whole_go_on_where_they_were_when_a_batch_does_not_fit(monkeypatch):
+    monkeypatch.setattr(lm.batching, "BATCHES_UNTIL_GROWTH", 1)
+    network = build_config_model(BloomConfig(n_head=4))
+    model = LanguageModel(network, TextTokenizer(build_tokenizer(), name="whole"), token_budget=1600)
+    expected, num_passes = samples(model, num_prompts=5, num_keys=4, num_own=100), [0]
+
+    def refuse_many_tokens(module, args, kwargs):
+        num_passes[0] += 1
+        # Were it begun anew whenever the budget has grown too far, it would never come to its end.
+        assert num_passes[0] < 200
+        if kwargs["input_ids"].numel() > 350:
+            raise torch.OutOfMemoryError("more than 350 tokens do not fit")
+
+    network.base_model.register_forward_pre_hook(refuse_many_tokens, with_kwargs=True)
+    assert samples(model, num_prompts=5, num_keys=4, num_own=100) == expected
