@@ -4,6 +4,7 @@ Writes a section of the page between two marker comments, and one JSON file a se
 """
 
 import argparse
+import gc
 import json
 import sys
 from collections.abc import Sequence
@@ -41,11 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outcomes: list[Outcome] = []
     for setting in _settings(options, kind):
         print(f"{setting.model}, {setting.num_texts} texts of {setting.num_tokens} tokens ...", flush=True)
-        try:
-            outcome = compare(setting)
-        except torch.OutOfMemoryError:
+        outcome = _measure(setting)
+        # The model of this setting may not take the next one's memory.
+        gc.collect()
+        torch.cuda.empty_cache()
+        if outcome is None:
             print(f"{setting.model} does not fit this card and is left out", file=sys.stderr)
-            torch.cuda.empty_cache()
             continue
         outcomes.append(outcome)
         print(render_outcome(outcome) + "\n", flush=True)
@@ -55,6 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Written after each setting, so that what was measured stays if a later one fails.
         write_page(options.out, kind, render(outcomes))
     return 0 if outcomes else 1
+
+
+def _measure(setting: Setting) -> Outcome | None:
+    """None if it does not fit. An error that is being handled holds what there was; after this it can be given back."""
+    try:
+        return compare(setting)
+    except torch.OutOfMemoryError:
+        return None
 
 
 def _parser() -> argparse.ArgumentParser:

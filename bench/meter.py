@@ -18,7 +18,7 @@ SCORE_STAGES = ("loss with result", "loss with call")
 class Meter:
     """Seconds and, after `count`, tokens of each stage, of one run of one pipeline.
 
-    A replayed CUDA graph calls no hook: what it reads is not counted, only what was read when it was captured.
+    A replayed step calls no hook, and a recorded one calls it more than once: count runs in which none is recorded.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -33,6 +33,8 @@ class Meter:
         self._on_cuda = device.type == "cuda"
         self._stage: str | None = None
         self._since = 0.0
+        self._padding_there: list[Tensor] = []
+        """What was found of the stage at hand and is still on the device, which nobody waits for in mid-stage."""
 
     @property
     def total_seconds(self) -> float:
@@ -87,6 +89,8 @@ class Meter:
         if self._on_cuda:
             torch.cuda.synchronize(self._device)
         now = time.perf_counter()
+        self.add_padding(sum(int(found) for found in self._padding_there))
+        self._padding_there.clear()
         if self._stage is not None:
             self.seconds[self._stage] += now - self._since
         self._since = now
@@ -99,7 +103,7 @@ class Meter:
     def _count_padding(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         ids = args[0] if args else kwargs.get("input_ids")
         if ids is not None:
-            self.add_padding(int((ids.flip(-1) != 0).cumsum(-1).eq(0).sum()))
+            self._padding_there.append((ids.flip(-1) != 0).cumsum(-1).eq(0).sum())
 
 
 def first_layer(model: PreTrainedModel) -> nn.Module:

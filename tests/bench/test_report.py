@@ -1,10 +1,12 @@
 """The page keeps what people wrote; the tables stand between their two comments."""
 
+import weakref
 from pathlib import Path
 
 import pytest
+import torch
 
-from bench.__main__ import _parser, _settings
+from bench.__main__ import _parser, _settings, main
 from bench.report import write_page
 
 
@@ -46,3 +48,25 @@ def test_options_narrow_the_plan() -> None:
     assert rows("--model", "miniature", "--tokens", "1000", "--texts", "3") == [("miniature", 1000, 3)]
     assert rows("--tokens", "40", "--texts", "1") == [("miniature", 40, 1), ("gpt2-124m", 40, 1)]
     assert rows("--model", "llama-1b") == [("llama-1b", 150, 1)]
+
+
+class Weights:
+    """Of a model."""
+
+
+def test_a_model_that_does_not_fit_is_out_of_memory_before_the_next_one_comes(monkeypatch, tmp_path, capsys) -> None:
+    held: list[weakref.ref[Weights]] = []
+
+    def fail(setting) -> None:
+        assert [weights() for weights in held] == [None] * len(held)
+        weights = Weights()
+        held.append(weakref.ref(weights))
+        # As models are, it is part of a cycle.
+        weights.itself = weights
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr("bench.__main__.compare", fail)
+    arguments = ["--model", "miniature", "--threads", "1", "--device", "cpu", "--out", str(tmp_path / "results.md")]
+    assert main(arguments) == 1
+    assert len(held) == 2
+    assert capsys.readouterr().err.count("miniature does not fit this card and is left out") == 2
