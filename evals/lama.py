@@ -4,6 +4,8 @@ from evals.rules import is_among_first_words
 from evals.task import Task
 
 MASK = "[MASK]"
+PROMPT = "Please complete the following text so that it is factually correct: {}"
+"""The paper's, appendix C.1."""
 
 
 class Lama(Task):

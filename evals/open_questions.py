@@ -6,6 +6,9 @@ from typing import Any, ClassVar
 from evals.rules import is_among_first_words
 from evals.task import Question, Task, texts_of
 
+PROMPT = "Answer the following question: {}"
+"""The paper's, appendix C.3."""
+
 
 class OpenQuestions(Task):
     """The answer is among the first twenty words; the tool that answers questions is barred."""
@@ -18,4 +21,4 @@ class OpenQuestions(Task):
     def questions(self, row: Mapping[str, Any]) -> Iterator[Question]:
         """One question with all its answers."""
         question = row[self.question_column].strip().strip('"').rstrip("?")
-        yield Question(prompt=f"Question: {question}?\nAnswer:", answers=tuple(texts_of(row[self.answers_column])))
+        yield Question(prompt=PROMPT.format(f"{question}?"), answers=tuple(texts_of(row[self.answers_column])))

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from evals.holidays import federal_holidays
+from evals.open_questions import PROMPT
 from evals.rules import is_among_first_words
 from evals.task import Question, Task
 from tools.calendar import MONTHS, WEEKDAYS
@@ -76,7 +77,7 @@ class Dateset(Task):
             *_about_days_away(today, past, future),
             *_about_holidays(today),
         ]:
-            prompt = f"Answer the following question: {question}"
+            prompt = PROMPT.format(question)
             yield Question(prompt=prompt, answers=answers, today=today, about={"template": template})
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from evals.lama import Lama
+from evals.lama import PROMPT, Lama
 from evals.task import Question
 
 TEMPLATES = {
@@ -21,5 +21,5 @@ class LamaGoogleRE(Lama):
 
     def questions(self, row: Mapping[str, Any]) -> Iterator[Question]:
         """One person."""
-        prompt = TEMPLATES[row["pred"]].format(row["sub_label"])
+        prompt = PROMPT.format(TEMPLATES[row["pred"]].format(row["sub_label"]))
         yield Question(prompt=prompt, answers=(row["obj_label"],), about={"relation": row["pred"]})

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from evals.lama import Lama, statement_before_mask
+from evals.lama import PROMPT, Lama, statement_before_mask
 from evals.task import Question
 
 
@@ -15,5 +15,5 @@ class LamaSquad(Lama):
 
     def questions(self, row: Mapping[str, Any]) -> Iterator[Question]:
         """A statement whose last word is asked for."""
-        if prompt := statement_before_mask(row["masked_sentences"][0]):
-            yield Question(prompt=prompt, answers=(row["obj_label"],))
+        if before := statement_before_mask(row["masked_sentences"][0]):
+            yield Question(prompt=PROMPT.format(before), answers=(row["obj_label"],))

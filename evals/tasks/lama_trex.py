@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from evals.lama import MASK, Lama, statement_before_mask
+from evals.lama import MASK, PROMPT, Lama, statement_before_mask
 from evals.rows import read_rows
 from evals.task import Question
 
@@ -28,5 +28,7 @@ class LamaTREx(Lama):
         """A fact whose template ends with what is asked for."""
         template = self._templates[row["predicate_id"]]
         statement = template.replace("[X]", row["sub_label"]).replace("[Y]", MASK)
-        if prompt := statement_before_mask(statement):
-            yield Question(prompt=prompt, answers=(row["obj_label"],), about={"relation": row["predicate_id"]})
+        if before := statement_before_mask(statement):
+            yield Question(
+                prompt=PROMPT.format(before), answers=(row["obj_label"],), about={"relation": row["predicate_id"]}
+            )

@@ -11,6 +11,12 @@ from evals.rows import read_rows
 from evals.rules import is_among_first_words
 from evals.task import Question, Task
 
+PROMPT = (
+    "Your task is to answer a question based on the following paragraph: {} "
+    "Now answer the following question in English: {}"
+)
+"""The paper's for MLQA, appendix C.4."""
+
 
 class XQuAD(Task):
     """Read from a folder of xquad.<language>.json, of which `en` has the paragraphs and the answers."""
@@ -42,5 +48,5 @@ class XQuAD(Task):
                     "give the files of one release"
                 )
             context, answers = row["english"][qa["id"]]
-            prompt = f"{context.strip()}\nQuestion: {qa['question'].strip()}\nAnswer in English:"
+            prompt = PROMPT.format(context.strip(), qa["question"].strip())
             yield Question(prompt=prompt, answers=answers, about={"language": row["language"]})

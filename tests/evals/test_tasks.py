@@ -13,6 +13,7 @@ from tools.catalog import find_tools
 
 DATA = Path(__file__).parents[3] / "shared/data/eval"
 TASKS = find_tasks()
+COMPLETE = "Please complete the following text so that it is factually correct:"
 
 
 def _one(key: str, row: dict) -> tuple[str, tuple[str, ...]] | None:
@@ -33,9 +34,25 @@ def test_mawps_puts_numbers_that_stand_apart_back_into_the_text() -> None:
     assert _one("mawps", {"sQuestion": " How many ? ", "lSolutions": [8.0]}) == ("How many ? The answer is", ("8.0",))
 
 
+@pytest.mark.paper("E5")
+def test_a_prompt_says_what_is_asked_for_as_in_the_paper() -> None:
+    person = {"pred": "/people/person/place_of_birth", "sub_label": "Dante", "obj_label": "Florence"}
+    assert _one("lama_google_re", person) == (f"{COMPLETE} Dante was born in", ("Florence",))
+    assert _one("nq_open", {"question": "who is it", "answer": ["Sam"]}) == (
+        "Answer the following question: who is it?",
+        ("Sam",),
+    )
+    paragraph = {"qas": [{"id": "1", "question": "Wie?"}], "english": {"1": ("It is so.", ("so",))}, "language": "de"}
+    assert _one("xquad", paragraph) == (
+        "Your task is to answer a question based on the following paragraph: It is so. "
+        "Now answer the following question in English: Wie?",
+        ("so",),
+    )
+
+
 def test_lama_asks_only_for_statements_that_end_with_what_is_missing() -> None:
     row = {"masked_sentences": ["It was aired by [MASK]."], "obj_label": "CBS"}
-    assert _one("lama_squad", row) == ("It was aired by", ("CBS",))
+    assert _one("lama_squad", row) == (f"{COMPLETE} It was aired by", ("CBS",))
     assert _one("lama_squad", row | {"masked_sentences": ["The [MASK] color was used."]}) is None
 
 
@@ -136,8 +153,11 @@ def test_answers_are_read_from_text_lists_and_mappings_with_aliases_and_from_not
 
 def test_triviaqa_is_read_as_the_hub_has_it_too() -> None:
     row = {"question": "Who?", "answer": {"value": "Sam", "aliases": ["Samuel"], "normalized_aliases": ["sam"]}}
-    assert _one("triviaqa", row) == ("Question: Who?\nAnswer:", ("Sam", "Samuel", "sam"))
-    assert _one("triviaqa", {"question": "Who?", "golden_answers": ["Sam"]}) == ("Question: Who?\nAnswer:", ("Sam",))
+    assert _one("triviaqa", row) == ("Answer the following question: Who?", ("Sam", "Samuel", "sam"))
+    assert _one("triviaqa", {"question": "Who?", "golden_answers": ["Sam"]}) == (
+        "Answer the following question: Who?",
+        ("Sam",),
+    )
 
 
 def test_xquad_says_which_question_has_no_english_and_which_row_is_none(tmp_path: Path) -> None:
@@ -151,7 +171,7 @@ def test_xquad_says_which_question_has_no_english_and_which_row_is_none(tmp_path
     write("de", german)
     [question] = TASKS["xquad"].read(str(tmp_path))
     assert (question.answers, question.about) == (("so",), {"language": "de"})
-    assert question.prompt.startswith("It is so.") and "Wie?" in question.prompt
+    assert "It is so." in question.prompt and "Wie?" in question.prompt
     write("de", {"qas": [{"id": "2", "question": "Wie?"}]})
     with pytest.raises(ValueError, match=r"xquad\.en\.json has no question '2', which xquad\.de\.json asks"):
         list(TASKS["xquad"].read(str(tmp_path)))
