@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from decode.options import DecodeOptions
-from jobs.decoding import DecoderOptions, open_decoder, refuse_missing_tools
+from jobs.decoding import DecoderOptions, check_recording, open_decoder, refuse_missing_tools
 from jobs.summary import text_table
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def evaluate(options: EvaluateOptions, decoder: DecoderOptions, decode: DecodeOp
         print(f"{WIKITEXT}: perplexity {found.per_token:.2f} a token, {found.per_word:.2f} a word, calls disabled")
     if files:
         files.write(results, figures)
+    check_recording(opened, decoder)
     return 0
 
 
