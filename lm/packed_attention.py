@@ -11,16 +11,12 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from lm.shared_attention import Attended, LayerCache, Segment, attend, check_order
+from lm.device_attention import KERNEL_DTYPES, Attended, agree, random_numbers
+from lm.shared_attention import LayerCache, Segment, attend, check_order
 
-# The kernel of PyTorch takes nothing wider or finer.
-KERNEL_DTYPES = (torch.bfloat16, torch.float16)
 # Sequences of a made-up row on which a kernel shows that it is causal and keeps sequences apart: a row of one sequence
 # shows neither. One is longer than the blocks that kernels work in.
 PROBE_LENGTHS = (3, 1, 200, 5)
-# Share of the largest number by which a kernel may differ from the formula in float32.
-AGREEMENT = 0.02
-
 Kernel = Callable[[Tensor, Tensor, Tensor, Tensor, int, float], Attended]
 """Queries (T, H, D), keys and values (T, K, D), where sequences begin and end (N + 1,), the longest, the scale;
 answers (T, H, D) and log sum exp (H, T)."""
@@ -87,7 +83,8 @@ class PackedAttention:
         shape = query.shape[1], keys.shape[1], query.shape[3], query.dtype
         if self._kernel is None or shape in self._checked:
             return self._kernel is not None
-        query, keys, values = random_parts([shape[0], shape[1], shape[1]], sum(PROBE_LENGTHS), query)
+        sizes = [(1, heads, sum(PROBE_LENGTHS), shape[2]) for heads in (shape[0], shape[1], shape[1])]
+        query, keys, values = random_numbers(sizes, query)
         found = self._launch(self._kernel, query, keys, values, PROBE_LENGTHS, scale)
         if agree(found, attend_in_turn(query.float(), keys.float(), values.float(), PROBE_LENGTHS, scale)):
             self._checked.add(shape)
@@ -147,19 +144,3 @@ def _own(part: Tensor) -> Tensor:
     """In memory of its own: a view would hold its whole row, in families with one product for all three the queries
     besides, until the last prompt of the batch is done with."""
     return part if part.untyped_storage().nbytes() == part.nbytes else part.clone()
-
-
-def random_parts(num_heads: Sequence[int], num_tokens: int, like: Tensor) -> list[Tensor]:
-    """Numbers to try a kernel on, (1, H, T, D) for each number of heads; those of the program's own draws stay."""
-    numbers = torch.Generator().manual_seed(0)
-    sizes = [(1, heads, num_tokens, like.shape[-1]) for heads in num_heads]
-    return [torch.randn(size, generator=numbers).to(like.device, like.dtype) for size in sizes]
-
-
-def agree(found: Attended, expected: Attended) -> bool:
-    """Whether a kernel's answer is that of the formula, up to the rounding of half precision."""
-    gaps = [
-        (one.float() - other).abs().max() / other.abs().max().clamp(min=1)
-        for one, other in zip(found, expected, strict=True)
-    ]
-    return all(gap.item() <= AGREEMENT for gap in gaps)

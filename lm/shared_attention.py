@@ -17,14 +17,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from lm.device_attention import Attended, attend_on_device
+
 # The CPU's kernel computes causal attention over some hundred tokens almost in full, the half that is masked included.
 # Blocks of queries spare a tenth to a fifth of the time; shorter and longer sequences gain nothing.
 BLOCK = 128
 BLOCKED_LENGTHS = range(224, 576)
 
 LayerCache = tuple[Tensor, Tensor]
-Attended = tuple[Tensor, Tensor]
-"""What a part answers: the values (N, H, L, D), and log sum exp of its scores (N, H, L), float32."""
 
 
 class UnservedAttention(ValueError):  # noqa: N818  what it says of a model
@@ -83,8 +83,8 @@ class Group:
         if visible is not None:
             visible = visible.repeat_interleave(folded.shape[2] // num_rows, dim=0)[None, None]
         out, lse = attend(folded, keys, values, scale=scale, visible=visible)
-        out = out.view(num_key_heads, num_rows, -1, width).transpose(0, 1).reshape(query.shape)
-        return out, lse.view(num_key_heads, num_rows, -1).transpose(0, 1).reshape(num_rows, num_heads, num_new)
+        out = out.reshape(num_key_heads, num_rows, -1, width).transpose(0, 1).reshape(query.shape)
+        return out, lse.reshape(num_key_heads, num_rows, -1).transpose(0, 1).reshape(num_rows, num_heads, num_new)
 
 
 class Layout:
@@ -131,7 +131,7 @@ def attend(
 ) -> Attended:
     """Attention with log sum exp. `visible` is (L, S) or broadcasts to (N, H, L, S); with `is_causal`, L = S."""
     if query.device.type != "cpu":
-        return attend_plainly(query, keys, values, scale=scale, is_causal=is_causal, visible=visible)
+        return attend_on_device(query, keys, values, scale=scale, is_causal=is_causal, visible=visible)
     if is_causal and query.shape[2] in BLOCKED_LENGTHS:
         return _attend_in_blocks(query, keys, values, scale)
     mask = None if visible is None else _additive(visible, query.dtype)
@@ -162,19 +162,6 @@ def _run_kernel(
     return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
         query, keys, values, 0.0, is_causal, attn_mask=mask, scale=scale
     )
-
-
-def attend_plainly(
-    query: Tensor, keys: Tensor, values: Tensor, *, scale: float, is_causal: bool = False, visible: Tensor | None = None
-) -> Attended:
-    """The same from the formula, for devices without a kernel that says log sum exp."""
-    scores = (query @ keys.transpose(-1, -2)).float() * scale
-    if is_causal:
-        visible = torch.ones(scores.shape[-2:], dtype=torch.bool, device=query.device).tril()
-    if visible is not None:
-        scores = scores.masked_fill(~visible, -torch.inf)
-    lse = scores.logsumexp(-1)
-    return (scores - lse[..., None]).exp().to(values.dtype) @ values, lse
 
 
 def _additive(visible: Tensor, dtype: torch.dtype) -> Tensor:

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import lm.network
+from lm.device_attention import attend_plainly
 from lm.model import LanguageModel
 from lm.packed_attention import PROBE_LENGTHS, PackedAttention, PackedTokens, attend_in_turn, varlen_kernel
 from lm.requests import ScoreRequest
-from lm.shared_attention import attend_plainly
 from lm.tokenizer import TextTokenizer
 from tests.models import FAMILIES, build_language_model, build_model, build_tokenizer
 
