@@ -7,6 +7,7 @@ it is hardly ever sensitive to rounding: the best of n perturbed scores leads th
 """
 
 import math
+from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,11 @@ from torch import Tensor
 # A choice whose best two scores are closer than this could fall otherwise in a batch of another shape.
 TIE_MARGIN = 1e-4
 
+# Steps whose numbers are made at once: for one step the calls cost more than the numbers, while a GPU waits. Samples of
+# calls have some 14 tokens, and what is made beyond their end is for nothing. The first step is made by itself: many
+# more samples wait behind their first token than are being written, and these numbers are 50 kB.
+STEPS_AT_ONCE = 8
+
 
 class Noise:
     """The random numbers of one sample: step t is the same whatever happens to other samples."""
@@ -23,11 +29,20 @@ class Noise:
     def __init__(self, key: int, vocabulary_size: int) -> None:
         self._generator = np.random.Generator(np.random.Philox(key=key))
         self._count = sum(block_shape(vocabulary_size))
+        self._num_next = 1
+        self._at_hand: deque[np.ndarray] = deque()
 
     def step(self) -> np.ndarray:
         """Standard Gumbel numbers of the next step, float64: one per block, then one per place in a block."""
-        uniform = np.maximum(self._generator.random(self._count), 2.0**-54)
-        return -np.log(-np.log(uniform))
+        if not self._at_hand:
+            uniform = np.maximum(self._generator.random((self._num_next, self._count)), 2.0**-54)
+            self._at_hand.extend(-np.log(-np.log(uniform)))
+            self._num_next = STEPS_AT_ONCE
+        return self._at_hand.popleft()
+
+    def close(self) -> None:
+        """Let go of the numbers that were made already: no step follows."""
+        self._at_hand.clear()
 
 
 def block_shape(vocabulary_size: int) -> tuple[int, int]:
@@ -42,7 +57,8 @@ def choose(logits_RV: Tensor, noise: Sequence[np.ndarray], temperature: float) -
     num_blocks, size = block_shape(vocabulary_size)
     noise_RN = torch.from_numpy(np.stack(noise)).to(logits_RV.device)
     missing = num_blocks * size - vocabulary_size
-    scores_RV = torch.nn.functional.pad(logits_RV.float() / temperature, (0, missing), value=-math.inf)
+    scaled_RV = logits_RV.float() if temperature == 1 else logits_RV.float() / temperature
+    scores_RV = torch.nn.functional.pad(scaled_RV, (0, missing), value=-math.inf) if missing else scaled_RV
     scores_RBS = scores_RV.view(num_rows, num_blocks, size)
     blocks_R, is_close_R = _best(scores_RBS.logsumexp(-1).double() + noise_RN[:, :num_blocks])
     inside_RS = scores_RBS[torch.arange(num_rows, device=logits_RV.device), blocks_R].double()

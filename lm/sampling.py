@@ -91,9 +91,8 @@ class Sampler:
         for first in range(0, len(branches), at_once):
             places = drafts[first : first + at_once]
             logits_BV = self._network.logits(torch.stack([b.hidden for b in branches[first : first + at_once]]))
-            self._draw(
-                [draft for place in places for draft in place], [n for n, p in enumerate(places) for _ in p], logits_BV
-            )
+            rows = [number for number, place in enumerate(places) for _ in place]
+            self._draw([draft for place in places for draft in place], logits_BV[rows])
         return drafts
 
     def finish(self, drafts: Iterable[Draft]) -> None:
@@ -173,15 +172,15 @@ class Sampler:
         hidden_NW = self._slots.write([draft.ids[-1] for draft in self._active])
         for first in range(0, len(self._active), HEAD_ROWS):
             drafts = self._active[first : first + HEAD_ROWS]
-            self._draw(drafts, range(len(drafts)), self._network.logits(hidden_NW[first : first + HEAD_ROWS]))
+            self._draw(drafts, self._network.logits(hidden_NW[first : first + HEAD_ROWS]))
         return len(self._active)
 
-    def _draw(self, drafts: Sequence[Draft], rows: Sequence[int], logits_BV: Tensor) -> None:
+    def _draw(self, drafts: Sequence[Draft], logits_BV: Tensor) -> None:
         """One more token for each draft, from its row. A choice too close to call is made on its sequence alone."""
         if not drafts:
             return
         noise = [draft.noise.step() for draft in drafts]
-        tokens, is_close = choose(logits_BV[list(rows)], noise, self._options.temperature)
+        tokens, is_close = choose(logits_BV, noise, self._options.temperature)
         for n, draft in enumerate(drafts):
             if is_close[n]:
                 [tokens[n]], _ = choose(self._logits_alone(draft), [noise[n]], self._options.temperature)
@@ -198,6 +197,7 @@ class Sampler:
         if not is_end and len(draft.ids) < self._options.max_new_tokens and not self._has_stopped(draft):
             return False
         draft.branch = None
+        draft.noise.close()
         return True
 
     def _has_stopped(self, draft: Draft) -> bool:

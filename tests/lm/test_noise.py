@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 from collections import Counter
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 
 import lm.noise
 from lm.model import LanguageModel
-from lm.noise import Noise, block_shape, choose
+from lm.noise import STEPS_AT_ONCE, Noise, block_shape, choose
 from lm.requests import Place
 from lm.tokenizer import TextTokenizer
 from tests.asking import Asked, draw_samples
@@ -44,6 +45,27 @@ def test_a_step_depends_on_the_key_and_the_step_alone():
     assert np.array_equal(steps[2], [again.step() for _ in range(3)][2])
     assert not np.array_equal(steps[0], steps[1])
     assert not np.array_equal(steps[0], other.step())
+
+
+@pytest.mark.parametrize("size", [2, 400, 50257])
+def test_the_numbers_of_a_step_are_those_that_steps_made_one_by_one_have(size):
+    generator, noise = np.random.Generator(np.random.Philox(key=7 << 80)), Noise(7 << 80, size)
+    for _ in range(2 * STEPS_AT_ONCE + 1):
+        uniform = generator.random(sum(block_shape(size)))
+        assert np.array_equal(noise.step(), -np.log(-np.log(uniform)))
+
+
+def test_a_sample_that_waits_behind_its_first_token_or_is_at_its_end_keeps_no_numbers():
+    # Of a million entries a step takes 2,000 numbers, 16 kB.
+    tracemalloc.start()
+    waiting, finished = ([Noise(key, 1_000_000) for key in range(50)] for _ in range(2))
+    for noise in waiting:
+        noise.step()
+    for noise in finished:
+        noise.step(), noise.step(), noise.close()
+    num_bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert num_bytes < 100 * 16_000 / 2
 
 
 def test_keys_of_more_than_64_bits_differ_in_every_bit():
