@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import GPTJConfig
 
 from lm.model import LanguageModel
@@ -18,6 +16,7 @@ from lm.step_capture import USES_BEFORE_RECORDING
 from lm.tokenizer import TextTokenizer
 from tests.asking import Asked, draw_samples
 from tests.lm.recording import Repeat
+from tests.lm.watching import ASKING_THE_HOST, Watched
 from tests.models import FAMILIES, build_config_model, build_language_model, build_tokenizer
 
 TEXT = (
@@ -133,7 +132,7 @@ def test_a_step_asks_the_host_for_nothing_and_allocates_by_its_shape_alone(monke
         for number in entering:
             slots.enter(branches[number])
         shape, table = slots._table(range(3))
-        with _Watched() as watched:
+        with Watched() as watched:
             slots._step(shape, table)
         seen.append((shape, table.tolist(), watched.operations))
     (shape, table, operations), (other_shape, other_table, other_operations) = seen
@@ -156,7 +155,7 @@ def test_a_step_touches_nothing_outside_its_device(family, monkeypatch):
         slots.enter(replace(branch, chain=chain, marker=_moved(branch.marker, there)))
     shape, table = slots._table(range(5))
     table = table.to(there)
-    with _Watched() as watched:
+    with Watched() as watched:
         hidden = slots._step(shape, table)
     assert hidden.shape == (shape.num_sequences, 32)
     assert watched.devices == {"meta"}
@@ -166,50 +165,11 @@ def _moved(layers, device):
     return [(keys.to(device), values.to(device)) for keys, values in layers]
 
 
-# What asks the device for a number, or for how many there are, under the names that torch gives it.
-ASKING_THE_HOST = {"item", "tolist", "_local_scalar_dense", "nonzero", "is_nonzero", "equal"}
-
-
-class _Watched(TorchDispatchMode):
-    """Which operations ran, on which sizes. Lists that are made of tensors go past torch's dispatch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.operations = []
-        self.devices = set()
-        self._functions = _WatchedFunctions(self.operations)
-
-    def __enter__(self):
-        self._functions.__enter__()
-        return super().__enter__()
-
-    def __exit__(self, *args):
-        super().__exit__(*args)
-        self._functions.__exit__(*args)
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.devices |= {arg.device.type for arg in torch.utils._pytree.tree_leaves(args) if hasattr(arg, "device")}
-        sizes = [tuple(arg.shape) for arg in args if isinstance(arg, torch.Tensor)]
-        self.operations.append((func.overloadpacket.__name__, sizes))
-        return func(*args, **(kwargs or {}))
-
-
-class _WatchedFunctions(TorchFunctionMode):
-    def __init__(self, operations) -> None:
-        super().__init__()
-        self._operations = operations
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func.__name__ == "tolist":
-            self._operations.append(("tolist", [tuple(args[0].shape)]))
-        return func(*args, **(kwargs or {}))
-
-
 @pytest.mark.parametrize(
     "ask", [lambda t: int(t.sum()), lambda t: t[0].item(), lambda t: t.tolist(), lambda t: bool(t[0]), torch.nonzero]
 )
 def test_the_watch_sees_whoever_asks_the_host(ask):
-    with _Watched() as watched:
+    with Watched() as watched:
         ask(torch.ones(3))
     assert {name for name, _ in watched.operations} & ASKING_THE_HOST
 
