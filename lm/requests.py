@@ -33,11 +33,12 @@ class Sample:
     ids: tuple[int, ...]
     """Every token drawn, the one that ended the sample included."""
     text: str | None
-    """What was written before the end marker's character `]`; None if no end marker came."""
+    """What was written before the end marker's character `]`, or before the stop if one was given and came first; None
+    if neither came."""
 
     @property
     def is_finished(self) -> bool:
-        """Whether an end marker came in time."""
+        """Whether an end marker, or the stop, came in time."""
         return self.text is not None
 
 
