@@ -14,7 +14,6 @@ from pathlib import Path
 
 import openai
 import pytest
-import ray
 from safetensors.torch import load_file, save_file
 
 from jobs.command_line import main
@@ -143,12 +142,20 @@ def refuse(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     ],
 )
 def test_weights_that_are_not_there_or_damaged_are_refused_before_ray_starts(
-    spoil: Callable[[Path], object], said: str, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    spoil: Callable[[Path], object],
+    said: str,
+    model: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def start(*_: object, **__: object) -> None:
+        raise AssertionError("Ray was started")
+
+    monkeypatch.setattr("jobs.actors.ray_session", start)
     spoilt = shutil.copytree(model, tmp_path / "spoilt")
     spoil(spoilt / "model.safetensors")
     assert f"--model {spoilt}{said}" in refuse(capsys, "--model", str(spoilt))
-    assert not ray.is_initialized()
 
 
 def test_what_only_a_replica_finds_wrong_is_one_line_too(model: str, tmp_path: Path) -> None:
