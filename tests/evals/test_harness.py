@@ -54,26 +54,15 @@ def test_the_harness_generates_with_tools_and_compares_and_reads_without(tmp_pat
     assert results["read"]["byte_perplexity,none"] == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        ("model={nowhere}", "nowhere"),
-        ("tools=calculator", "--model_args has no model; give model=FOLDER"),
-        (
-            "model=x,tools=search,search.indx=x",
-            "--model_args: Unknown option: --search.indx=x. Did you mean --search.index?",
-        ),
-    ],
-)
-def test_what_is_wrong_with_the_models_arguments_is_one_line_and_exit_code_2(
-    arguments: str, says: str, tmp_path: Path
-) -> None:
+def test_a_misspelled_argument_of_the_model_is_one_line_and_exit_code_2() -> None:
     command = [sys.executable, "-m", "jobs.run_lm_eval", "run", "--model", "toolformer", "--tasks", "gsm8k"]
-    command += ["--model_args", arguments.format(nowhere=tmp_path / "nowhere"), "--device", "cpu"]
+    command += ["--model_args", "model=x,tools=search,search.indx=x", "--device", "cpu"]
     ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 2
     assert "Traceback" not in ended.stderr
-    assert says in ended.stderr.splitlines()[-1]
+    assert ended.stderr.splitlines()[-1] == (
+        "--model_args: Unknown option: --search.indx=x. Did you mean --search.index?"
+    )
 
 
 def test_the_models_arguments_are_read_as_the_command_line_reads_them() -> None:
@@ -84,6 +73,7 @@ def test_the_models_arguments_are_read_as_the_command_line_reads_them() -> None:
     assert decode == DecodeOptions(today=datetime.date(2024, 1, 31), barred=("QA", "MT"), max_calls=2)
     assert read_arguments({"model": 7})[0].tools == ()
     for name, value, says in (
+        ("model", "", "--model_args has no model; give model=FOLDER"),
         ("today", "2024-13-01", '--today: unable to convert "2024-13-01" into date'),
         ("max_calls", -1, "--model_args: --max-calls is -1; it must be at least 0"),
         ("file", "x", "--model_args file is not understood"),
