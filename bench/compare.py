@@ -42,7 +42,7 @@ class Setting:
     """The engine's."""
     max_repeats: int = 3
     """Pairs of timed runs."""
-    patience: float = 60.0
+    patience: float = 200.0
     """Seconds of timed runs after which no further pair is begun."""
 
 
@@ -140,7 +140,8 @@ def compare(setting: Setting) -> Outcome:
     with plain_count.count(plain_model, finds_padding=False):
         plain_found = PlainPipeline(plain_model, tokenizer, tuned.sizes, plain_count).annotate(work, found)
 
-    engine_timed, plain_timed = ([], []) if device.type == "cuda" else ([engine_count], [plain_count])
+    engine_timed: list[Meter] = []
+    plain_timed: list[Meter] = []
     with watching_steps() as steps:
         while not _is_timed(setting, engine_timed, plain_timed):
             engine_timed.append(Meter(device))
