@@ -192,7 +192,7 @@ def screen_table(yields: Sequence[ScreenYield]) -> str:
         [row.screen, *(getattr(row, name) for name in numbers), _share(row.recall), _share(row.recall_at_least)]
         for row in ([*yields, together] if len(yields) > 1 else yields)
     ]
-    header = ["screen", *(name.replace("_", " ") for name in numbers), "estimated recall", "at least (95 %)"]
+    header = ["screen", *(name.replace("_", " ") for name in numbers), "estimated recall", "at least (97.5 %)"]
     return text_table(header, rows) if rows else ""
 
 
