@@ -60,24 +60,24 @@ help:  ## this list
 demo: $(WORLD)/index/index.json  ## annotate the built-in corpus with the built-in model; run again to resume
 	$(call annotate_demo,$(DEMO),--shard-size 16)
 	@echo
-	$(BIN)/python -m miniature.report --run $(DEMO) --world $(WORLD) --model $(MODEL)
+	$(BIN)/python -m toolformer_ray.miniature.report --run $(DEMO) --world $(WORLD) --model $(MODEL)
 
 loop: $(INSTALLED)  ## annotate, fine-tune on C*, ask with tools and without, against the same on C (20 minutes on 2 cores)
 	$(MAKE) demo TEXTS=$(LOOP_TEXTS) WORLD=$(LOOP)/world DEMO=$(LOOP)/first-run
-	$(BIN)/python -m miniature.unseen_texts --out $(LOOP)/unseen --seed 2
+	$(BIN)/python -m toolformer_ray.miniature.unseen_texts --out $(LOOP)/unseen --seed 2
 	$(call ask_model,$(MODEL),before)
 	$(call finetune_loop,first-run,plain,--without-calls)
 	$(call ask_model,$(LOOP)/plain,plain)
 	$(call finetune_loop,first-run,tuned,)
 	$(call ask_model,$(LOOP)/tuned,tuned)
-	$(BIN)/python -m miniature.loop_report --loop $(LOOP)
+	$(BIN)/python -m toolformer_ray.miniature.loop_report --loop $(LOOP)
 
 second-round: | $(LOOP)/tuned.parquet  ## the loop again with the fine-tuned model as the annotator (15 minutes more)
 	$(call annotate_demo,$(LOOP)/second-run,--shard-size 16 --second-round,$(LOOP)/tuned,$(LOOP)/world)
-	$(BIN)/python -m miniature.report --run $(LOOP)/second-run --world $(LOOP)/world --model $(LOOP)/tuned
+	$(BIN)/python -m toolformer_ray.miniature.report --run $(LOOP)/second-run --world $(LOOP)/world --model $(LOOP)/tuned
 	$(call finetune_loop,second-run,second,)
 	$(call ask_model,$(LOOP)/second,second)
-	$(BIN)/python -m miniature.loop_report --loop $(LOOP)
+	$(BIN)/python -m toolformer_ray.miniature.loop_report --loop $(LOOP)
 
 $(LOOP)/tuned.parquet:
 	$(MAKE) loop
@@ -96,7 +96,7 @@ format: $(INSTALLED)  ## put the code into ruff's format
 	$(BIN)/ruff format
 
 train: $(INSTALLED)  ## train a miniature model from scratch (an hour or two on 2 cores)
-	$(BIN)/python -m miniature.pretrain --out $(TRAINED)
+	$(BIN)/python -m toolformer_ray.miniature.pretrain --out $(TRAINED)
 
 real-text: $(INSTALLED)  ## annotate the real corpora under DATA=../shared/data with the built-in model
 	$(BIN)/toolformer build-index $(DATA)/corpus/wiki_passages/passages.jsonl.gz runs/wiki-index
@@ -108,14 +108,14 @@ same-rows: demo  ## the demo again, with other workers, shards and batches: the 
 	$(call annotate_demo,runs/same-rows/again,--shard-size 16)
 	$(call annotate_demo,runs/same-rows/one-worker,--shard-size 256 --model-workers 1)
 	$(call annotate_demo,runs/same-rows/one-text-a-batch,--shard-size 16 --model-workers 2 --token-budget 1)
-	for run in runs/same-rows/*; do $(BIN)/python -m jobs.compare_runs $(DEMO) $$run; done
+	for run in runs/same-rows/*; do $(BIN)/python -m toolformer_ray.workflow.verify.compare $(DEMO) $$run; done
 
 measure: $(INSTALLED)  ## what the driver costs, with stages that do nothing: time a shard, CPU, memory; SHARDS=10000
-	$(BIN)/python -m jobs.measure_orchestration --shards $(SHARDS)
+	$(BIN)/python -m tests.simulation.measure --shards $(SHARDS)
 
 simulate: $(INSTALLED)  ## a million texts with a simulated model on four nodes, and a folder of 100,000 shards
-	$(BIN)/python -m jobs.simulate_cluster $(SIMULATE)
-	$(BIN)/python -m jobs.simulate_listing
+	$(BIN)/python -m tests.simulation.simulate_cluster $(SIMULATE)
+	$(BIN)/python -m tests.simulation.listing
 
 chaos: $(INSTALLED)  ## kill workers, nodes and the driver 34 times, SEED=1, and compare with a run left alone
 	$(BIN)/python -m tests.chaos.run_chaos --seed $(SEED)
@@ -125,7 +125,7 @@ bench: $(INSTALLED)  ## what the engine costs, against a plain pipeline and the 
 	$(BIN)/python -m bench $(BENCH)
 
 bench-decoding: $(INSTALLED)  ## what decoding with tools costs: batches, slow tools, against one text at a time
-	$(BIN)/python -m bench.decoding $(BENCH)
+	$(BIN)/python -m toolformer_ray.bench.decoding $(BENCH)
 
 clean:  ## remove .venv, the demo's run and all caches
 	rm -rf $(VENV) $(WORLD) $(DEMO) $(LOOP) runs/same-rows build *.egg-info .mypy_cache .ruff_cache .hypothesis .import_linter_cache
@@ -165,7 +165,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 $(WORLD)/corpus.jsonl: miniature/demo_corpus.py miniature/names.py miniature/texts.py miniature/world.py \
     $(wildcard $(MODEL)/*) | $(INSTALLED)
 	rm -rf $(DEMO)
-	$(BIN)/python -m miniature.demo_corpus --out $(WORLD) --texts-per-tool $(TEXTS)
+	$(BIN)/python -m toolformer_ray.miniature.demo_corpus --out $(WORLD) --texts-per-tool $(TEXTS)
 
 $(WORLD)/index/index.json: $(WORLD)/corpus.jsonl
 	$(BIN)/toolformer build-index $(WORLD)/passages.jsonl $(WORLD)/index

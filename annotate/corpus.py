@@ -20,9 +20,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 from pyarrow import fs
 
-from annotate.hub import HubSource
-from annotate.sources import LinesSource, ParquetSource, Source, TextSource
-from records.locations import without_keys
+from toolformer_ray.annotate.hub import HubSource
+from toolformer_ray.annotate.sources import LinesSource, ParquetSource, Source, TextSource
+from toolformer_ray.records.locations import without_keys
 
 HUB_PREFIX = "hf:"
 _COMPRESSIONS = (".gz", ".zst")

@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from annotate.prompt import render_demonstrations, render_text_slot
-from tools.tool import Tool
+from toolformer_ray.annotate.prompt import render_demonstrations, render_text_slot
+from toolformer_ray.tools.tool import Tool
 
 if TYPE_CHECKING:
-    from lm.tokenizer import Places, TextTokenizer
+    from toolformer_ray.lm.tokenizer import Places, TextTokenizer
 
 MIN_TEXT_TOKENS = 16
 """Below this a text is too short to be worth a model; a single character may need about six tokens."""

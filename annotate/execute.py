@@ -6,8 +6,8 @@ call that failed stays, with its status.
 
 from collections.abc import Sequence
 
-from records.stages import Candidate, Document, Executed
-from tools.pool import ToolPool
+from toolformer_ray.records.stages import Candidate, Document, Executed
+from toolformer_ray.tools.asking.pool import ToolPool
 
 
 def execute(candidates: Sequence[Candidate], documents: Sequence[Document], pool: ToolPool) -> list[Executed]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from annotate.sources import SourceRow
+from toolformer_ray.annotate.sources import SourceRow
 
 DEFAULT_SPLIT = "train"
 

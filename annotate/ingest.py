@@ -14,15 +14,15 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from annotate.corpus import check_columns, find_sources
-from annotate.cutting import cut
-from annotate.dates import date_from_url, parse_date
-from annotate.sources import SourceRow
-from records.stages import Document, Dropped
+from toolformer_ray.annotate.corpus import check_columns, find_sources
+from toolformer_ray.annotate.cutting import cut
+from toolformer_ray.annotate.dates import date_from_url, parse_date
+from toolformer_ray.annotate.sources import SourceRow
+from toolformer_ray.records.stages import Document, Dropped
 
 if TYPE_CHECKING:
-    from annotate.sources import Source
-    from lm.tokenizer import TextTokenizer
+    from toolformer_ray.annotate.sources import Source
+    from toolformer_ray.lm.tokenizer import TextTokenizer
 
 MAX_DROPS_PER_SHARD = 10_000
 """A shard is closed at this many drops too, so that a corpus of duplicates does not gather in memory."""

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lm.requests import Sample
-from records.calls import parse_sample
-from records.stages import Candidate, Document, Dropped
-from tools.tool import Tool
+from toolformer_ray.lm.requests import Sample
+from toolformer_ray.records.calls import parse_sample
+from toolformer_ray.records.stages import Candidate, Document, Dropped
+from toolformer_ray.tools.tool import Tool
 
 if TYPE_CHECKING:
-    from lm.tokenizer import Places
+    from toolformer_ray.lm.tokenizer import Places
 
 _DETAIL_CHARS = 200
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tools.tool import ToolOptions
+from toolformer_ray.tools.tool import ToolOptions
 
 CLOSE_LOG_RATIO = 1e-4
 """Probabilities computed in different batches may differ by a factor this near to 1; see `is_close_choice`."""

@@ -11,7 +11,7 @@
 The part before x is the same for every text of a tool, so its key-value cache is computed once.
 """
 
-from tools.tool import Tool, demonstration_input
+from toolformer_ray.tools.tool import Tool, demonstration_input
 
 
 def render_demonstrations(tool: type[Tool] | Tool) -> str:

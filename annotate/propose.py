@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotate.openings import EncodedText, Opening, distinct_calls, drop_opening, drop_text
-from annotate.places import choose_places, is_close_choice
-from annotate.prompt import render_demonstrations, render_text_slot
-from annotate.pruning import Found, drop_hopeless_calls
-from lm.requests import Place, Prompt, Sample
-from lm.weighted_loss import (
+from toolformer_ray.annotate.openings import EncodedText, Opening, distinct_calls, drop_opening, drop_text
+from toolformer_ray.annotate.places import choose_places, is_close_choice
+from toolformer_ray.annotate.prompt import render_demonstrations, render_text_slot
+from toolformer_ray.annotate.pruning import Found, drop_hopeless_calls
+from toolformer_ray.lm.requests import Place, Prompt, Sample
+from toolformer_ray.losses.weights import (
     CLOSE_NATS,
     is_below,
     loss_alone,
@@ -33,14 +33,14 @@ from lm.weighted_loss import (
     weighted_loss,
     weighted_token_indices,
 )
-from records.calls import CALL_ARROW
-from records.stages import Candidate, Document, Dropped
-from tools.tool import Tool
+from toolformer_ray.records.calls import CALL_ARROW
+from toolformer_ray.records.stages import Candidate, Document, Dropped
+from toolformer_ray.tools.tool import Tool
 
 if TYPE_CHECKING:
-    from lm.call_stream import ChoosePlaces
-    from lm.model import LanguageModel
-    from lm.text_reading import TextReading
+    from toolformer_ray.lm.model import LanguageModel
+    from toolformer_ray.lm.scoring.text_reading import TextReading
+    from toolformer_ray.lm.writing.call_stream import ChoosePlaces
 
 TEXTS_AT_ONCE = 64
 """Of so many texts the model's hidden states are in memory together. Samples go on across them."""

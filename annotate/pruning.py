@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annotate.openings import Opening, drop_opening
-from lm.call_question import call_question
-from lm.weighted_loss import (
+from toolformer_ray.annotate.openings import Opening, drop_opening
+from toolformer_ray.losses.question import call_question
+from toolformer_ray.losses.weights import (
     CLOSE_NATS,
     LossQuestion,
     is_below,
@@ -19,10 +19,10 @@ from lm.weighted_loss import (
     pruning_bound,
     weighted_losses,
 )
-from records.stages import Candidate, Dropped
+from toolformer_ray.records.stages import Candidate, Dropped
 
 if TYPE_CHECKING:
-    from lm.model import LanguageModel
+    from toolformer_ray.lm.model import LanguageModel
 
 Found = tuple[Opening, Candidate]
 """A call, and the place where it was sampled."""

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import torch
 
-from bench.compare import Outcome, Setting, compare
-from bench.models import NAMES, ROOT
-from bench.peak import num_cores
-from bench.report import render, render_outcome, write_page
-from lm.model import DEFAULT_TOKEN_BUDGETS
+from toolformer_ray.bench.compare import Outcome, Setting, compare
+from toolformer_ray.bench.models import NAMES, ROOT
+from toolformer_ray.bench.peak import num_cores
+from toolformer_ray.bench.report import render, render_outcome, write_page
+from toolformer_ray.lm.model import DEFAULT_TOKEN_BUDGETS
 
 # Model, tokens of a text, texts. Long texts of a large model would take the baseline hours on a CPU; tokens are counted
 # on the small one, since they depend on the shape no more than the tokenizer makes them.

@@ -1,4 +1,4 @@
-"""`python -m bench.budgets`: are the rows the same at every token budget, and how many stand on the edge?
+"""`python -m toolformer_ray.bench.budgets`: are the rows the same at every token budget, and how many stand on the edge?
 
 Stories of the miniature's world go through propose, execute and score with the calculator, once for each budget, from
 batches of one text to one batch of everything. Rows must be equal; numbers may differ by 1e-4. Needs the whole
@@ -10,16 +10,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import fields
 
-from annotate.execute import execute
-from annotate.propose import ProposeOptions, propose
-from bench.documents import stories
-from bench.models import MINIATURE
-from filter.score import ScoreOptions, score
-from lm.model import LanguageModel
-from records.shard_header import LUCK
-from records.stages import Document, Scored
-from tools.calculator import Calculator, CalculatorOptions
-from tools.pool import ToolPool
+from toolformer_ray.annotate.execute import execute
+from toolformer_ray.annotate.propose import ProposeOptions, propose
+from toolformer_ray.bench.documents import stories
+from toolformer_ray.bench.models import MINIATURE
+from toolformer_ray.filter.score import ScoreOptions, score
+from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.records.shard_header import LUCK
+from toolformer_ray.records.stages import Document, Scored
+from toolformer_ray.tools.asking.pool import ToolPool
+from toolformer_ray.tools.calculator import Calculator, CalculatorOptions
 
 BUDGETS = (1, 512, 2048, 8192, 32768, 131072)
 TOLERANCE = 1e-4
@@ -30,7 +30,7 @@ _MEASURED = ("open_probability", "loss_without", "loss_with_call", "loss_with_re
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a line for each budget; the exit code is 1 if a row differs."""
-    parser = argparse.ArgumentParser(prog="python -m bench.budgets", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m toolformer_ray.bench.budgets", description=main.__doc__)
     parser.add_argument("--texts", type=int, default=24)
     parser.add_argument("--budgets", type=int, nargs="+", default=BUDGETS, help="tokens in a batch")
     parser.add_argument("--model", default=str(MINIATURE), help="model folder")

@@ -11,10 +11,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.prompt import TOOL
-from bench.workload import Workload
-from lm.requests import Sample
-from lm.tokenizer import TextTokenizer
+from toolformer_ray.bench.prompt import TOOL
+from toolformer_ray.bench.workload import Workload
+from toolformer_ray.lm.requests import Sample
+from toolformer_ray.lm.tokenizer import TextTokenizer
 
 CALL_TOKENS = 12
 RESULT = "432"

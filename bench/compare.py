@@ -11,17 +11,17 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 import torch
 
-from bench.engine_run import Annotation, annotate
-from bench.floor import Cost, ModelCost, count_floor, layer_shapes
-from bench.meter import SCORE_STAGES, STAGES, Meter
-from bench.models import load_model, load_tokenizer, twin
-from bench.peak import Peak, measure_peak
-from bench.plain_run import PlainPipeline
-from bench.tuning import Tuned, prompts_in_memory, tune
-from bench.workload import Workload, make_workload
-from lm.model import LanguageModel
-from lm.step_capture import watching_steps
-from lm.tokenizer import TextTokenizer
+from toolformer_ray.bench.engine_run import Annotation, annotate
+from toolformer_ray.bench.floor import Cost, ModelCost, count_floor, layer_shapes
+from toolformer_ray.bench.meter import SCORE_STAGES, STAGES, Meter
+from toolformer_ray.bench.models import load_model, load_tokenizer, twin
+from toolformer_ray.bench.peak import Peak, measure_peak
+from toolformer_ray.bench.plain_run import PlainPipeline
+from toolformer_ray.bench.tuning import Tuned, prompts_in_memory, tune
+from toolformer_ray.bench.workload import Workload, make_workload
+from toolformer_ray.lm.graphs.step_capture import watching_steps
+from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.lm.tokenizer import TextTokenizer
 
 LONGEST_SAMPLE = 64
 RANDOM_SAMPLE = 20

@@ -1,4 +1,4 @@
-"""`python -m bench.decoding`: what decoding with tools costs, in three figures for docs/results.md.
+"""`python -m toolformer_ray.bench.decoding`: what decoding with tools costs, in three figures for docs/results.md.
 
 1. Greedy output of a batch of 64 against that of batch 1, text by text.
 2. Tokens a second at batch 64 with tools that take 500 ms, against tools that answer at once.
@@ -21,19 +21,19 @@ from dataclasses import dataclass
 
 import torch
 
-from bench.models import MINIATURE, twin
-from bench.one_at_a_time import OneAtATime
-from bench.peak import num_cores
-from decode.answer import Answer
-from decode.decoder import Decoder
-from decode.options import DecodeOptions
-from lm.loading import load_network
-from lm.model import LanguageModel
-from lm.tokenizer import TextTokenizer
-from miniature.texts import tell_story
-from miniature.world import World
-from tools.calculator import Calculator, CalculatorOptions
-from tools.tool import BadInput, CallContext
+from toolformer_ray.bench.models import MINIATURE, twin
+from toolformer_ray.bench.one_at_a_time import OneAtATime
+from toolformer_ray.bench.peak import num_cores
+from toolformer_ray.decode.answer import Answer
+from toolformer_ray.decode.decoder import Decoder
+from toolformer_ray.decode.options import DecodeOptions
+from toolformer_ray.lm.loading import load_network
+from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.lm.tokenizer import TextTokenizer
+from toolformer_ray.miniature.texts import tell_story
+from toolformer_ray.miniature.world import World
+from toolformer_ray.tools.calculator import Calculator, CalculatorOptions
+from toolformer_ray.tools.tool import BadInput, CallContext
 
 BATCH_SIZE = 64
 TOP_K = 10
@@ -85,7 +85,7 @@ class Turn:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; 0 if all three aims are met."""
-    parser = argparse.ArgumentParser(prog="python -m bench.decoding", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m toolformer_ray.bench.decoding", description=main.__doc__)
     parser.add_argument("--texts", type=int, default=512, help="texts with slow and with instant tools")
     parser.add_argument("--texts-alone", type=int, default=32, help="texts of the loop")
     parser.add_argument("--tokens", type=int, default=64, help="tokens of each text")

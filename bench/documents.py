@@ -3,9 +3,9 @@
 import hashlib
 import random
 
-from miniature.texts import filler, sum_story, tell_story
-from miniature.world import World
-from records.stages import Document
+from toolformer_ray.miniature.texts import filler, sum_story, tell_story
+from toolformer_ray.miniature.world import World
+from toolformer_ray.records.stages import Document
 
 
 def short_documents(start: int, number: int) -> list[Document]:

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bench.calls import Call, distinct_calls
-from bench.meter import Meter
-from bench.workload import Workload, choose_places
-from lm.model import LanguageModel
-from lm.requests import Place, Prompt, Sample
-from lm.weighted_loss import LossQuestion, weighted_loss, weighted_losses, weighted_token_indices
+from toolformer_ray.bench.calls import Call, distinct_calls
+from toolformer_ray.bench.meter import Meter
+from toolformer_ray.bench.workload import Workload, choose_places
+from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.lm.requests import Place, Prompt, Sample
+from toolformer_ray.losses.weights import LossQuestion, weighted_loss, weighted_losses, weighted_token_indices
 
 At = tuple[int, int]
 """A place of the workload: index of the text, token index."""

@@ -20,9 +20,9 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from bench.engine_run import Annotation, equal_sequences, weighted_union
-from bench.workload import Workload
-from lm.tokenizer import TextTokenizer
+from toolformer_ray.bench.engine_run import Annotation, equal_sequences, weighted_union
+from toolformer_ray.bench.workload import Workload
+from toolformer_ray.lm.tokenizer import TextTokenizer
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""`python -m bench.memory`: does the memory of a process grow with the texts that it annotates?
+"""`python -m toolformer_ray.bench.memory`: does the memory of a process grow with the texts that it annotates?
 
 Two processes annotate 1,000 and 10,000 short texts of the miniature's world, a shard at a time as a worker does,
 through propose, execute and score, with the calculator and k = m = 1; each tells the most memory that it ever held.
@@ -12,14 +12,14 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from annotate.execute import execute
-from annotate.propose import ProposeOptions, propose
-from bench.documents import short_documents
-from bench.models import MINIATURE
-from filter.score import ScoreOptions, score
-from lm.model import LanguageModel
-from tools.calculator import Calculator, CalculatorOptions
-from tools.pool import ToolPool
+from toolformer_ray.annotate.execute import execute
+from toolformer_ray.annotate.propose import ProposeOptions, propose
+from toolformer_ray.bench.documents import short_documents
+from toolformer_ray.bench.models import MINIATURE
+from toolformer_ray.filter.score import ScoreOptions, score
+from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.tools.asking.pool import ToolPool
+from toolformer_ray.tools.calculator import Calculator, CalculatorOptions
 
 SHARD_TEXTS = 200
 MIB = 2**20
@@ -27,7 +27,7 @@ MIB = 2**20
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare the two, or with `--annotate N` be one of them; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m bench.memory", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m toolformer_ray.bench.memory", description=main.__doc__)
     parser.add_argument("--texts", type=int, nargs=2, default=(1_000, 10_000), help="the two numbers of texts")
     parser.add_argument("--model", default=str(MINIATURE), help="model folder")
     parser.add_argument("--device", default="cpu")
@@ -66,7 +66,7 @@ def peak_memory() -> int:
 
 
 def _in_new_process(num_texts: int, options: argparse.Namespace) -> dict[str, float]:
-    command = [sys.executable, "-m", "bench.memory", "--annotate", str(num_texts)]
+    command = [sys.executable, "-m", "toolformer_ray.bench.memory", "--annotate", str(num_texts)]
     command += ["--model", options.model, "--device", options.device]
     done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603  our own command
     answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])

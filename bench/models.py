@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedConfig, PreTrainedModel
 
-from lm.loading import DTYPES, load_network
-from lm.tokenizer import TextTokenizer
+from toolformer_ray.lm.loading import DTYPES, load_network
+from toolformer_ray.lm.tokenizer import TextTokenizer
 
 ROOT = Path(__file__).parents[1]
 MINIATURE = ROOT / "miniature/model"

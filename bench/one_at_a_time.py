@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, LogitsProcessor, PreTrainedModel, StoppingCriteria
 
-from lm.tokenizer import TextTokenizer
-from records.calls import parse_sample
+from toolformer_ray.lm.tokenizer import TextTokenizer
+from toolformer_ray.records.calls import parse_sample
 
 
 class _AtCall(StoppingCriteria):

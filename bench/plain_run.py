@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
-from bench.calls import Call, distinct_calls
-from bench.engine_run import Annotation, At
-from bench.meter import Meter
-from bench.workload import Workload, choose_places
-from lm.requests import Sample
-from lm.tokenizer import END_MARKER, TextTokenizer
-from lm.weighted_loss import weighted_loss, weighted_token_indices
+from toolformer_ray.bench.calls import Call, distinct_calls
+from toolformer_ray.bench.engine_run import Annotation, At
+from toolformer_ray.bench.meter import Meter
+from toolformer_ray.bench.workload import Workload, choose_places
+from toolformer_ray.lm.requests import Sample
+from toolformer_ray.lm.tokenizer import END_MARKER, TextTokenizer
+from toolformer_ray.losses.weights import weighted_loss, weighted_token_indices
 
 
 @dataclass(frozen=True, kw_only=True)

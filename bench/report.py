@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bench.compare import Outcome, Run
-from bench.meter import SCORE_STAGES, STAGES
+from toolformer_ray.bench.compare import Outcome, Run
+from toolformer_ray.bench.meter import SCORE_STAGES, STAGES
 
 PER_TEXT = STAGES[1:]
 

@@ -1,9 +1,9 @@
-"""`python -m bench.screen`: what does the screen before the filter cost, spare and lose?
+"""`python -m toolformer_ray.bench.screen`: what does the screen before the filter cost, spare and lose?
 
 A corpus goes through propose and execute with five tools. Its texts are then joined into long ones, with the calls at
 their places, since the screen is for long texts and the miniature proposes in short ones. Every call is scored exactly,
 which is what the screen is measured by, and once more for each distance and margin. Needs the whole installation, and
-a small world made by `python -m miniature.demo_corpus` with an index of its passages.
+a small world made by `python -m toolformer_ray.miniature.demo_corpus` with an index of its passages.
 """
 
 import argparse
@@ -18,21 +18,21 @@ from typing import Any
 
 import torch
 
-from annotate.execute import execute
-from annotate.ingest import IngestOptions, ingest
-from annotate.propose import ProposeOptions, propose
-from bench.meter import Meter
-from bench.models import MINIATURE
-from filter.score import ScoreOptions, score
-from filter.screen import ScreenOptions
-from lm.loading import load_network
-from lm.model import LanguageModel
-from lm.tokenizer import Places, TextTokenizer
-from lm.weighted_loss import LossQuestion, weighted_losses
-from records.stages import Document, Executed, Scored
-from tools.catalog import find_tools
-from tools.pool import ToolPool
-from tools.tool import Tool
+from toolformer_ray.annotate.execute import execute
+from toolformer_ray.annotate.ingest import IngestOptions, ingest
+from toolformer_ray.annotate.propose import ProposeOptions, propose
+from toolformer_ray.bench.meter import Meter
+from toolformer_ray.bench.models import MINIATURE
+from toolformer_ray.filter.score import ScoreOptions, score
+from toolformer_ray.filter.screening.screen import ScreenOptions
+from toolformer_ray.lm.loading import load_network
+from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.lm.tokenizer import Places, TextTokenizer
+from toolformer_ray.losses.weights import LossQuestion, weighted_losses
+from toolformer_ray.records.stages import Document, Executed, Scored
+from toolformer_ray.tools.asking.pool import ToolPool
+from toolformer_ray.tools.catalog import find_tools
+from toolformer_ray.tools.tool import Tool
 
 MARGINS = (0.0, 0.25)
 DISTANCES = (16, 24, 32)
@@ -164,7 +164,7 @@ def _move_calls(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench.screen", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m toolformer_ray.bench.screen", description=main.__doc__)
     parser.add_argument("--world", default="runs/demo-world", help="folder with a corpus and what the tools know")
     parser.add_argument("--texts", type=int, help="so many texts of the corpus; by default all")
     parser.add_argument("--join", type=int, default=8, help="so many texts become one before scoring")

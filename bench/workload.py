@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.prompt import render_demonstrations, render_text_slot
-from lm.tokenizer import TextTokenizer
-from miniature.texts import choose_tools, tell_story
-from miniature.world import World
+from toolformer_ray.bench.prompt import render_demonstrations, render_text_slot
+from toolformer_ray.lm.tokenizer import TextTokenizer
+from toolformer_ray.miniature.texts import choose_tools, tell_story
+from toolformer_ray.miniature.world import World
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from records.calls import CALL_ARROW, CALL_END, render_call
-from records.stages import STATUSES
+from toolformer_ray.records.calls import CALL_ARROW, CALL_END, render_call
+from toolformer_ray.records.stages import STATUSES
 
 CALL_STATUSES = (*STATUSES, "unknown_tool", "barred_tool", "malformed", "unfinished", "no_room")
 """What can become of a call that was opened: what the tools' border says of one that was asked; a name that no tool

@@ -8,14 +8,14 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from decode.answer import Answer, Piece
-from decode.desk import Ticket, ToolDesk
-from decode.options import DecodeOptions
-from decode.writing import Writing
-from lm.generation import Generator, Text
-from lm.model import LanguageModel
-from tools.answer_store import AnswerStore
-from tools.tool import Tool
+from toolformer_ray.decode.answer import Answer, Piece
+from toolformer_ray.decode.desk import Ticket, ToolDesk
+from toolformer_ray.decode.options import DecodeOptions
+from toolformer_ray.decode.writing import Writing
+from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.lm.writing.generator import Generator, Text
+from toolformer_ray.tools.asking.answer_store import AnswerStore
+from toolformer_ray.tools.tool import Tool
 
 OnPieces = Callable[[Sequence[Piece]], None]
 DEFAULT_BATCH_SIZE = 64

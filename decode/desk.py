@@ -1,7 +1,7 @@
 """Where calls are handed in while texts go on: each is asked in a thread of its own and answered when it is answered.
 
 What a tool's options say about time limits, repetitions, pauses and calls in flight holds here as in annotation, with
-the same lanes (`tools.lane`): a lane for each call, as each is waited for by itself. What is known of a call is looked
+the same lanes (`tools.asking.lane`): a lane for each call, as each is waited for by itself. What is known of a call is looked
 up in threads too, and failures are recorded there. Nobody waits busily.
 """
 
@@ -12,13 +12,13 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from decode.store_threads import StoreThreads
-from tools.answer_store import AnswerStore
-from tools.lane import Lane
-from tools.outcome import FACTS, Call, Outcome
-from tools.pool import FIRST_RETRY_DELAY
-from tools.standing import Standing
-from tools.tool import Tool
+from toolformer_ray.decode.store_threads import StoreThreads
+from toolformer_ray.tools.asking.answer_store import AnswerStore
+from toolformer_ray.tools.asking.lane import Lane
+from toolformer_ray.tools.asking.outcome import FACTS, Call, Outcome
+from toolformer_ray.tools.asking.pool import FIRST_RETRY_DELAY
+from toolformer_ray.tools.asking.standing import Standing
+from toolformer_ray.tools.tool import Tool
 
 
 @dataclass(frozen=True, eq=False)

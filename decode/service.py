@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from decode.answer import Answer, Piece
-from decode.decoder import Decoder, Request
-from decode.options import DecodeOptions
+from toolformer_ray.decode.answer import Answer, Piece
+from toolformer_ray.decode.decoder import Decoder, Request
+from toolformer_ray.decode.options import DecodeOptions
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from tools.answer_store import LOOKUP_THREADS
+from toolformer_ray.tools.asking.answer_store import LOOKUP_THREADS
 
 
 class StoreThreads:

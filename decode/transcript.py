@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from decode.answer import Piece
+from toolformer_ray.decode.answer import Piece
 
 _BROKEN = "\N{REPLACEMENT CHARACTER}"
 # A character is at most four bytes; what is broken for longer than this stays so.

@@ -10,13 +10,13 @@ the letter, and the next token at its place is another: the text goes on as if i
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from decode.answer import Answer, CallRecord, FinishReason, call_pieces
-from decode.call_syntax import read_call
-from decode.options import DecodeOptions
-from decode.transcript import Transcript, join
-from lm.steps import Choice, End, Step, Wait, Write
-from records.calls import CALL_START, render_call
-from tools.outcome import Call, Outcome
+from toolformer_ray.decode.answer import Answer, CallRecord, FinishReason, call_pieces
+from toolformer_ray.decode.call_syntax import read_call
+from toolformer_ray.decode.options import DecodeOptions
+from toolformer_ray.decode.transcript import Transcript, join
+from toolformer_ray.lm.writing.author import Choice, End, Step, Wait, Write
+from toolformer_ray.records.calls import CALL_START, render_call
+from toolformer_ray.tools.asking.outcome import Call, Outcome
 
 _BRACKET = CALL_START.strip()
 
@@ -35,7 +35,7 @@ class Vocabulary(Protocol):
 
 
 class Writing:
-    """The author of one text (`lm.steps.Author`)."""
+    """The author of one text (`lm.writing.author.Author`)."""
 
     def __init__(
         self,

@@ -6,10 +6,10 @@ Asked twice, the second time with calls disabled: what the tools add is the diff
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from decode.answer import Answer
-from decode.decoder import Decoder
-from decode.options import DecodeOptions
-from evals.task import Question, Task
+from toolformer_ray.decode.answer import Answer
+from toolformer_ray.decode.decoder import Decoder
+from toolformer_ray.decode.options import DecodeOptions
+from toolformer_ray.evals.task import Question, Task
 
 AT_ONCE = 256
 """Questions that are handed to the decoder together; its batches are its own affair."""

@@ -13,12 +13,12 @@ from lm_eval.api.instance import Instance  # type: ignore[import-untyped]
 from lm_eval.api.model import LM  # type: ignore[import-untyped]
 from lm_eval.api.registry import register_model  # type: ignore[import-untyped]
 
-from decode.decoder import Decoder
-from decode.options import DecodeOptions
-from evals.perplexity import windows
-from evals.task import refuse_half_characters
-from lm.model import LanguageModel
-from lm.requests import ScoreRequest
+from toolformer_ray.decode.decoder import Decoder
+from toolformer_ray.decode.options import DecodeOptions
+from toolformer_ray.evals.perplexity import windows
+from toolformer_ray.evals.task import refuse_half_characters
+from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.lm.requests import ScoreRequest
 
 LOG = logging.getLogger(__name__)
 

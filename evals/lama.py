@@ -1,7 +1,7 @@
 """What the parts of LAMA (Petroni et al. 2019) that the paper uses have in common: statements that lack an end."""
 
-from evals.rules import is_among_first_words
-from evals.task import Task
+from toolformer_ray.evals.rules import is_among_first_words
+from toolformer_ray.evals.task import Task
 
 MASK = "[MASK]"
 PROMPT = "Please complete the following text so that it is factually correct: {}"

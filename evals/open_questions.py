@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from evals.rules import is_among_first_words
-from evals.task import Question, Task, texts_of
+from toolformer_ray.evals.rules import is_among_first_words
+from toolformer_ray.evals.task import Question, Task, texts_of
 
 PROMPT = "Answer the following question: {}"
 """The paper's, appendix C.3."""

@@ -12,8 +12,8 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from lm.model import LanguageModel
-from lm.requests import ScoreRequest
+from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.lm.requests import ScoreRequest
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evals.evaluate import Result
-from records.whole_json import write_json
+from toolformer_ray.evals.evaluate import Result
+from toolformer_ray.records.whole_json import write_json
 
 
 class ResultFiles:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from evals.rows import read_rows
-from evals.rules import Rule
+from toolformer_ray.evals.rows import read_rows
+from toolformer_ray.evals.rules import Rule
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,8 @@ Drops: `same_place`, a kept call at a place where another one, of whatever tool,
 
 from collections.abc import Iterable, Sequence
 
-from records.calls import insert_calls, render_call
-from records.stages import Augmented, Document, Dropped, KeptCall, Scored
+from toolformer_ray.records.calls import insert_calls, render_call
+from toolformer_ray.records.stages import Augmented, Document, Dropped, KeptCall, Scored
 
 
 def interleave(scored: Iterable[Scored], documents: Iterable[Document]) -> tuple[list[Augmented], list[Dropped]]:

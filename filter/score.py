@@ -5,7 +5,7 @@ Reads `executed` and `documents`. Writes `scored`, one row for each executed cal
 A call with an answer gets L+. Where L_i(epsilon) - L+ < tau_f it is already lost, and L_i(e(c, epsilon)) is not
 computed, unless proposing did so. Calls without an answer, and calls too long to stand before the text in the model's
 window, have no L+ and are not kept; so have calls that the approximate screen leaves out, where it is asked for
-(filter/screen.py). Decisions closer than CLOSE_NATS are made on losses computed alone, whatever the batch was.
+(filter/screening/screen.py). Decisions closer than CLOSE_NATS are made on losses computed alone, whatever the batch was.
 """
 
 import math
@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from filter.losses import is_hopeless, loss_reduction
-from filter.screen import ScreenOptions, screen
-from filter.trial import Trial, fits, loss_with_alone, loss_without_alone, question, start_trials
-from lm.weighted_loss import CLOSE_NATS, weighted_losses
-from records.calls import unquote
-from records.stages import Document, Executed, Scored
-from tools.tool import Tool
+from toolformer_ray.filter.screening.screen import ScreenOptions, screen
+from toolformer_ray.filter.trial import Trial, fits, loss_with_alone, loss_without_alone, question, start_trials
+from toolformer_ray.losses.formulas import is_hopeless, loss_reduction
+from toolformer_ray.losses.weights import CLOSE_NATS, weighted_losses
+from toolformer_ray.records.calls import unquote
+from toolformer_ray.records.stages import Document, Executed, Scored
+from toolformer_ray.tools.tool import Tool
 
 if TYPE_CHECKING:
-    from lm.model import LanguageModel
+    from toolformer_ray.lm.model import LanguageModel
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lm.call_question import call_question
-from lm.weighted_loss import LossQuestion, loss_alone, pruning_bound, weighted_token_indices
-from records.stages import Document, Executed
-from tools.tool import Tool
+from toolformer_ray.losses.question import call_question
+from toolformer_ray.losses.weights import LossQuestion, loss_alone, pruning_bound, weighted_token_indices
+from toolformer_ray.records.stages import Document, Executed
+from toolformer_ray.tools.tool import Tool
 
 if TYPE_CHECKING:
-    from lm.model import LanguageModel
+    from toolformer_ray.lm.model import LanguageModel
 
 
 @dataclass

@@ -13,11 +13,11 @@ from typing import Any
 import duckdb
 import pyarrow.dataset
 
-from finetune.choice_sql import CHOOSE, HELD_OUT, ORDER, PAIRS, PLAIN, WITH_CALLS
-from records.run_folder import RunFolder
-from records.schema import arrow_schema
-from records.stages import Document, KeptCall, Scored
-from tools.catalog import find_tools
+from toolformer_ray.finetune.choice_sql import CHOOSE, HELD_OUT, ORDER, PAIRS, PLAIN, WITH_CALLS
+from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.records.schema import arrow_schema
+from toolformer_ray.records.stages import Document, KeptCall, Scored
+from toolformer_ray.tools.catalog import find_tools
 
 RUN_FILE = "run.json"
 

@@ -12,14 +12,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from finetune.choose import ChooseOptions, Example, Pair, choose, choose_pairs
-from finetune.options import ExportOptions
-from finetune.packing import IGNORED
-from finetune.tokens import tokenise
-from lm.tokenizer import TextTokenizer
-from records.calls import call_parts, insert_calls, render_call, unquote
-from records.stages import KeptCall
-from tools.catalog import find_tools
+from toolformer_ray.finetune.choose import ChooseOptions, Example, Pair, choose, choose_pairs
+from toolformer_ray.finetune.options import ExportOptions
+from toolformer_ray.finetune.packing import IGNORED
+from toolformer_ray.finetune.tokens import tokenise
+from toolformer_ray.lm.tokenizer import TextTokenizer
+from toolformer_ray.records.calls import call_parts, insert_calls, render_call, unquote
+from toolformer_ray.records.stages import KeptCall
+from toolformer_ray.tools.catalog import find_tools
 
 INSTRUCTION = "Write the text. Use the tools where their answers help to go on."
 """What the user says in the formats that are conversations."""

@@ -4,15 +4,15 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from finetune.options import TrainOptions
-from records.calls import render_call
-from tools.catalog import find_tools
+from toolformer_ray.finetune.options import TrainOptions
+from toolformer_ray.records.calls import render_call
+from toolformer_ray.tools.catalog import find_tools
 
 CARD_FILE, TOOLS_FILE = "README.md", "toolformer.json"
 
 
 def render_card(options: TrainOptions, provenance: Mapping[str, Any], result: Mapping[str, Any]) -> str:
-    """The card, in Markdown. `provenance` is what `jobs.finetune_model` notes of the choice, `result` the course."""
+    """The card, in Markdown. `provenance` is what `jobs.training.finetune` notes of the choice, `result` the course."""
     calls: Mapping[str, int] = provenance["num_calls"]
     thresholds: Mapping[str, float] = provenance["chosen_by"]["min_loss_reduction"]
     key_of = {tool.name: key for key, tool in find_tools().items()}

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
-from finetune.tokens import TokenisedText
+from toolformer_ray.finetune.tokens import TokenisedText
 
 IGNORED = -100
 """The label of a token that the loss leaves out."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import EvalPrediction
 
-from finetune.packing import IGNORED
+from toolformer_ray.finetune.packing import IGNORED
 
 
 def row_losses(logits_BTV: Tensor | tuple[Tensor, ...], labels_BT: Tensor, bracket_ids: Sequence[int] = ()) -> Tensor:

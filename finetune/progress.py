@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from records.whole_json import write_json
+from toolformer_ray.records.whole_json import write_json
 
 PROGRESS_FILE = "progress.json"
 

@@ -8,8 +8,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from finetune.options import TrainOptions
-from records.run_folder import RunFolder
+from toolformer_ray.finetune.options import TrainOptions
+from toolformer_ray.records.run_folder import RunFolder
 
 TEXTS_FILE, STATE_FILE, RESULT_FILE = "texts.parquet", "finetune.json", "result.json"
 _LEFT_BY_AN_INTERRUPTED_START = {TEXTS_FILE, f".{TEXTS_FILE}.tmp", f".{STATE_FILE}.tmp"}

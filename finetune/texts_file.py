@@ -5,9 +5,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from finetune.result_folder import TEXTS_FILE
-from finetune.tokens import TokenisedText
-from finetune.train import TrainingTexts
+from toolformer_ray.finetune.result_folder import TEXTS_FILE
+from toolformer_ray.finetune.tokens import TokenisedText
+from toolformer_ray.finetune.train import TrainingTexts
 
 _COLUMNS: dict[str, pa.DataType] = {
     "ids": pa.list_(pa.int32()),

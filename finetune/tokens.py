@@ -7,9 +7,9 @@ A text is encoded as the annotating model saw it, alone, without special tokens;
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from finetune.choose import Example
-from lm.tokenizer import TextTokenizer
-from records.calls import call_parts
+from toolformer_ray.finetune.choose import Example
+from toolformer_ray.lm.tokenizer import TextTokenizer
+from toolformer_ray.records.calls import call_parts
 
 
 @dataclass(frozen=True, kw_only=True)

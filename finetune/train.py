@@ -24,14 +24,14 @@ from transformers import (
     set_seed,
 )
 
-from finetune.checkpoints import CHECKPOINTS, last_whole_checkpoint, make_result
-from finetune.options import TrainOptions
-from finetune.packing import PackedRows, keeps_texts_apart, pack
-from finetune.perplexity import perplexity, row_losses
-from finetune.progress import ProgressFile
-from finetune.tokens import TokenisedText
-from lm.loading import load_network
-from lm.tokenizer import TextTokenizer
+from toolformer_ray.finetune.checkpoints import CHECKPOINTS, last_whole_checkpoint, make_result
+from toolformer_ray.finetune.options import TrainOptions
+from toolformer_ray.finetune.packing import PackedRows, keeps_texts_apart, pack
+from toolformer_ray.finetune.perplexity import perplexity, row_losses
+from toolformer_ray.finetune.progress import ProgressFile
+from toolformer_ray.finetune.tokens import TokenisedText
+from toolformer_ray.lm.loading import load_network
+from toolformer_ray.lm.tokenizer import TextTokenizer
 
 LOGS = "logs"
 

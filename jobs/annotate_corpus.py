@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 
-from jobs.command_line import main
+from toolformer_ray.jobs.cli.main import main
 
 
 def leave(exit_code: int) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from records.fingerprint import MODEL_FILES, fingerprint_files
+from toolformer_ray.records.fingerprint import MODEL_FILES, fingerprint_files
 
 
 def fingerprint_folder(folder: Path) -> str:

@@ -14,19 +14,19 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from lm.agreement import prepare
-from lm.batching import TokenBudget
-from lm.call_stream import Answer, CallStream, ChoosePlaces, Portion
-from lm.fingerprint import fingerprint_folder, fingerprint_weights
-from lm.generation import Generator
-from lm.insertion import InsertionReader, whole_request
-from lm.loading import find_folder, load_network, read_window
-from lm.network import Network
-from lm.prompt_reading import PromptReader
-from lm.requests import Insertion, Prompt, ScoreRequest
-from lm.sampling import Sampler, SamplingOptions
-from lm.text_reading import TextReading
-from lm.tokenizer import TextTokenizer
+from toolformer_ray.lm.batching import TokenBudget
+from toolformer_ray.lm.fingerprint import fingerprint_folder, fingerprint_weights
+from toolformer_ray.lm.loading import find_folder, load_network, read_window
+from toolformer_ray.lm.network import Network
+from toolformer_ray.lm.requests import Insertion, Prompt, ScoreRequest
+from toolformer_ray.lm.scoring.insertion import InsertionReader, whole_request
+from toolformer_ray.lm.scoring.prompt_reading import PromptReader
+from toolformer_ray.lm.scoring.text_reading import TextReading
+from toolformer_ray.lm.self_check import prepare
+from toolformer_ray.lm.tokenizer import TextTokenizer
+from toolformer_ray.lm.writing.call_stream import Answer, CallStream, ChoosePlaces, Portion
+from toolformer_ray.lm.writing.generator import Generator
+from toolformer_ray.lm.writing.sampling import Sampler, SamplingOptions
 
 DEFAULT_TOKEN_BUDGETS = {"cpu": 1024, "cuda": 16384}
 """Tokens through the model at once, by kind of device: on a CPU what its caches hold, on a GPU what keeps it busy."""

@@ -11,11 +11,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.activations import NewGELUActivation
 
-from lm.attention_serving import serve, using
-from lm.packed_attention import PackedAttention, PackedTokens
-from lm.shared_attention import Group, Layout
-from lm.static_room import Room
-from lm.step_capture import Recorder
+from toolformer_ray.lm.attention.packed import PackedAttention, PackedTokens
+from toolformer_ray.lm.attention.serving import serve, using
+from toolformer_ray.lm.attention.shared import Group, Layout
+from toolformer_ray.lm.graphs.static_room import Room
+from toolformer_ray.lm.graphs.step_capture import Recorder
 
 # 512 rows of a vocabulary of 50,000 are 100 MB of float32.
 HEAD_ROWS = 512

@@ -11,7 +11,7 @@ from typing import Self
 import regex  # type: ignore[import-untyped]
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from lm.splicing import make_splicing_tokenizer
+from toolformer_ray.lm.splicing import make_splicing_tokenizer
 
 START_MARKER = " ["
 END_MARKER = "]"

@@ -1,4 +1,4 @@
-"""The files of `make demo`: `python -m miniature.demo_corpus --out runs/demo-world`.
+"""The files of `make demo`: `python -m toolformer_ray.miniature.demo_corpus --out runs/demo-world`.
 
 Writes, all from one world that the model has never read about:
 
@@ -18,8 +18,8 @@ from pathlib import Path
 
 import cyclopts
 
-from miniature.texts import TOOL_NAMES, Story, tell_story
-from miniature.world import World
+from toolformer_ray.miniature.texts import TOOL_NAMES, Story, tell_story
+from toolformer_ray.miniature.world import World
 
 # The worlds of the pretraining texts have random 62-bit seeds; this one is out of their range.
 DEMO_WORLD = -1

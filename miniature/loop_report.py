@@ -1,4 +1,4 @@
-"""The table of `make loop`: `python -m miniature.loop_report --loop runs/loop`. Writes nothing but to the screen.
+"""The table of `make loop`: `python -m toolformer_ray.miniature.loop_report --loop runs/loop`. Writes nothing but to the screen.
 
 Each model that was asked has left `NAME.parquet`, what it made of every question, with its tools and without, and
 `NAME.json` with the perplexity of plain texts.
@@ -14,7 +14,7 @@ import duckdb
 from rich.console import Console
 from rich.table import Table
 
-from miniature.texts import TOOL_NAMES
+from toolformer_ray.miniature.texts import TOOL_NAMES
 
 Shares = Mapping[str, float]
 """By tool."""

@@ -1,4 +1,4 @@
-"""Trains the miniature model from scratch: `python -m miniature.pretrain --out miniature/model`.
+"""Trains the miniature model from scratch: `python -m toolformer_ray.miniature.pretrain --out miniature/model`.
 
 Writes a Hugging Face folder (safetensors, tokenizer) and `training.jsonl`, the log of the run. The learning rate is
 constant after a short warm-up and falls linearly to zero over the last fifth of the steps, so a run can be extended.
@@ -18,8 +18,8 @@ import cyclopts
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from miniature.pretraining_texts import StoryTeller
-from miniature.tokenizer import train_tokenizer
+from toolformer_ray.miniature.pretraining_texts import StoryTeller
+from toolformer_ray.miniature.tokenizer import train_tokenizer
 
 LOG_EVERY = 50
 SAVE_EVERY = 250

@@ -13,12 +13,12 @@ import re
 from collections.abc import Iterator
 from typing import TypeVar
 
-from annotate.prompt import render_demonstrations, render_text_slot
-from miniature.texts import DueCall, Story, choose_tools, tell_story
-from miniature.world import LEXICON, World
-from records.calls import render_call
-from tools.catalog import find_tools
-from tools.tool import Tool
+from toolformer_ray.annotate.prompt import render_demonstrations, render_text_slot
+from toolformer_ray.miniature.texts import DueCall, Story, choose_tools, tell_story
+from toolformer_ray.miniature.world import LEXICON, World
+from toolformer_ray.records.calls import render_call
+from toolformer_ray.tools.catalog import find_tools
+from toolformer_ray.tools.tool import Tool
 
 BatchT = TypeVar("BatchT")
 

@@ -1,4 +1,4 @@
-"""Kept calls against the truth: `python -m miniature.report --run runs/demo --world runs/demo-world`.
+"""Kept calls against the truth: `python -m toolformer_ray.miniature.report --run runs/demo --world runs/demo-world`.
 
 Reads a run over the demo's corpus and `truth.jsonl`; writes nothing but to the screen.
 
@@ -19,13 +19,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lm.tokenizer import TextTokenizer
-from lm.weighted_loss import weighted_token_indices
-from miniature.texts import TOOL_NAMES, DueCall
-from records.calls import render_call, unquote
-from records.run_folder import RunFolder
-from records.schema import RecordT
-from records.stages import Augmented, Document, Scored
+from toolformer_ray.lm.tokenizer import TextTokenizer
+from toolformer_ray.losses.weights import weighted_token_indices
+from toolformer_ray.miniature.texts import TOOL_NAMES, DueCall
+from toolformer_ray.records.calls import render_call, unquote
+from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.records.schema import RecordT
+from toolformer_ray.records.stages import Augmented, Document, Scored
 
 COLOURS = dict(zip(TOOL_NAMES, ("green", "yellow", "cyan", "magenta", "blue"), strict=True))
 

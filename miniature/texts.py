@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from miniature.world import ADJECTIVES, NOUNS, World, invent_sentence
+from toolformer_ray.miniature.world import ADJECTIVES, NOUNS, World, invent_sentence
 
 PEOPLE = tuple("Mira Tomas Lena Oskar Ana Peter Clara Hugo Ines Jakob Nora Felix Rosa Emil Vera Anton".split())
 GOODS = tuple("lamps apples ropes candles books plates nails hats cups sacks eggs bricks chairs shoes knives".split())

@@ -1,4 +1,4 @@
-"""Texts that no model of `make loop` has seen: `python -m miniature.unseen_texts --out runs/loop/unseen`.
+"""Texts that no model of `make loop` has seen: `python -m toolformer_ray.miniature.unseen_texts --out runs/loop/unseen`.
 
 Of the demo's world, so the tools know what they are about, but other stories. Writes:
 
@@ -13,9 +13,9 @@ from pathlib import Path
 
 import cyclopts
 
-from miniature.demo_corpus import demo_world, write_rows
-from miniature.texts import TOOL_NAMES, Story, choose_tools, tell_story
-from miniature.world import World
+from toolformer_ray.miniature.demo_corpus import demo_world, write_rows
+from toolformer_ray.miniature.texts import TOOL_NAMES, Story, choose_tools, tell_story
+from toolformer_ray.miniature.world import World
 
 
 @cyclopts.Parameter(name="*")

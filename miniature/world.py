@@ -7,7 +7,7 @@ countries have capitals, but never the capital of a country that it is asked abo
 import random
 from dataclasses import dataclass
 
-from miniature.names import invent_name, invent_word
+from toolformer_ray.miniature.names import invent_name, invent_word
 
 ADJECTIVES = tuple(
     "old young tall small grey white dark quiet wild proud tired brave cold warm rich poor blind clever lonely gentle "

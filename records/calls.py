@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from records.stages import KeptCall
+from toolformer_ray.records.stages import KeptCall
 
 CALL_START = " ["
 CALL_ARROW = " -> "

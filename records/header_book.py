@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from records.shard_header import ShardHeader, parse_counts, parse_parts
+from toolformer_ray.records.shard_header import ShardHeader, parse_counts, parse_parts
 
 BOOK_FOLDER = "headers"
 FORMAT = {b"toolformer.book": b"1"}

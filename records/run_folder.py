@@ -19,11 +19,11 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from records.header_book import Book, book_name, read_book, write_book
-from records.locations import without_keys
-from records.schema import Record, RecordT, arrow_schema, check_nulls, from_plain, to_table
-from records.shard_header import ShardHeader, fingerprint_content, from_metadata, to_metadata
-from records.storage import NOT_A_FILE, TEMPORARY_SUFFIX, open_storage
+from toolformer_ray.records.header_book import Book, book_name, read_book, write_book
+from toolformer_ray.records.locations import without_keys
+from toolformer_ray.records.schema import Record, RecordT, arrow_schema, check_nulls, from_plain, to_table
+from toolformer_ray.records.shard_header import ShardHeader, fingerprint_content, from_metadata, to_metadata
+from toolformer_ray.records.storage import NOT_A_FILE, TEMPORARY_SUFFIX, open_storage
 
 COMPRESSION: Literal["zstd"] = "zstd"
 # Headers are a few hundred bytes: on an object store their time is latency, so many are fetched at once.

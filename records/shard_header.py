@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from records.fingerprint import fingerprint
+from toolformer_ray.records.fingerprint import fingerprint
 
 FINGERPRINT_KEY = b"toolformer.fingerprint"
 COUNTS_KEY = b"toolformer.counts"

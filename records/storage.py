@@ -20,7 +20,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.fs
 
-from records.locations import without_keys
+from toolformer_ray.records.locations import without_keys
 
 TEMPORARY_SUFFIX = ".tmp"
 BUCKETS = ("s3", "gcs", "abfs")

@@ -5,12 +5,12 @@ from functools import cache
 
 import pytest
 
-from annotate.propose import ProposeOptions, propose
-from filter.score import ScoreOptions, score
-from lm.model import LanguageModel
-from records.stages import Candidate, Document, Dropped, Scored
-from tests.models import build_language_model
-from tests.small_world import Adder, SmallOptions, Translator, make_document, make_executed
+from tests.support.models import build_language_model
+from tests.support.small_world import Adder, SmallOptions, Translator, make_document, make_executed
+from toolformer_ray.annotate.propose import ProposeOptions, propose
+from toolformer_ray.filter.score import ScoreOptions, score
+from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.records.stages import Candidate, Document, Dropped, Scored
 
 DOCUMENTS = [
     make_document(text)

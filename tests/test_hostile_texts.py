@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from annotate.cutting import max_text_tokens
-from annotate.ingest import IngestOptions, ingest
-from annotate.propose import ProposeOptions, propose
-from filter.interleave import interleave
-from filter.score import ScoreOptions, score
-from lm.model import LanguageModel
-from records.calls import remove_calls
-from records.schema import arrow_schema, from_plain, to_table
-from records.stages import Augmented, Document, Dropped
-from tests.models import build_language_model
-from tests.small_world import Adder, SmallOptions, make_executed
+from tests.support.models import build_language_model
+from tests.support.small_world import Adder, SmallOptions, make_executed
+from toolformer_ray.annotate.cutting import max_text_tokens
+from toolformer_ray.annotate.ingest import IngestOptions, ingest
+from toolformer_ray.annotate.propose import ProposeOptions, propose
+from toolformer_ray.filter.interleave import interleave
+from toolformer_ray.filter.score import ScoreOptions, score
+from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.records.calls import remove_calls
+from toolformer_ray.records.schema import arrow_schema, from_plain, to_table
+from toolformer_ray.records.stages import Augmented, Document, Dropped
 
 HOSTILE = {
     "one character": "x",

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from annotate.execute import execute
-from annotate.ingest import IngestOptions, ingest
-from annotate.propose import ProposeOptions, propose
-from filter.interleave import interleave
-from filter.score import ScoreOptions, score
-from records.calls import remove_calls
-from records.stages import Augmented, Document, Dropped, Scored
-from tests.scripted_model import BOS, ScriptedModel, suffixes
-from tests.small_world import Adder, SmallOptions, Translator
-from tools.pool import ToolPool
-from tools.tool import Tool
+from tests.support.scripted_model import BOS, ScriptedModel, suffixes
+from tests.support.small_world import Adder, SmallOptions, Translator
+from toolformer_ray.annotate.execute import execute
+from toolformer_ray.annotate.ingest import IngestOptions, ingest
+from toolformer_ray.annotate.propose import ProposeOptions, propose
+from toolformer_ray.filter.interleave import interleave
+from toolformer_ray.filter.score import ScoreOptions, score
+from toolformer_ray.records.calls import remove_calls
+from toolformer_ray.records.stages import Augmented, Document, Dropped, Scored
+from toolformer_ray.tools.asking.pool import ToolPool
+from toolformer_ray.tools.tool import Tool
 
 SUM = "2 and 3 is 5 apples. La mer is the sea."
 WRONG = "4 and 4 is 9 pears."

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from records.stages import Document
-from tools.arithmetic import evaluate, format_rounded
-from tools.number_texts import wants_calculator
-from tools.tool import CallContext, Tool, ToolOptions
+from toolformer_ray.records.stages import Document
+from toolformer_ray.tools.backends.arithmetic import evaluate, format_rounded
+from toolformer_ray.tools.backends.number_texts import wants_calculator
+from toolformer_ray.tools.tool import CallContext, Tool, ToolOptions
 
 
 @dataclass(frozen=True, kw_only=True)

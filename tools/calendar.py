@@ -2,8 +2,8 @@
 
 import datetime
 
-from records.stages import Document
-from tools.tool import BadInput, CallContext, Tool
+from toolformer_ray.records.stages import Document
+from toolformer_ray.tools.tool import BadInput, CallContext, Tool
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = (

@@ -7,8 +7,8 @@ import pkgutil
 from collections.abc import Mapping
 from types import MappingProxyType
 
-import tools
-from tools.tool import Tool
+from toolformer_ray import tools
+from toolformer_ray.tools.tool import Tool
 
 
 @functools.cache
@@ -16,7 +16,9 @@ def find_tools() -> Mapping[str, type[Tool]]:
     """Every tool class by its key, the stem of its file, in alphabetical order."""
     found: dict[str, type[Tool]] = {}
     for info in sorted(pkgutil.iter_modules(tools.__path__), key=lambda info: info.name):
-        module = importlib.import_module(f"tools.{info.name}")
+        if info.ispkg:
+            continue
+        module = importlib.import_module(f"{tools.__name__}.{info.name}")
         own = [value for value in vars(module).values() if _is_tool_of(value, module.__name__)]
         if len(own) > 1:
             raise TypeError(f"tools/{info.name}.py defines {len(own)} tools; a file holds one")

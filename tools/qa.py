@@ -4,16 +4,16 @@ import re
 from dataclasses import dataclass
 from typing import Protocol
 
-from records.calls import unquote
-from records.locations import without_keys
-from records.stages import Document
-from tools.data_file import hash_file
-from tools.option_errors import naming_option
-from tools.passage_index import PassageIndex, read_description
-from tools.qa_endpoint import ChatEndpoint
-from tools.qa_reader import PassageReader
-from tools.qa_table import QuestionTable
-from tools.tool import BadInput, CallContext, Tool, ToolOptions
+from toolformer_ray.records.calls import unquote
+from toolformer_ray.records.locations import without_keys
+from toolformer_ray.records.stages import Document
+from toolformer_ray.tools.backends.data_file import hash_file
+from toolformer_ray.tools.backends.passage_index import PassageIndex, read_description
+from toolformer_ray.tools.backends.qa_endpoint import ChatEndpoint
+from toolformer_ray.tools.backends.qa_reader import PassageReader
+from toolformer_ray.tools.backends.qa_table import QuestionTable
+from toolformer_ray.tools.option_errors import naming_option
+from toolformer_ray.tools.tool import BadInput, CallContext, Tool, ToolOptions
 
 MAX_QUESTION_CHARS = 1_000
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")

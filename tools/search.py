@@ -3,12 +3,12 @@
 import re
 from dataclasses import dataclass
 
-from records.calls import MAX_RESULT_CHARS, unquote
-from records.stages import Document
-from tools.option_errors import naming_option
-from tools.passage_index import Passage, PassageIndex, read_description
-from tools.snippets import cut_at_sentence
-from tools.tool import BadInput, CallContext, Tool, ToolOptions
+from toolformer_ray.records.calls import MAX_RESULT_CHARS, unquote
+from toolformer_ray.records.stages import Document
+from toolformer_ray.tools.backends.passage_index import Passage, PassageIndex, read_description
+from toolformer_ray.tools.backends.snippets import cut_at_sentence
+from toolformer_ray.tools.option_errors import naming_option
+from toolformer_ray.tools.tool import BadInput, CallContext, Tool, ToolOptions
 
 _ARTICLE = re.compile(r"^(?:the|an?)\s+", re.IGNORECASE)
 

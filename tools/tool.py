@@ -11,10 +11,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import ClassVar
 
-from records.calls import remove_found_calls
-from records.fingerprint import MODEL_FILES, fingerprint, fingerprint_files
-from records.locations import without_keys
-from records.stages import Document
+from toolformer_ray.records.calls import remove_found_calls
+from toolformer_ray.records.fingerprint import MODEL_FILES, fingerprint, fingerprint_files
+from toolformer_ray.records.locations import without_keys
+from toolformer_ray.records.stages import Document
 
 
 class BadInput(ValueError):  # noqa: N818  named for the status

@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from records.calls import unquote
-from records.stages import Document
-from tools.data_file import hash_file
-from tools.language_id import FastTextIdentifier
-from tools.option_errors import naming_option
-from tools.tool import BadInput, CallContext, Tool, ToolOptions
-from tools.translation_glossary import Glossary
-from tools.translation_model import SequenceTranslator
-from tools.translation_texts import LanguageIdentifier, wants_translation
+from toolformer_ray.records.calls import unquote
+from toolformer_ray.records.stages import Document
+from toolformer_ray.tools.backends.data_file import hash_file
+from toolformer_ray.tools.backends.language_id import FastTextIdentifier
+from toolformer_ray.tools.backends.translation_glossary import Glossary
+from toolformer_ray.tools.backends.translation_model import SequenceTranslator
+from toolformer_ray.tools.backends.translation_texts import LanguageIdentifier, wants_translation
+from toolformer_ray.tools.option_errors import naming_option
+from toolformer_ray.tools.tool import BadInput, CallContext, Tool, ToolOptions
 
 MAX_INPUT_CHARS = 1_000
 

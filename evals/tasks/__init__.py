@@ -5,7 +5,7 @@ import inspect
 import pkgutil
 from functools import cache
 
-from evals.task import Task
+from toolformer_ray.evals.task import Task
 
 
 @cache

@@ -4,8 +4,8 @@ import datetime
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from evals.rules import is_next
-from evals.task import Question, Task, texts_of
+from toolformer_ray.evals.rules import is_next
+from toolformer_ray.evals.task import Question, Task, texts_of
 
 
 class Continuation(Task):

@@ -12,11 +12,11 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from evals.holidays import federal_holidays
-from evals.open_questions import PROMPT
-from evals.rules import is_among_first_words
-from evals.task import Question, Task
-from tools.calendar import MONTHS, WEEKDAYS
+from toolformer_ray.evals.holidays import federal_holidays
+from toolformer_ray.evals.open_questions import PROMPT
+from toolformer_ray.evals.rules import is_among_first_words
+from toolformer_ray.evals.task import Question, Task
+from toolformer_ray.tools.calendar import MONTHS, WEEKDAYS
 
 NUM_DAYS = 500
 MAX_DAYS = 4 * 365 + 1

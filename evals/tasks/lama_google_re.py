@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from evals.lama import PROMPT, Lama
-from evals.task import Question
+from toolformer_ray.evals.lama import PROMPT, Lama
+from toolformer_ray.evals.task import Question
 
 TEMPLATES = {
     "/people/person/place_of_birth": "{} was born in",

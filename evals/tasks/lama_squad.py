@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from evals.lama import PROMPT, Lama, statement_before_mask
-from evals.task import Question
+from toolformer_ray.evals.lama import PROMPT, Lama, statement_before_mask
+from toolformer_ray.evals.task import Question
 
 
 class LamaSquad(Lama):

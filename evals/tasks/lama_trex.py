@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from evals.lama import MASK, PROMPT, Lama, statement_before_mask
-from evals.rows import read_rows
-from evals.task import Question
+from toolformer_ray.evals.lama import MASK, PROMPT, Lama, statement_before_mask
+from toolformer_ray.evals.rows import read_rows
+from toolformer_ray.evals.task import Question
 
 
 class LamaTREx(Lama):

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from evals.rules import is_first_number
-from evals.task import Question, Task
+from toolformer_ray.evals.rules import is_first_number
+from toolformer_ray.evals.task import Question, Task
 
 
 class MAWPS(Task):

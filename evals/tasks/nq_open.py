@@ -1,6 +1,6 @@
 """Natural Questions, open domain (Kwiatkowski et al. 2019; Lee et al. 2019; paper, table 5)."""
 
-from evals.open_questions import OpenQuestions
+from toolformer_ray.evals.open_questions import OpenQuestions
 
 
 class NQOpen(OpenQuestions):

@@ -3,8 +3,8 @@
 Judged as the paper judges TempLAMA, that is as LAMA (section 4.2.5); one answer in a hundred is longer.
 """
 
-from evals.open_questions import OpenQuestions
-from evals.rules import is_among_first_words
+from toolformer_ray.evals.open_questions import OpenQuestions
+from toolformer_ray.evals.rules import is_among_first_words
 
 
 class SituatedQA(OpenQuestions):

@@ -6,9 +6,9 @@ Judged as the paper judges TempLAMA, that is as LAMA (section 4.2.5); one answer
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from evals.open_questions import OpenQuestions
-from evals.rules import is_among_first_words
-from evals.task import Question
+from toolformer_ray.evals.open_questions import OpenQuestions
+from toolformer_ray.evals.rules import is_among_first_words
+from toolformer_ray.evals.task import Question
 
 
 class TimeQA(OpenQuestions):

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from evals.open_questions import OpenQuestions
-from evals.task import Question
+from toolformer_ray.evals.open_questions import OpenQuestions
+from toolformer_ray.evals.task import Question
 
 
 class TriviaQA(OpenQuestions):

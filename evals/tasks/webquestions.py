@@ -1,6 +1,6 @@
 """WebQuestions (Berant et al. 2013): questions that people typed into a search engine (paper, table 5)."""
 
-from evals.open_questions import OpenQuestions
+from toolformer_ray.evals.open_questions import OpenQuestions
 
 
 class WebQuestions(OpenQuestions):

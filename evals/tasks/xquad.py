@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from evals.rows import read_rows
-from evals.rules import is_among_first_words
-from evals.task import Question, Task
+from toolformer_ray.evals.rows import read_rows
+from toolformer_ray.evals.rules import is_among_first_words
+from toolformer_ray.evals.task import Question, Task
 
 PROMPT = (
     "Your task is to answer a question based on the following paragraph: {} "

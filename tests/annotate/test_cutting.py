@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotate.cutting import MIN_TEXT_TOKENS, cut, max_text_tokens
-from annotate.prompt import render_demonstrations, render_text_slot
-from lm.tokenizer import Places, TextTokenizer
-from tests.models import build_tokenizer
-from tests.scripted_model import ScriptedTokenizer
-from tools.catalog import find_tools
+from tests.support.models import build_tokenizer
+from tests.support.scripted_model import ScriptedTokenizer
+from toolformer_ray.annotate.cutting import MIN_TEXT_TOKENS, cut, max_text_tokens
+from toolformer_ray.annotate.prompt import render_demonstrations, render_text_slot
+from toolformer_ray.lm.tokenizer import Places, TextTokenizer
+from toolformer_ray.tools.catalog import find_tools
 
 TOKENIZER = TextTokenizer(build_tokenizer())
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"

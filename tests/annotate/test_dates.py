@@ -2,7 +2,7 @@ import datetime
 
 import pytest
 
-from annotate.dates import date_from_url, parse_date
+from toolformer_ray.annotate.dates import date_from_url, parse_date
 
 OCTOBER_11 = datetime.date(2017, 10, 11)
 

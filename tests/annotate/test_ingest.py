@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from annotate.corpus import find_sources
-from annotate.ingest import IngestOptions, Shard, ingest
-from lm.tokenizer import TextTokenizer
-from records.stages import DROP_REASONS, Document, Dropped
-from tests.models import build_tokenizer
-from tests.s3_server import S3Server
+from tests.support.models import build_tokenizer
+from tests.support.s3_server import S3Server
+from toolformer_ray.annotate.corpus import find_sources
+from toolformer_ray.annotate.ingest import IngestOptions, Shard, ingest
+from toolformer_ray.lm.tokenizer import TextTokenizer
+from toolformer_ray.records.stages import DROP_REASONS, Document, Dropped
 
 TOKENIZER = TextTokenizer(build_tokenizer())
 

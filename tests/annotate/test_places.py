@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotate.places import choose_places, is_close_choice
-from tools.tool import ToolOptions
+from toolformer_ray.annotate.places import choose_places, is_close_choice
+from toolformer_ray.tools.tool import ToolOptions
 
 
 def logs(*probabilities: float) -> np.ndarray:

@@ -1,9 +1,9 @@
 import pytest
 
-from annotate.prompt import render_demonstrations, render_text_slot
-from records.calls import find_calls
-from tests.small_world import Adder
-from tools.catalog import find_tools
+from tests.support.small_world import Adder
+from toolformer_ray.annotate.prompt import render_demonstrations, render_text_slot
+from toolformer_ray.records.calls import find_calls
+from toolformer_ray.tools.catalog import find_tools
 
 
 @pytest.mark.paper("C2")

@@ -5,14 +5,14 @@ import weakref
 import numpy as np
 import pytest
 
-from annotate.prompt import render_demonstrations, render_text_slot
-from annotate.propose import ProposeOptions, propose, sample_keys
-from lm.requests import Prompt
-from lm.sampling import TOKENS_PER_SLOT, Sampler
-from records.stages import DROP_REASONS, Candidate, Document, Dropped
-from tests.models import build_language_model
-from tests.scripted_model import BOS, NextToken, ScriptedModel, suffixes
-from tests.small_world import Adder, SmallOptions, Translator, make_document
+from tests.support.models import build_language_model
+from tests.support.scripted_model import BOS, NextToken, ScriptedModel, suffixes
+from tests.support.small_world import Adder, SmallOptions, Translator, make_document
+from toolformer_ray.annotate.prompt import render_demonstrations, render_text_slot
+from toolformer_ray.annotate.propose import ProposeOptions, propose, sample_keys
+from toolformer_ray.lm.requests import Prompt
+from toolformer_ray.lm.writing.sampling import TOKENS_PER_SLOT, Sampler
+from toolformer_ray.records.stages import DROP_REASONS, Candidate, Document, Dropped
 
 SUM = "2 and 3 is 5"
 
@@ -270,7 +270,7 @@ def proposals_of_a_random_model(
     monkeypatch, *, texts_at_once: int, watch=None
 ) -> tuple[list[Candidate], list[Dropped]]:
     """Twelve texts, a few slots: portions are smaller than what is written at once."""
-    monkeypatch.setattr("annotate.propose.TEXTS_AT_ONCE", texts_at_once)
+    monkeypatch.setattr("toolformer_ray.annotate.propose.TEXTS_AT_ONCE", texts_at_once)
     model = build_language_model(token_budget=8 * TOKENS_PER_SLOT)
     if watch is not None:
         watch(model)

@@ -6,16 +6,16 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from annotate.propose import ProposeOptions, propose
-from lm.call_stream import Answer
-from lm.model import LanguageModel
-from lm.network import Network
-from lm.prompt_reading import PromptReader
-from lm.sampling import Sampler
-from lm.slots import SharedSlots
-from records.stages import Dropped
-from tests.models import build_language_model
-from tests.small_world import Adder, SmallOptions, make_document
+from tests.support.models import build_language_model
+from tests.support.small_world import Adder, SmallOptions, make_document
+from toolformer_ray.annotate.propose import ProposeOptions, propose
+from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.lm.network import Network
+from toolformer_ray.lm.scoring.prompt_reading import PromptReader
+from toolformer_ray.lm.writing.call_stream import Answer
+from toolformer_ray.lm.writing.sampling import Sampler
+from toolformer_ray.lm.writing.slots import SharedSlots
+from toolformer_ray.records.stages import Dropped
 
 BUDGET = 256
 
@@ -63,8 +63,8 @@ def watch(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, before: Calla
 
 @pytest.fixture(autouse=True)
 def small_portions_and_close_choices(monkeypatch):
-    monkeypatch.setattr("annotate.propose.TEXTS_AT_ONCE", 2)
-    monkeypatch.setattr("annotate.propose.is_close_choice", lambda *_: True)
+    monkeypatch.setattr("toolformer_ray.annotate.propose.TEXTS_AT_ONCE", 2)
+    monkeypatch.setattr("toolformer_ray.annotate.propose.is_close_choice", lambda *_: True)
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +72,8 @@ def undisturbed() -> tuple[tuple[list[Answer], list[Dropped]], Counter]:
     """The proposals, and how often each call site was passed."""
     passed: Counter = Counter()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("annotate.propose.TEXTS_AT_ONCE", 2)
-        patch.setattr("annotate.propose.is_close_choice", lambda *_: True)
+        patch.setattr("toolformer_ray.annotate.propose.TEXTS_AT_ONCE", 2)
+        patch.setattr("toolformer_ray.annotate.propose.is_close_choice", lambda *_: True)
         model = build_language_model(token_budget=BUDGET)
         for owner, name in CALL_SITES:
             watch(patch, owner, name, lambda name=name: passed.update([name]))

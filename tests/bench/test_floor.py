@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig, PreTrainedModel
 
-from bench.calls import Call
-from bench.engine_run import Annotation
-from bench.floor import Cost, ModelCost, count_floor, layer_shapes
-from bench.workload import BenchText, Workload
-from lm.requests import Sample
-from lm.tokenizer import TextTokenizer
-from tests.models import build_model, build_tokenizer
+from tests.support.models import build_model, build_tokenizer
+from toolformer_ray.bench.calls import Call
+from toolformer_ray.bench.engine_run import Annotation
+from toolformer_ray.bench.floor import Cost, ModelCost, count_floor, layer_shapes
+from toolformer_ray.bench.workload import BenchText, Workload
+from toolformer_ray.lm.requests import Sample
+from toolformer_ray.lm.tokenizer import TextTokenizer
 
 # A token costs 2 operations, 4 more for each token it sees; a row of the head 1,000,000.
 SIMPLE = ModelCost(layer_weights=1, attention_width=1, head_weights=500_000)

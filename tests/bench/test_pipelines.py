@@ -5,20 +5,20 @@ import dataclasses
 import pytest
 import torch
 
-from bench.compare import Setting, compare
-from bench.engine_run import annotate
-from bench.floor import ModelCost, count_floor
-from bench.meter import STAGES, Meter
-from bench.models import BenchModel, twin
-from bench.plain_run import PlainPipeline, PlainSizes
-from bench.tuning import prompts_in_memory, tune
-from bench.workload import Workload, make_texts
-from lm.model import LanguageModel
-from lm.requests import Place, Prompt
-from lm.step_capture import Recorder, watching_steps
-from lm.tokenizer import TextTokenizer
-from tests.lm.recording import Repeat
-from tests.models import build_model, build_tokenizer
+from tests.support.models import build_model, build_tokenizer
+from tests.support.recording import Repeat
+from toolformer_ray.bench.compare import Setting, compare
+from toolformer_ray.bench.engine_run import annotate
+from toolformer_ray.bench.floor import ModelCost, count_floor
+from toolformer_ray.bench.meter import STAGES, Meter
+from toolformer_ray.bench.models import BenchModel, twin
+from toolformer_ray.bench.plain_run import PlainPipeline, PlainSizes
+from toolformer_ray.bench.tuning import prompts_in_memory, tune
+from toolformer_ray.bench.workload import Workload, make_texts
+from toolformer_ray.lm.graphs.step_capture import Recorder, watching_steps
+from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.lm.requests import Place, Prompt
+from toolformer_ray.lm.tokenizer import TextTokenizer
 
 CPU = torch.device("cpu")
 
@@ -127,11 +127,11 @@ def test_a_comparison_ends_in_figures_for_every_stage(
         model.config.max_position_embeddings = 4096
         return BenchModel(title=name, model=model, tokenizer=tokenizer, writes_calls=False)
 
-    monkeypatch.setattr("bench.compare.load_tokenizer", lambda name: tokenizer)
-    monkeypatch.setattr("bench.compare.load_model", load)
-    monkeypatch.setattr("bench.peak.SECONDS_EACH", 0.0)
-    monkeypatch.setattr("bench.peak.SQUARE_SIZES", {"cpu": (64,)})
-    monkeypatch.setattr("bench.compare.RANDOM_SAMPLE", 13)
+    monkeypatch.setattr("toolformer_ray.bench.compare.load_tokenizer", lambda name: tokenizer)
+    monkeypatch.setattr("toolformer_ray.bench.compare.load_model", load)
+    monkeypatch.setattr("toolformer_ray.bench.peak.SECONDS_EACH", 0.0)
+    monkeypatch.setattr("toolformer_ray.bench.peak.SQUARE_SIZES", {"cpu": (64,)})
+    monkeypatch.setattr("toolformer_ray.bench.compare.RANDOM_SAMPLE", 13)
     setting = Setting(
         model="small", device="cpu", dtype="float32", num_texts=1, num_tokens=10, token_budget=512, max_repeats=1
     )

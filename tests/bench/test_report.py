@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.__main__ import _parser, _settings, main
-from bench.report import write_page
+from toolformer_ray.bench.__main__ import _parser, _settings, main
+from toolformer_ray.bench.report import write_page
 
 
 def test_the_tables_replace_what_stood_between_the_comments_and_nothing_else(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_model_that_does_not_fit_is_out_of_memory_before_the_next_one_comes(mo
         weights.itself = weights
         raise torch.OutOfMemoryError("no room")
 
-    monkeypatch.setattr("bench.__main__.compare", fail)
+    monkeypatch.setattr("toolformer_ray.bench.__main__.compare", fail)
     arguments = ["--model", "miniature", "--threads", "1", "--device", "cpu", "--out", str(tmp_path / "results.md")]
     assert main(arguments) == 1
     assert len(held) == 2

@@ -5,18 +5,18 @@ import random
 import numpy as np
 import pytest
 
-from annotate.places import choose_places as choose_places_of_the_stage
-from annotate.prompt import render_demonstrations as render_demonstrations_of
-from annotate.prompt import render_text_slot as render_text_slot_of_the_stage
-from bench.calls import CALL_TOKENS, distinct_calls, stand_in_result
-from bench.prompt import render_demonstrations, render_text_slot
-from bench.workload import Workload, choose_places, make_texts
-from lm.requests import Sample
-from lm.tokenizer import TextTokenizer
-from records.calls import render_call
-from tests.models import build_tokenizer
-from tools.calculator import Calculator
-from tools.tool import ToolOptions
+from tests.support.models import build_tokenizer
+from toolformer_ray.annotate.places import choose_places as choose_places_of_the_stage
+from toolformer_ray.annotate.prompt import render_demonstrations as render_demonstrations_of
+from toolformer_ray.annotate.prompt import render_text_slot as render_text_slot_of_the_stage
+from toolformer_ray.bench.calls import CALL_TOKENS, distinct_calls, stand_in_result
+from toolformer_ray.bench.prompt import render_demonstrations, render_text_slot
+from toolformer_ray.bench.workload import Workload, choose_places, make_texts
+from toolformer_ray.lm.requests import Sample
+from toolformer_ray.lm.tokenizer import TextTokenizer
+from toolformer_ray.records.calls import render_call
+from toolformer_ray.tools.calculator import Calculator
+from toolformer_ray.tools.tool import ToolOptions
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from typing import Any
 
 from ray.cluster_utils import Cluster
 
-from jobs.simulate_journal import Journal
-from jobs.simulate_nodes import add_node
-from jobs.simulated_tools import Trouble
-from records.run_folder import shard_name
-from records.stages import TABLE_OF_STAGE
+from tests.simulation.journal import Journal
+from tests.simulation.nodes import add_node
+from tests.simulation.tools import Trouble
+from toolformer_ray.records.run_folder import shard_name
+from toolformer_ray.records.stages import TABLE_OF_STAGE
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE = 240.0
@@ -36,7 +36,7 @@ class InHand:
 
 
 class Arena:
-    """One run. `options` are those of `python -m jobs.simulate`."""
+    """One run. `options` are those of `python -m tests.simulation.simulate`."""
 
     def __init__(self, folder: Path, cluster: Cluster, options: Sequence[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ class Arena:
 
     def start_driver(self, *more: str, journal: Journal | None = None) -> subprocess.Popen[bytes]:
         """Begin, or go on."""
-        command = [sys.executable, "-m", "jobs.simulate", str(self.run), "--address", self.cluster.address]
+        command = [sys.executable, "-m", "tests.simulation.simulate", str(self.run), "--address", self.cluster.address]
         command += ["--journal", (journal or self.journal).path, "--trouble", self.trouble.folder]
         with self.log.open("ab") as log:
             self.driver = subprocess.Popen(

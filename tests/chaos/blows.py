@@ -11,7 +11,7 @@ Kind = Literal[
 ]
 STAGES_OF_WORKERS = ("ingest", "propose", "score", "interleave")
 TROUBLES = {"tools hang": "hang", "tools crash": "crash", "tools garbage": "garbage", "tools down": "down"}
-"""Blows that kill nothing, and the trouble of `jobs.simulated_tools` that each is."""
+"""Blows that kill nothing, and the trouble of `tests.simulation.tools` that each is."""
 LONG: Mapping[Kind, int] = {
     "worker": 12,
     "tool worker": 6,

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from jobs.simulate_journal import Attempt, attempts
 from tests.chaos.killer import Killer, ended_by
+from tests.simulation.journal import Attempt, attempts
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,10 +17,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from records.stages import TABLE_OF_STAGE
 from tests.chaos.arena import REPOSITORY, wait_until
 from tests.chaos.endpoint import serving
 from tests.chaos.run_chaos import find_differences
+from toolformer_ray.records.stages import TABLE_OF_STAGE
 
 MODEL = "miniature/model"
 BLOWS = ("worker", "SIGKILL", "worker", "SIGTERM", "worker")
@@ -39,7 +39,7 @@ class AnnotateRun:
 
     def start(self, *more: str) -> subprocess.Popen[bytes]:
         """Begin, or go on."""
-        command = [sys.executable, "-m", "jobs.command_line", "annotate", "--run", str(self.folder / "run")]
+        command = [sys.executable, "-m", "toolformer_ray.jobs.cli.main", "annotate", "--run", str(self.folder / "run")]
         command += ["--corpus", str(self.world / "corpus.jsonl"), "--model", MODEL, "--tools", "calculator,qa"]
         command += ["--shard-size", "2", "--temperature", "0.5", "--retry-delay", "0.1", "--model-workers", "1"]
         command += ["--qa.endpoint-url", self.url, "--qa.model", "oracle", "--qa.timeout", "1", "--qa.max-retries", "1"]
@@ -110,7 +110,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
         folder = Path(asked.keep or temporary)
         world = folder / "world"
-        making = [sys.executable, "-m", "miniature.demo_corpus", "--out", str(world)]
+        making = [sys.executable, "-m", "toolformer_ray.miniature.demo_corpus", "--out", str(world)]
         subprocess.run([*making, "--texts-per-tool", str(TEXTS_PER_TOOL)], cwd=REPOSITORY, check=True)
         rows = map(json.loads, (world / "questions.jsonl").read_text().splitlines())
         with serving({row["question"]: row["answer"] for row in rows}) as endpoint:

@@ -15,14 +15,14 @@ from time import monotonic
 
 from ray.cluster_utils import Cluster
 
-from jobs.check_run import check_run
-from jobs.compare_runs import compare_runs
-from jobs.simulate_journal import Journal
-from jobs.simulate_nodes import cluster_of
 from tests.chaos.arena import CPUS_OF_NODE, Arena
 from tests.chaos.blows import LONG, SHORT, Kind, plan
 from tests.chaos.killer import Killer
 from tests.chaos.report import Account, describe, take_account
+from tests.simulation.journal import Journal
+from tests.simulation.nodes import cluster_of
+from toolformer_ray.workflow.verify.check import check_run
+from toolformer_ray.workflow.verify.compare import compare_runs
 
 NUM_STAGES = 5
 

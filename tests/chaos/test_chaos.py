@@ -6,11 +6,11 @@ from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
-from jobs.simulate_journal import Journal
 from tests.chaos.arena import REPOSITORY
 from tests.chaos.blows import LONG, SHORT, STAGES_OF_WORKERS, Blow, plan
 from tests.chaos.killer import Dealt
 from tests.chaos.report import take_account
+from tests.simulation.journal import Journal
 
 
 def test_killed_workers_nodes_and_drivers_and_tools_in_trouble_change_no_row_and_cost_what_was_in_hand() -> None:

@@ -4,15 +4,15 @@ import threading
 
 import pytest
 
-from decode.answer import Answer, Piece
-from decode.decoder import Decoder
-from decode.options import MIN_TEMPERATURE, DecodeOptions
-from records.calls import find_calls, remove_calls
-from records.stages import KeptCall
-from tests.decode.chain_model import chain_model
-from tests.decode.slow_tools import Down, Gate, calculator
-from tests.models import build_language_model
-from tools.tool import Tool
+from tests.support.chain_model import chain_model
+from tests.support.models import build_language_model
+from tests.support.slow_tools import Down, Gate, calculator
+from toolformer_ray.decode.answer import Answer, Piece
+from toolformer_ray.decode.decoder import Decoder
+from toolformer_ray.decode.options import MIN_TEMPERATURE, DecodeOptions
+from toolformer_ray.records.calls import find_calls, remove_calls
+from toolformer_ray.records.stages import KeptCall
+from toolformer_ray.tools.tool import Tool
 
 PROMPTS = [f"{'so it ' * (number % 5)}{number} is" for number in range(64)]
 DRAWN = DecodeOptions(max_new_tokens=12, temperature=1.0, max_calls=3, call_top_k=0, max_call_tokens=12)

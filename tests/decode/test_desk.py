@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from decode.desk import Ticket, ToolDesk
-from records.run_folder import RunFolder
-from tests.decode.slow_tools import Down, Gate
-from tools.answer_store import AnswerOptions, AnswerStore, Mode, open_store
-from tools.outcome import FACTS, Call, Outcome
-from tools.tool import Tool
+from tests.support.slow_tools import Down, Gate
+from toolformer_ray.decode.desk import Ticket, ToolDesk
+from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.tools.asking.answer_store import AnswerOptions, AnswerStore, Mode, open_store
+from toolformer_ray.tools.asking.outcome import FACTS, Call, Outcome
+from toolformer_ray.tools.tool import Tool
 
 
 def collect(desk: ToolDesk, number: int) -> dict[Ticket, Outcome]:

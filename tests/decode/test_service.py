@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from decode.answer import Answer
-from decode.decoder import Decoder
-from decode.options import DecodeOptions
-from decode.service import Asked, DecodingService, ServiceStopped
-from records.run_folder import RunFolder
-from tests.decode.chain_model import chain_model
-from tests.decode.slow_tools import Gate
-from tools.answer_store import AnswerStore
+from tests.support.chain_model import chain_model
+from tests.support.slow_tools import Gate
+from toolformer_ray.decode.answer import Answer
+from toolformer_ray.decode.decoder import Decoder
+from toolformer_ray.decode.options import DecodeOptions
+from toolformer_ray.decode.service import Asked, DecodingService, ServiceStopped
+from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.tools.asking.answer_store import AnswerStore
 
 GREEDY = DecodeOptions(max_new_tokens=6, call_top_k=1)
 
@@ -114,7 +114,7 @@ def test_when_the_thread_ends_whoever_waits_is_told(way: str, monkeypatch: pytes
     if way == "stopped":
         service.stop()
     else:
-        monkeypatch.setattr("lm.generation.Generator.step", lambda _: 1 / 0)
+        monkeypatch.setattr("toolformer_ray.lm.writing.generator.Generator.step", lambda _: 1 / 0)
         service.ask(asked(" so", queue.Queue()))
     assert isinstance(ends.get(timeout=30), ServiceStopped)
     tool.is_open.set()

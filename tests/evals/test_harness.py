@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from lm_eval.api.instance import Instance
 
-from decode.decoder import Decoder
-from decode.options import DecodeOptions
-from evals.harness import Toolformer
-from evals.perplexity import measure_perplexity
-from jobs.run_lm_eval import read_arguments
-from tests.decode.chain_model import chain_model, save_chain_model
+from tests.support.chain_model import chain_model, save_chain_model
+from toolformer_ray.decode.decoder import Decoder
+from toolformer_ray.decode.options import DecodeOptions
+from toolformer_ray.evals.harness import Toolformer
+from toolformer_ray.evals.perplexity import measure_perplexity
+from toolformer_ray.jobs.decoding.lm_eval import read_arguments
 
 REPOSITORY = Path(__file__).parents[2]
 PROMPTS = ("it is", "so it is")

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from evals.perplexity import measure_perplexity, windows
-from tests.models import build_language_model, build_model
+from tests.support.models import build_language_model, build_model
+from toolformer_ray.evals.perplexity import measure_perplexity, windows
 
 TEXT = "The mill ground 400 sacks, 120 more than in May. " * 6
 

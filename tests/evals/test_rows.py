@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from evals.rows import read_rows
-from evals.tasks import find_tasks
+from toolformer_ray.evals.rows import read_rows
+from toolformer_ray.evals.tasks import find_tasks
 
 TASKS = find_tasks()
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evals.rules import first_number, is_among_first_words, is_first_number, is_next, words
+from toolformer_ray.evals.rules import first_number, is_among_first_words, is_first_number, is_next, words
 
 
 @pytest.mark.parametrize(

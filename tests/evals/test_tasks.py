@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from evals.task import texts_of
-from evals.tasks import find_tasks
-from tools.catalog import find_tools
+from toolformer_ray.evals.task import texts_of
+from toolformer_ray.evals.tasks import find_tasks
+from toolformer_ray.tools.catalog import find_tools
 
 DATA = Path(__file__).parents[3] / "shared/data/eval"
 TASKS = find_tasks()

@@ -13,23 +13,23 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from annotate.prompt import render_demonstrations, render_text_slot
-from annotate.propose import ProposeOptions, propose, sample_keys
-from filter.score import ScoreOptions, score
-from lm.model import LanguageModel
-from lm.tokenizer import TextTokenizer
-from records.calls import parse_sample
-from records.stages import Document, Executed, Scored
-from tests.models import FAMILIES, build_model, build_tokenizer, gpt2_tokenizer
-from tests.reference import (
+from tests.support.models import FAMILIES, build_model, build_tokenizer, gpt2_tokenizer
+from tests.support.reference import (
     reference_log_probs,
     reference_loss,
     reference_sample,
     reference_start_log_probs,
 )
-from tests.small_world import Adder, SmallOptions, Translator, make_document, make_executed
-from tools.catalog import find_tools
-from tools.tool import Tool
+from tests.support.small_world import Adder, SmallOptions, Translator, make_document, make_executed
+from toolformer_ray.annotate.prompt import render_demonstrations, render_text_slot
+from toolformer_ray.annotate.propose import ProposeOptions, propose, sample_keys
+from toolformer_ray.filter.score import ScoreOptions, score
+from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.lm.tokenizer import TextTokenizer
+from toolformer_ray.records.calls import parse_sample
+from toolformer_ray.records.stages import Document, Executed, Scored
+from toolformer_ray.tools.catalog import find_tools
+from toolformer_ray.tools.tool import Tool
 
 MINIATURE = Path(__file__).parents[2] / "miniature/model"
 DOCUMENTS = [

@@ -2,10 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filter.interleave import interleave
-from records.calls import remove_calls
-from records.stages import Document, Scored
-from tests.small_world import make_document, make_executed
+from tests.support.small_world import make_document, make_executed
+from toolformer_ray.filter.interleave import interleave
+from toolformer_ray.records.calls import remove_calls
+from toolformer_ray.records.stages import Document, Scored
 
 
 def scored(document: Document, char_offset: int, reduction: float, **columns: object) -> Scored:

@@ -8,22 +8,22 @@ from functools import cache
 import numpy as np
 import pytest
 
-from annotate.execute import execute
-from annotate.openings import EncodedText, Opening
-from annotate.propose import ProposeOptions, propose
-from annotate.pruning import Found, drop_hopeless_calls
-from filter.score import ScoreOptions, score
-from lm.model import LanguageModel
-from lm.requests import ScoreRequest
-from lm.weighted_loss import loss_alone
-from records.calls import render_call
-from records.stages import Candidate, Executed, Scored
-from tests.models import FAMILIES, build_language_model
-from tests.reference import reference_loss
-from tests.scripted_model import BOS, ScriptedModel
-from tests.small_world import Adder, SmallOptions, make_document
-from tools.pool import ToolPool
-from tools.tool import CallContext
+from tests.support.models import FAMILIES, build_language_model
+from tests.support.reference import reference_loss
+from tests.support.scripted_model import BOS, ScriptedModel
+from tests.support.small_world import Adder, SmallOptions, make_document
+from toolformer_ray.annotate.execute import execute
+from toolformer_ray.annotate.openings import EncodedText, Opening
+from toolformer_ray.annotate.propose import ProposeOptions, propose
+from toolformer_ray.annotate.pruning import Found, drop_hopeless_calls
+from toolformer_ray.filter.score import ScoreOptions, score
+from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.lm.requests import ScoreRequest
+from toolformer_ray.losses.weights import loss_alone
+from toolformer_ray.records.calls import render_call
+from toolformer_ray.records.stages import Candidate, Executed, Scored
+from toolformer_ray.tools.asking.pool import ToolPool
+from toolformer_ray.tools.tool import CallContext
 
 OFF = -1e6
 """As `prune_below` it lets everything through: no loss, and no difference of losses, is as low."""

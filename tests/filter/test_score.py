@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from filter.score import ScoreOptions, score, sees_future
-from filter.screen import ScreenOptions
-from lm.requests import ScoreRequest
-from records.stages import Document, Executed, Scored
-from tests.scripted_model import BOS, ScriptedModel, suffixes
-from tests.small_world import Adder, SmallOptions, Translator, make_document, make_executed
+from tests.support.scripted_model import BOS, ScriptedModel, suffixes
+from tests.support.small_world import Adder, SmallOptions, Translator, make_document, make_executed
+from toolformer_ray.filter.score import ScoreOptions, score, sees_future
+from toolformer_ray.filter.screening.screen import ScreenOptions
+from toolformer_ray.lm.requests import ScoreRequest
+from toolformer_ray.records.stages import Document, Executed, Scored
 
 DOCUMENT = make_document("2 and 3 is 5 apples")
 PLACE = {"token_index": 4, "char_offset": len("2 and 3 is")}

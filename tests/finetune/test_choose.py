@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from finetune.choose import ChooseOptions, choose, choose_pairs
-from tests.finetune.many_texts import SETTINGS, write_texts
+from tests.support.many_texts import SETTINGS, write_texts
+from toolformer_ray.finetune.choose import ChooseOptions, choose, choose_pairs
 
 SUM = ("Calculator", "1 + 1", "2", 1.5)
 WORD = ("MT", "deux", "two", 1.25)

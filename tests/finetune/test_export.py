@@ -5,11 +5,11 @@ import pytest
 from transformers import DataCollatorForSeq2Seq
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer, apply_chat_template
 
-from finetune.choose import ChooseOptions
-from finetune.export import export
-from finetune.options import ExportOptions
-from tests.finetune.many_texts import write_texts
-from tests.models import build_tokenizer, save_model
+from tests.support.many_texts import write_texts
+from tests.support.models import build_tokenizer, save_model
+from toolformer_ray.finetune.choose import ChooseOptions
+from toolformer_ray.finetune.export import export
+from toolformer_ray.finetune.options import ExportOptions
 
 SUM = ("Calculator", "1 + 1", "2", 1.5)
 WEAK = ("Calculator", "1 - 1", "0", 0.5)

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import BloomConfig, FalconConfig, GPTJConfig, OPTConfig, PreTrainedConfig
 
-from finetune.packing import IGNORED, PackedRows, keeps_texts_apart, pack
-from finetune.tokens import TokenisedText
-from tests.models import FAMILIES, build_config_model, build_model
+from tests.support.models import FAMILIES, build_config_model, build_model
+from toolformer_ray.finetune.packing import IGNORED, PackedRows, keeps_texts_apart, pack
+from toolformer_ray.finetune.tokens import TokenisedText
 
 
 def _text(*ids: int, results: tuple[int, ...] = ()) -> TokenisedText:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformers import EvalPrediction
 
-from finetune.packing import IGNORED
-from finetune.perplexity import perplexity, row_losses
+from toolformer_ray.finetune.packing import IGNORED
+from toolformer_ray.finetune.perplexity import perplexity, row_losses
 
 # Four entries; after the first token 1/2, 1/4, 1/8, 1/8, after the second a quarter each.
 LOGITS = torch.log(torch.tensor([[[1 / 2, 1 / 4, 1 / 8, 1 / 8], [1 / 4, 1 / 4, 1 / 4, 1 / 4], [1.0, 1.0, 1.0, 1.0]]]))

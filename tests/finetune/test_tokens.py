@@ -2,11 +2,11 @@
 
 import pytest
 
-from finetune.choose import Example
-from finetune.tokens import shorten, tokenise
-from lm.tokenizer import TextTokenizer
-from records.stages import KeptCall
-from tests.models import build_tokenizer
+from tests.support.models import build_tokenizer
+from toolformer_ray.finetune.choose import Example
+from toolformer_ray.finetune.tokens import shorten, tokenise
+from toolformer_ray.lm.tokenizer import TextTokenizer
+from toolformer_ray.records.stages import KeptCall
 
 TOKENIZER = TextTokenizer(build_tokenizer())
 TEXT = "Of 1400 people 400 passed."

@@ -14,14 +14,14 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import AutoModelForCausalLM, AutoTokenizer, OPTConfig, TrainerState
 
-from finetune.checkpoints import checkpoint_path, last_whole_checkpoint
-from finetune.options import TrainOptions
-from finetune.perplexity import row_losses
-from finetune.progress import read_progress
-from finetune.tokens import TokenisedText
-from finetune.train import TrainingTexts, train
-from lm.tokenizer import TextTokenizer
-from tests.models import build_config_model, build_model, build_tokenizer, save_model
+from tests.support.models import build_config_model, build_model, build_tokenizer, save_model
+from toolformer_ray.finetune.checkpoints import checkpoint_path, last_whole_checkpoint
+from toolformer_ray.finetune.options import TrainOptions
+from toolformer_ray.finetune.perplexity import row_losses
+from toolformer_ray.finetune.progress import read_progress
+from toolformer_ray.finetune.tokens import TokenisedText
+from toolformer_ray.finetune.train import TrainingTexts, train
+from toolformer_ray.lm.tokenizer import TextTokenizer
 
 TOKENIZER = TextTokenizer(build_tokenizer())
 SENTENCES = [f"The mill ground {400 + 7 * n} sacks, {n} more than in May." for n in range(40)]
@@ -67,7 +67,7 @@ def _course(options: TrainOptions, num_workers: int = 1) -> dict:
         port = free.getsockname()[1]
     # Its server imports the libraries once, which takes longer than the training, and the workers are forks of it.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["deepspeed", "finetune.train"])
+    context.set_forkserver_preload(["deepspeed", "toolformer_ray.finetune.train"])
     workers = [context.Process(target=_work, args=(rank, num_workers, port, options)) for rank in range(num_workers)]
     for worker in workers:
         worker.start()

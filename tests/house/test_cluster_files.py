@@ -14,9 +14,9 @@ from ray._private.ray_constants import get_runtime_env_default_excludes
 from ray._private.runtime_env.packaging import create_package
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from jobs.cluster import NOT_WHERE_ONLY_DRIVERS_ARE
-from jobs.commands import app
-from jobs.pools import Node, WorkerOptions, pool_sizes
+from toolformer_ray.jobs.cli.commands import app
+from toolformer_ray.jobs.driver.cluster import NOT_WHERE_ONLY_DRIVERS_ARE
+from toolformer_ray.workflow.workers import Node, WorkerOptions, pool_sizes
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = yaml.safe_load((ROOT / "cluster.yaml").read_text())

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs.command_line import main
-from jobs.commands import app
-from records.stages import OUTPUT_RECORDS
-from tests.small_run import write_small_run
+from tests.support.small_run import write_small_run
+from toolformer_ray.jobs.cli.commands import app
+from toolformer_ray.jobs.cli.main import main
+from toolformer_ray.records.stages import OUTPUT_RECORDS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from jobs.command_line import main
+from toolformer_ray.jobs.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -87,7 +87,9 @@ def test_the_command_tells_the_version_of_the_package(capsys: pytest.CaptureFixt
 
 
 def test_help_and_bad_options_do_not_wait_for_torch() -> None:
-    script = "import sys, jobs.commands; print({'torch', 'transformers', 'datasets'} & set(sys.modules))"
+    script = (
+        "import sys, jobs.cli.commands; print({'torch', 'transformers', 'datasets'} & set(sys.modules))"
+    )
     loaded = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "set()"
 
@@ -116,7 +118,7 @@ def test_an_import_against_the_floors_is_found(tmp_path: Path) -> None:
         "filter is not allowed to import annotate",
         "lm is not allowed to import ray",
         "jobs is not allowed to import miniature",
-        "annotate.prompt is not allowed to import torch",
+        "toolformer_ray.annotate.prompt is not allowed to import torch",
     ):
         assert broken in report.stdout
 

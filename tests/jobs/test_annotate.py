@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from jobs.command_line import main
-from records.calls import remove_calls
-from records.run_folder import RunFolder
-from records.schema import Record
-from records.stages import OUTPUT_RECORDS, Augmented, Document, Dropped, Executed, Scored
-from tests.jobs.calling_model import save_calling_model
-from tests.s3_server import S3Server
+from tests.support.calling_model import save_calling_model
+from tests.support.s3_server import S3Server
+from toolformer_ray.jobs.cli.main import main
+from toolformer_ray.records.calls import remove_calls
+from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.records.schema import Record
+from toolformer_ray.records.stages import OUTPUT_RECORDS, Augmented, Document, Dropped, Executed, Scored
 
 REPOSITORY = Path(__file__).parents[2]
 NUM_TEXTS = 12

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import ray
 
-from jobs.actors import ShardActor
-from jobs.cluster import connect
-from records.run_folder import RunFolder
-from tests.jobs.small_jobs import SmallRecipe
+from tests.support.small_jobs import SmallRecipe
+from toolformer_ray.jobs.driver.actors import ShardActor
+from toolformer_ray.jobs.driver.cluster import connect
+from toolformer_ray.records.run_folder import RunFolder
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_where_nobody_listens_ray_is_not_left_to_try_for_minutes(asked: list[str
 def test_what_answers_in_another_way_or_not_at_all_is_left_to_ray(
     asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.cluster.SECONDS_TO_ANSWER", 0.01)
+    monkeypatch.setattr("toolformer_ray.jobs.driver.cluster.SECONDS_TO_ANSWER", 0.01)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         connect(address, option="--address")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from jobs.command_line import main
-from tests.jobs.calling_model import save_calling_model
+from tests.support.calling_model import save_calling_model
+from toolformer_ray.jobs.cli.main import main
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -134,7 +134,7 @@ def test_a_device_that_is_not_there_is_refused_before_ray_starts(
     tmp_path: Path, corpus: Path, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = annotate(tmp_path, "--corpus", str(corpus), "--model", model, "--device", "cuda")
-    check = f"import sys; from jobs.command_line import main; sys.exit(main({list(given)!r}))"
+    check = f"import sys; from jobs.cli.main import main; sys.exit(main({list(given)!r}))"
     refused = subprocess.run([sys.executable, "-c", check], cwd=REPOSITORY, capture_output=True, text=True)
     assert refused.returncode == 2
     assert refused.stderr.startswith("toolformer: --device cuda: this machine has no CUDA device; use --device cpu")
@@ -148,7 +148,10 @@ def test_a_run_folder_of_something_else_is_refused(tmp_path: Path, capsys: pytes
 
 def test_help_tells_every_option_of_every_tool_with_its_unit() -> None:
     # In a process of its own: whoever prints help first in one decides how wide it is.
-    command, wide = [sys.executable, "-m", "jobs.command_line", "annotate", "--help"], {**os.environ, "COLUMNS": "250"}
+    command, wide = (
+        [sys.executable, "-m", "toolformer_ray.jobs.cli.main", "annotate", "--help"],
+        {**os.environ, "COLUMNS": "250"},
+    )
     shown = subprocess.run(command, env=wide, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout
     words = " ".join(shown.replace("│", " ").split())
     assert "tau_f, in nats: a call is kept if its result lowers the weighted loss by at least this much" in words
@@ -166,7 +169,7 @@ def test_an_index_is_built_from_a_file_of_passages(tmp_path: Path, capsys: pytes
 
 
 def test_nothing_heavy_is_imported_to_refuse_an_option() -> None:
-    check = "import sys, jobs.command_line as c; assert c.main(['annot']) == 2; assert 'torch' not in sys.modules"
+    check = "import sys, jobs.cli.main as c; assert c.main(['annot']) == 2; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", check], check=True, cwd=REPOSITORY, capture_output=True)
 
 

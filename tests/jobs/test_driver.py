@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
-from jobs.check_files import find_faults
-from jobs.driver import Driver
-from jobs.failures import UnusableError
-from jobs.measure_orchestration import measure, usage_table
-from jobs.pipeline import PIPELINE
-from jobs.process_usage import Sample
-from jobs.reuse import UNANSWERED
-from jobs.run_job import _end_ingest, _open_ledger
-from jobs.stage_outputs import Expected, find_output, find_outputs, write_output
-from jobs.worker_pool import WorkerPool
-from records.run_folder import RunFolder
-from records.shard_header import ShardHeader
-from tests.jobs.small_jobs import Gate, SmallRecipe, make_job, read_rows, run_small_job
+from tests.simulation.measure import measure, usage_table
+from tests.simulation.process_usage import Sample
+from tests.support.small_jobs import Gate, SmallRecipe, make_job, read_rows, run_small_job
+from toolformer_ray.jobs.driver.loop import Driver
+from toolformer_ray.jobs.driver.run_job import _end_ingest, _open_ledger
+from toolformer_ray.jobs.driver.worker_pool import WorkerPool
+from toolformer_ray.records.errors import UnusableError
+from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.records.shard_header import ShardHeader
+from toolformer_ray.workflow.pipeline import PIPELINE
+from toolformer_ray.workflow.shard.outputs import Expected, find_output, find_outputs, write_output
+from toolformer_ray.workflow.shard.reuse import UNANSWERED
+from toolformer_ray.workflow.verify.files import find_faults
 
 pytestmark = pytest.mark.usefixtures("shared_ray")
 
@@ -192,7 +192,7 @@ def test_a_worker_that_never_starts_leaves_its_work_to_the_others(
         (tmp_path / "gates/go").write_text("")
 
     monkeypatch.setattr(WorkerPool, "_go_on_without", go_on_and_open_gate)
-    monkeypatch.setattr("jobs.worker_pool.MAX_FAILED_STARTS", 2)
+    monkeypatch.setattr("toolformer_ray.jobs.driver.worker_pool.MAX_FAILED_STARTS", 2)
     recipe = SmallRecipe(gate=gate, gate_at=("propose", "part-00000"), first_to_open=str(tmp_path / "opened"))
     with ThreadPoolExecutor(1) as thread:
         thread.submit(gate.wait_for_worker)
@@ -205,7 +205,7 @@ def test_a_worker_that_never_starts_leaves_its_work_to_the_others(
 
 
 def test_the_run_ends_if_no_worker_of_a_kind_can_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobs.worker_pool.MAX_FAILED_STARTS", 1)
+    monkeypatch.setattr("toolformer_ray.jobs.driver.worker_pool.MAX_FAILED_STARTS", 1)
     (tmp_path / "opened").touch()
     with pytest.raises(UnusableError, match="no model worker can be started: RuntimeError: no room on this node"):
         run_small_job(tmp_path / "run", SmallRecipe(first_to_open=str(tmp_path / "opened")), model_workers=2)
@@ -282,7 +282,7 @@ def test_a_worker_that_is_killed_while_it_reads_the_corpus_is_replaced(undisturb
 
 
 def test_the_cost_of_the_driver_can_be_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobs.process_usage.SECONDS_BETWEEN_SAMPLES", 0.01)
+    monkeypatch.setattr("tests.simulation.process_usage.SECONDS_BETWEEN_SAMPLES", 0.01)
     measured = measure(3, tmp_path)
     assert measured.figures["shards"] == 3
     assert 0 < measured.figures["first_result_s"] < measured.figures["total_s"]

@@ -6,10 +6,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-import evals.evaluate
-from jobs.command_line import main
-from jobs.evaluate_model import EvaluateOptions, _keys
-from tests.decode.chain_model import save_chain_model
+import toolformer_ray.evals.evaluate
+from tests.support.chain_model import save_chain_model
+from toolformer_ray.jobs.cli.main import main
+from toolformer_ray.jobs.decoding.evaluate import EvaluateOptions, _keys
 
 ROWS = [
     {"prompt": "it is", "answers": ["so"], "about": "words"},
@@ -63,14 +63,14 @@ def test_what_is_done_is_told_and_written_before_the_next_benchmark_begins(
 ) -> None:
     svamp, out = tmp_path / "svamp.json", tmp_path / "new" / "results.parquet"
     svamp.write_text('[{"Body": "so", "Question": "it", "Answer": 7}]')
-    ask = evals.evaluate.evaluate
+    ask = toolformer_ray.evals.evaluate.evaluate
 
     def interrupted(decoder, key, *others, **more):  # type: ignore[no-untyped-def]
         if key == "svamp":
             raise KeyboardInterrupt
         return ask(decoder, key, *others, **more)
 
-    monkeypatch.setattr(evals.evaluate, "evaluate", interrupted)
+    monkeypatch.setattr(toolformer_ray.evals.evaluate, "evaluate", interrupted)
     given = ["--model", model, "--tasks", "continuation,svamp", "--path.continuation", rows, "--path.svamp", str(svamp)]
     with pytest.raises(SystemExit, match="130"):
         main(["evaluate", *given, "--call-top-k", "1", "--out", str(out)])

@@ -16,17 +16,17 @@ import pytest
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from finetune.options import TrainOptions
-from finetune.progress import Progress
-from finetune.result_folder import refuse_foreign_folder
-from finetune.texts_file import read_texts
-from finetune.train import train
-from jobs.command_line import main
-from jobs.finetune_model import OWN_ROWS, telling
-from lm.tokenizer import TextTokenizer
-from records.whole_json import write_json
-from tests.finetune.many_texts import write_texts
-from tests.models import save_model
+from tests.support.many_texts import write_texts
+from tests.support.models import save_model
+from toolformer_ray.finetune.options import TrainOptions
+from toolformer_ray.finetune.progress import Progress
+from toolformer_ray.finetune.result_folder import refuse_foreign_folder
+from toolformer_ray.finetune.texts_file import read_texts
+from toolformer_ray.finetune.train import train
+from toolformer_ray.jobs.cli.main import main
+from toolformer_ray.jobs.training.finetune import OWN_ROWS, telling
+from toolformer_ray.lm.tokenizer import TextTokenizer
+from toolformer_ray.records.whole_json import write_json
 
 REPOSITORY = Path(__file__).parents[2]
 SUM = ("Calculator", "2 + 3", "5", 2.0)
@@ -159,7 +159,7 @@ def killed_and_resumed(run: str, model: str, tmp_path_factory: pytest.TempPathFa
     command = [
         sys.executable,
         "-m",
-        "jobs.finetune_model",
+        "toolformer_ray.jobs.training.finetune",
         "--run",
         run,
         "--model",

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from decode.answer import Piece
-from jobs.command_line import main
-from jobs.generate_text import _Terminal
-from records.run_folder import RunFolder
-from tests.decode.chain_model import save_chain_model
-from tools.answer_store import MARKER
+from tests.support.chain_model import save_chain_model
+from toolformer_ray.decode.answer import Piece
+from toolformer_ray.jobs.cli.main import main
+from toolformer_ray.jobs.decoding.generate import _Terminal
+from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.tools.asking.answer_store import MARKER
 
 EAGER = ("--call-top-k", "1", "--max-calls", "3", "--max-call-tokens", "12")
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from jobs import driver
-from jobs.check_files import find_faults
-from jobs.reuse import UNANSWERED
-from jobs.stage_work import StageOutput
-from records.run_folder import RunFolder
-from records.stages import Document, Dropped
-from tests.jobs.small_jobs import SmallRecipe, make_document, read_rows, run_small_job
+from tests.support.small_jobs import SmallRecipe, make_document, read_rows, run_small_job
+from toolformer_ray.jobs.driver import loop as driver
+from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.records.stages import Document, Dropped
+from toolformer_ray.workflow.shard.reuse import UNANSWERED
+from toolformer_ray.workflow.shard.work import StageOutput
+from toolformer_ray.workflow.verify.files import find_faults
 
 pytestmark = pytest.mark.usefixtures("shared_ray")
 TABLES = ("documents", "candidates", "executed", "scored", "augmented", "dropped/propose")
@@ -170,7 +170,7 @@ def test_a_run_that_is_stopped_while_a_shard_is_split_begins_with_the_shard_anew
 
     recipe = BreakingRecipe(poison=[4])
     with monkeypatch.context() as patch:
-        patch.setattr("jobs.isolation.find_broken", stop)
+        patch.setattr("toolformer_ray.jobs.driver.isolation.find_broken", stop)
         assert run_small_job(tmp_path, recipe, max_attempts=1).last.state == "stopped"
     assert run_small_job(tmp_path, recipe, max_attempts=1).last.state == "finished"
     assert [text_id for text_id, *_ in broken(tmp_path, "propose")] == ["4-0"]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from ray.cluster_utils import Cluster
 
-from tests.jobs.node_jobs import Gates, run_without_ray
-from tests.jobs.small_jobs import SmallRecipe, make_job, read_rows
+from tests.support.node_jobs import Gates, run_without_ray
+from tests.support.small_jobs import SmallRecipe, make_job, read_rows
 
 SMALL = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
 
@@ -30,7 +30,7 @@ def test_a_node_that_joins_is_used_and_one_that_is_lost_costs_only_the_shard_in_
     cluster: Cluster, tmp_path: Path
 ) -> None:
     run, gates = tmp_path / "run", Gates(tmp_path / "gates").build(2)
-    command = [sys.executable, "-m", "tests.jobs.node_jobs", str(run), str(gates.folder), cluster.address]
+    command = [sys.executable, "-m", "tests.support.node_jobs", str(run), str(gates.folder), cluster.address]
     with subprocess.Popen(command) as driver:
         try:
             gates.wait_for_worker(0)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.jobs.calling_model import save_calling_model
+from tests.support.calling_model import save_calling_model
 from tests.tools.test_hostile_backends import completion, send, serve
 
 REPOSITORY = Path(__file__).parents[2]
@@ -48,7 +48,12 @@ def test_a_key_is_in_no_table_no_log_no_recording_and_nothing_that_is_printed(tm
             send(handler, json.dumps({"error": {"message": f"not with {said}"}}).encode(), status=401)
 
     def toolformer(*arguments: str) -> bytes:
-        command = [sys.executable, "-c", "from jobs.command_line import main; raise SystemExit(main())", *arguments]
+        command = [
+            sys.executable,
+            "-c",
+            "from jobs.cli.main import main; raise SystemExit(main())",
+            *arguments,
+        ]
         told = os.environ | {NAME: KEY, "RAY_TMPDIR": str(ray_folder), "PYTHONPATH": str(REPOSITORY)}
         done = subprocess.run(command, cwd=REPOSITORY, env=told, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr.decode()

@@ -16,8 +16,8 @@ import openai
 import pytest
 from safetensors.torch import load_file, save_file
 
-from jobs.command_line import main
-from tests.decode.chain_model import save_chain_model
+from tests.support.chain_model import save_chain_model
+from toolformer_ray.jobs.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 CALL = {"max_calls": 2, "call_top_k": 1}
@@ -152,7 +152,7 @@ def test_weights_that_are_not_there_or_damaged_are_refused_before_ray_starts(
     def start(*_: object, **__: object) -> None:
         raise AssertionError("Ray was started")
 
-    monkeypatch.setattr("jobs.actors.ray_session", start)
+    monkeypatch.setattr("toolformer_ray.jobs.driver.actors.ray_session", start)
     spoilt = shutil.copytree(model, tmp_path / "spoilt")
     spoil(spoilt / "model.safetensors")
     assert f"--model {spoilt}{said}" in refuse(capsys, "--model", str(spoilt))

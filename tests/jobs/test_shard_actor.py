@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from jobs.actors import ShardActor
-from jobs.ledger import Ledger
-from jobs.pipeline import PIPELINE
-from jobs.stage_work import StageWorker
-from tests.jobs.small_jobs import SmallRecipe, make_job
+from tests.support.small_jobs import SmallRecipe, make_job
+from toolformer_ray.jobs.driver.actors import ShardActor
+from toolformer_ray.workflow.book.ledger import Ledger
+from toolformer_ray.workflow.pipeline import PIPELINE
+from toolformer_ray.workflow.shard.work import StageWorker
 
 INGEST, PROPOSE, *_ = PIPELINE
 FAULT = RuntimeError("no such luck")
@@ -52,7 +52,7 @@ class Failing(SmallRecipe):
 
 
 def test_quick_shards_are_done_in_one_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobs.actors.SECONDS_PER_CALL", 1000.0)
+    monkeypatch.setattr("toolformer_ray.jobs.driver.actors.SECONDS_PER_CALL", 1000.0)
     bench = Bench(tmp_path, SmallRecipe())
     shards = bench.read_corpus()
     assert shards == ["part-00000", "part-00001", "part-00002", "part-00003"]
@@ -62,14 +62,14 @@ def test_quick_shards_are_done_in_one_call(tmp_path: Path, monkeypatch: pytest.M
 def test_a_call_ends_with_the_first_shard_that_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(tmp_path, SmallRecipe())
     shards = bench.read_corpus()
-    monkeypatch.setattr("jobs.actors.SECONDS_PER_CALL", 0.0)
+    monkeypatch.setattr("toolformer_ray.jobs.driver.actors.SECONDS_PER_CALL", 0.0)
     assert bench.propose(*shards) == shards[:1]
 
 
 def test_a_shard_that_fails_ends_the_call_and_its_error_comes_only_if_it_is_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.actors.SECONDS_PER_CALL", 1000.0)
+    monkeypatch.setattr("toolformer_ray.jobs.driver.actors.SECONDS_PER_CALL", 1000.0)
     bench = Bench(tmp_path, Failing())
     shards = bench.read_corpus()
     assert bench.propose(*shards) == shards[:2]

@@ -6,7 +6,7 @@ from math import ceil, log2
 
 import pytest
 
-from jobs.splitting import NotToBlameError, find_broken
+from toolformer_ray.jobs.driver.splitting import NotToBlameError, find_broken
 
 TWICE = (0.0, 0.0)
 

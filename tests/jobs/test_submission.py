@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from ray.job_submission import JobStatus
 
-from jobs.compare_runs import compare_runs
-from records.run_folder import RunFolder
-from tests.jobs.calling_model import save_calling_model
-from tests.jobs.real_head import PATIENCE, Head, start_head, wait_until, with_exit_code
+from tests.support.calling_model import save_calling_model
+from tests.support.real_head import PATIENCE, Head, start_head, wait_until, with_exit_code
+from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.workflow.verify.compare import compare_runs
 
 REPOSITORY = Path(__file__).parents[2]
 NOT_CLONED = shutil.ignore_patterns(".git", ".venv", "runs", "build", "*_cache", "__pycache__")

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import ray
 
-from jobs.latency import latencies
-from jobs.metrics import start_metrics
-from jobs.run_log import set_format
-from jobs.run_status import read_status
-from records.run_folder import RunFolder
-from tests.jobs.small_jobs import SmallRecipe, run_small_job
+from tests.support.small_jobs import SmallRecipe, run_small_job
+from toolformer_ray.jobs.driver.metrics import start_metrics
+from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.workflow.log import set_format
+from toolformer_ray.workflow.report.status import read_status
+from toolformer_ray.workflow.shard.latency import latencies
 
 pytestmark = pytest.mark.usefixtures("shared_ray")
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from jobs.pools import PoolSize, WorkerOptions
-from jobs.worker_pool import Worker, WorkerPool
+from toolformer_ray.jobs.driver.worker_pool import Worker, WorkerPool
+from toolformer_ray.workflow.workers import PoolSize, WorkerOptions
 
 
 class Cluster:
@@ -55,7 +55,7 @@ def in_pool(
     size: int,
     test: Callable[[WorkerPool], Coroutine[Any, Any, None]],
 ) -> None:
-    monkeypatch.setattr("jobs.worker_pool.start_actor", cluster.start)
+    monkeypatch.setattr("toolformer_ray.jobs.driver.worker_pool.start_actor", cluster.start)
     monkeypatch.setattr("ray.kill", cluster.kill)
 
     async def serve(_: WorkerPool, worker: Worker) -> bool:

@@ -8,12 +8,12 @@ import pytest
 import torch
 from transformers import BloomConfig, Gemma2Config, GPTJConfig, GraniteConfig, Lfm2Config, MistralConfig
 
-from lm.model import LanguageModel
-from lm.requests import Place, ScoreRequest
-from lm.tokenizer import TextTokenizer
-from tests.asking import Asked, draw_samples, start_log_probs
-from tests.models import FAMILIES, build_config_model, build_model, build_tokenizer, gpt2_tokenizer
-from tests.reference import reference_log_probs, reference_sample, reference_start_log_probs
+from tests.support.asking import Asked, draw_samples, start_log_probs
+from tests.support.models import FAMILIES, build_config_model, build_model, build_tokenizer, gpt2_tokenizer
+from tests.support.reference import reference_log_probs, reference_sample, reference_start_log_probs
+from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.lm.requests import Place, ScoreRequest
+from toolformer_ray.lm.tokenizer import TextTokenizer
 
 DEMONSTRATIONS = 'Add a call.\n\nInput: The bridge\nOutput: The bridge [QA("Who?")]\n\nInput: '
 TEXTS = ["The mill ground 400 sacks, 120 more than in May.", "Smile 😀!", "The town lies on the river. " * 4]
@@ -62,7 +62,7 @@ def score_requests(tokenizer: TextTokenizer) -> list[ScoreRequest]:
 def test_every_known_family_shares_what_its_samples_begin_with(family, caplog):
     # Were sharing wrong, the engine would notice, read sequences whole, and all the other tests would pass.
     language_model(family)
-    assert not [record for record in caplog.records if record.name == "lm.agreement"]
+    assert not [record for record in caplog.records if record.name == "toolformer_ray.lm.self_check"]
 
 
 @pytest.mark.paper("C4")
@@ -190,7 +190,7 @@ NOT_SHARED = [
 @pytest.mark.parametrize("config", NOT_SHARED, ids=lambda config: config.model_type)
 def test_a_family_whose_attention_cannot_be_shared_is_read_whole_and_that_is_said_once(config, caplog):
     assert_answers_are_those_of_brute_force(build_config_model(config))
-    [said] = [record.getMessage() for record in caplog.records if record.name == "lm.agreement"]
+    [said] = [record.getMessage() for record in caplog.records if record.name == "toolformer_ray.lm.self_check"]
     assert f"({config.model_type}) cannot share what they begin with" in said
 
 

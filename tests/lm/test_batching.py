@@ -2,16 +2,16 @@ import pytest
 import torch
 from transformers import BloomConfig
 
-import lm.network
-from lm.batching import BATCHES_UNTIL_GROWTH, TokenBudget
-from lm.model import LanguageModel
-from lm.network import Network
-from lm.prefix_cache import MAX_PREFIXES, PrefixCache
-from lm.requests import Place, ScoreRequest
-from lm.slots import SharedSlots
-from lm.tokenizer import TextTokenizer
-from tests.asking import Asked, draw_samples, start_log_probs
-from tests.models import build_config_model, build_language_model, build_model, build_tokenizer, save_model
+import toolformer_ray.lm.network
+from tests.support.asking import Asked, draw_samples, start_log_probs
+from tests.support.models import build_config_model, build_language_model, build_model, build_tokenizer, save_model
+from toolformer_ray.lm.batching import BATCHES_UNTIL_GROWTH, TokenBudget
+from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.lm.network import Network
+from toolformer_ray.lm.requests import Place, ScoreRequest
+from toolformer_ray.lm.scoring.prefix_cache import MAX_PREFIXES, PrefixCache
+from toolformer_ray.lm.tokenizer import TextTokenizer
+from toolformer_ray.lm.writing.slots import SharedSlots
 
 
 def test_batches_are_the_longest_first_within_the_budget_and_answers_keep_their_order():
@@ -137,7 +137,7 @@ def test_rows_go_through_the_head_in_chunks(monkeypatch):
     start = Asked(own_ids=[], text_ids=list(range(20)))
     model = build_language_model()
     whole = [model.log_probs([request])[0], start_log_probs(model, [0], [start])[0]]
-    monkeypatch.setattr(lm.network, "HEAD_ROWS", 3)
+    monkeypatch.setattr(toolformer_ray.lm.network, "HEAD_ROWS", 3)
     assert model.log_probs([request])[0] == pytest.approx(whole[0], abs=1e-6)
     assert start_log_probs(model, [0], [start])[0] == pytest.approx(whole[1], abs=1e-6)
 
@@ -157,7 +157,7 @@ def test_shared_ids_are_read_once_for_many_batches():
 
 
 def test_the_prefix_used_longest_ago_is_forgotten_first():
-    network = lm.network.Network(build_model("llama"))
+    network = toolformer_ray.lm.network.Network(build_model("llama"))
     network.serve()
     cache = PrefixCache(network)
     first = cache.segment([1, 2])

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from lm.generation import Generator, Text
-from lm.kept_sequences import CachedSequences
-from lm.model import LanguageModel
-from lm.network import Network
-from lm.steps import Choice, End, Step, Wait, Write
-from lm.tokenizer import TextTokenizer
-from tests.models import FAMILIES, build_language_model, build_model, build_tokenizer
+from tests.support.models import FAMILIES, build_language_model, build_model, build_tokenizer
+from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.lm.network import Network
+from toolformer_ray.lm.tokenizer import TextTokenizer
+from toolformer_ray.lm.writing.author import Choice, End, Step, Wait, Write
+from toolformer_ray.lm.writing.generator import Generator, Text
+from toolformer_ray.lm.writing.kept_sequences import CachedSequences
 
 TEXTS = (
     "The mill ground 400 sacks",
@@ -92,7 +92,7 @@ def test_a_text_that_waited_goes_on_behind_what_was_forced_into_it(
     is_served: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not is_served:
-        monkeypatch.setattr("lm.network.Network.is_served", property(lambda _: False))
+        monkeypatch.setattr("toolformer_ray.lm.network.Network.is_served", property(lambda _: False))
     generator, forced = model("llama").generator(2), [7, 8, 9]
     first, others = Scribe(length=8, wait_at=4), [Scribe(length=12), Scribe(length=3)]
     text = generator.begin(first, prompt(TEXTS[0]))
@@ -195,7 +195,7 @@ def test_a_choice_that_is_too_close_to_call_is_made_on_the_text_alone(
         return torch.eye(400)[5:6] * 9
 
     monkeypatch.setattr(Generator, "_logits_alone", always_five)
-    monkeypatch.setattr("lm.next_token.TIE_MARGIN", 99.0 if is_close else 0.0)
+    monkeypatch.setattr("toolformer_ray.lm.writing.next_token.TIE_MARGIN", 99.0 if is_close else 0.0)
     scribe, generator = Scribe(length=4), model("llama").generator(1)
     generator.begin(scribe, prompt(TEXTS[0]))
     run(generator)
@@ -206,7 +206,7 @@ def test_a_choice_that_is_too_close_to_call_is_made_on_the_text_alone(
 def test_ties_are_settled_by_reading_a_text_again_only_in_the_number_type_that_settles_them(
     dtype: torch.dtype, num_whole_reads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lm.next_token.TIE_MARGIN", 99.0)
+    monkeypatch.setattr("toolformer_ray.lm.writing.next_token.TIE_MARGIN", 99.0)
     tokenizer = TextTokenizer(build_tokenizer(), name="random llama")
     generator = LanguageModel(build_model("llama").to(dtype), tokenizer).generator(1)
     whole_reads, read_whole = [], Network.read_whole

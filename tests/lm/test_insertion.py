@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from transformers import Gemma2Config
 
-from lm.insertion import whole_request
-from lm.model import LanguageModel
-from lm.requests import Insertion
-from lm.tokenizer import TextTokenizer
-from tests.models import FAMILIES, build_config_model, build_language_model, build_model, build_tokenizer
-from tests.reference import reference_log_probs
+from tests.support.models import FAMILIES, build_config_model, build_language_model, build_model, build_tokenizer
+from tests.support.reference import reference_log_probs
+from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.lm.requests import Insertion
+from toolformer_ray.lm.scoring.insertion import whole_request
+from toolformer_ray.lm.tokenizer import TextTokenizer
 
 WRITTEN = [" [Calculator(400 - 120) -> 280]", " [QA()]"]
 TEXTS = ["The mill ground 400 sacks, 120 more than in May.", "Smile!", "The town lies on the river. " * 4]

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-import lm.noise
-from lm.model import LanguageModel
-from lm.noise import STEPS_AT_ONCE, Noise, block_shape, choose
-from lm.requests import Place
-from lm.tokenizer import TextTokenizer
-from tests.asking import Asked, draw_samples
-from tests.models import FAMILIES, build_model, build_tokenizer
+import toolformer_ray.lm.writing.noise
+from tests.support.asking import Asked, draw_samples
+from tests.support.models import FAMILIES, build_model, build_tokenizer
+from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.lm.requests import Place
+from toolformer_ray.lm.tokenizer import TextTokenizer
+from toolformer_ray.lm.writing.noise import STEPS_AT_ONCE, Noise, block_shape, choose
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 10, 400, 50257])
@@ -89,7 +89,7 @@ def test_a_close_choice_is_made_on_the_whole_sequence_and_falls_the_same(family,
     places = [Place(token_index=2, keys=[1, 2]), Place(token_index=5, keys=[3])]
     request = Asked(own_ids=[9, 10], text_ids=text_ids, places=places)
     usual = draw_samples(model, [0, 5, 6], [request], max_new_tokens=6)
-    monkeypatch.setattr(lm.noise, "TIE_MARGIN", math.inf)
+    monkeypatch.setattr(toolformer_ray.lm.writing.noise, "TIE_MARGIN", math.inf)
     assert draw_samples(model, [0, 5, 6], [request], max_new_tokens=6) == usual
 
 

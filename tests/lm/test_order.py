@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from lm.model import LanguageModel
-from lm.requests import Place, ScoreRequest
-from lm.tokenizer import TextTokenizer
-from tests.asking import Asked, draw_samples, start_log_probs
-from tests.models import build_counting_model, build_table_model, build_tokenizer
+from tests.support.asking import Asked, draw_samples, start_log_probs
+from tests.support.models import build_counting_model, build_table_model, build_tokenizer
+from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.lm.requests import Place, ScoreRequest
+from toolformer_ray.lm.tokenizer import TextTokenizer
 
 # Byte-level and without merges: Z [ \ ] are neighbours, and so are their ids.
 BYTES = 257

@@ -6,13 +6,19 @@ from itertools import accumulate
 import pytest
 import torch
 
-import lm.network
-from lm.device_attention import attend_plainly
-from lm.model import LanguageModel
-from lm.packed_attention import PROBE_LENGTHS, PackedAttention, PackedTokens, attend_in_turn, varlen_kernel
-from lm.requests import ScoreRequest
-from lm.tokenizer import TextTokenizer
-from tests.models import FAMILIES, build_language_model, build_model, build_tokenizer
+import toolformer_ray.lm.network
+from tests.support.models import FAMILIES, build_language_model, build_model, build_tokenizer
+from toolformer_ray.lm.attention.device_attention import attend_plainly
+from toolformer_ray.lm.attention.packed import (
+    PROBE_LENGTHS,
+    PackedAttention,
+    PackedTokens,
+    attend_in_turn,
+    varlen_kernel,
+)
+from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.lm.requests import ScoreRequest
+from toolformer_ray.lm.tokenizer import TextTokenizer
 
 LENGTHS = [3, 1, 5]
 SCALE = 0.5
@@ -133,7 +139,7 @@ def coarse_model() -> LanguageModel:
 def test_a_model_whose_kernel_is_blind_answers_as_without_it(monkeypatch, caplog):
     request = ScoreRequest(ids=range(40, 0, -1), targets=[20, 30, 39])
     expected = coarse_model().log_probs([request] * 2)
-    monkeypatch.setattr(lm.network, "PackedAttention", partial(PackedAttention, kernel=blind))
+    monkeypatch.setattr(toolformer_ray.lm.network, "PackedAttention", partial(PackedAttention, kernel=blind))
     model = coarse_model()
     assert model._network.is_served
     for found, other in zip(model.log_probs([request] * 2), expected, strict=True):
@@ -142,8 +148,8 @@ def test_a_model_whose_kernel_is_blind_answers_as_without_it(monkeypatch, caplog
 
 
 def test_a_model_that_sees_too_much_is_not_served_even_if_its_kernel_passed(monkeypatch):
-    monkeypatch.setattr(lm.network, "PackedAttention", partial(PackedAttention, kernel=blind))
-    monkeypatch.setattr("lm.packed_attention.agree", lambda found, expected: True)
+    monkeypatch.setattr(toolformer_ray.lm.network, "PackedAttention", partial(PackedAttention, kernel=blind))
+    monkeypatch.setattr("toolformer_ray.lm.attention.packed.agree", lambda found, expected: True)
     assert not coarse_model()._network.is_served
 
 

@@ -6,11 +6,18 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM, MambaConfig, PreTrainedTokenizerFast
 
-from lm.model import LanguageModel
-from lm.requests import Place, ScoreRequest
-from lm.tokenizer import TextTokenizer
-from tests.asking import Asked, draw_samples, start_log_probs
-from tests.models import WINDOW, build_config_model, build_language_model, build_model, build_tokenizer, save_model
+from tests.support.asking import Asked, draw_samples, start_log_probs
+from tests.support.models import (
+    WINDOW,
+    build_config_model,
+    build_language_model,
+    build_model,
+    build_tokenizer,
+    save_model,
+)
+from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.lm.requests import Place, ScoreRequest
+from toolformer_ray.lm.tokenizer import TextTokenizer
 
 
 def refusal(action) -> str:

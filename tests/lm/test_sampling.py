@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from lm.model import LanguageModel
-from lm.requests import Place, Prompt, Sample
-from lm.sampling import SamplingOptions
-from lm.tokenizer import TextTokenizer
-from tests.models import build_table_model, build_tokenizer
+from tests.support.models import build_table_model, build_tokenizer
+from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.lm.requests import Place, Prompt, Sample
+from toolformer_ray.lm.tokenizer import TextTokenizer
+from toolformer_ray.lm.writing.sampling import SamplingOptions
 
 PIECES = ["-", ">", " -", " ->", ")", "4", "]", "<|endoftext|>"]
 

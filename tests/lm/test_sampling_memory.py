@@ -6,15 +6,15 @@ import weakref
 import torch
 from transformers import BloomConfig
 
-import lm.batching
-from lm.model import LanguageModel
-from lm.prompt_reading import PromptReader
-from lm.requests import Place
-from lm.sampling import TOKENS_PER_SLOT
-from lm.slots import SharedSlots
-from lm.tokenizer import TextTokenizer
-from tests.asking import Asked, draw_samples
-from tests.models import build_config_model, build_language_model, build_tokenizer
+import toolformer_ray.lm.batching
+from tests.support.asking import Asked, draw_samples
+from tests.support.models import build_config_model, build_language_model, build_tokenizer
+from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.lm.requests import Place
+from toolformer_ray.lm.scoring.prompt_reading import PromptReader
+from toolformer_ray.lm.tokenizer import TextTokenizer
+from toolformer_ray.lm.writing.sampling import TOKENS_PER_SLOT
+from toolformer_ray.lm.writing.slots import SharedSlots
 
 
 def samples(model: LanguageModel, *, num_prompts: int, num_keys: int, num_own: int = 20):
@@ -52,7 +52,7 @@ def test_prompts_that_do_not_fit_beside_full_slots_empty_the_slots(monkeypatch):
 
 def test_slots_are_as_many_as_before_once_the_budget_has_grown_again(monkeypatch):
     expected = samples(build_language_model(), num_prompts=120, num_keys=3)
-    monkeypatch.setattr(lm.batching, "BATCHES_UNTIL_GROWTH", 1)
+    monkeypatch.setattr(toolformer_ray.lm.batching, "BATCHES_UNTIL_GROWTH", 1)
     model, sizes, write = build_language_model(token_budget=512), [], SharedSlots.write
 
     def watched_write(self, ids):
@@ -84,7 +84,7 @@ def test_what_loses_its_slots_while_the_last_prompt_is_read_is_still_written(mon
 
 
 def test_sequences_that_are_read_whole_go_on_where_they_were_when_a_batch_does_not_fit(monkeypatch):
-    monkeypatch.setattr(lm.batching, "BATCHES_UNTIL_GROWTH", 1)
+    monkeypatch.setattr(toolformer_ray.lm.batching, "BATCHES_UNTIL_GROWTH", 1)
     network = build_config_model(BloomConfig(n_head=4))
     model = LanguageModel(network, TextTokenizer(build_tokenizer(), name="whole"), token_budget=1600)
     expected, num_passes = samples(model, num_prompts=5, num_keys=4, num_own=100), [0]

@@ -6,10 +6,10 @@ several GPUs have not been tried.
 
 import pytest
 
-from lm.model import LanguageModel
-from lm.requests import Place, ScoreRequest
-from tests.asking import Asked, draw_samples, start_log_probs
-from tests.models import save_model
+from tests.support.asking import Asked, draw_samples, start_log_probs
+from tests.support.models import save_model
+from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.lm.requests import Place, ScoreRequest
 
 LAYERS = {"model.embed_tokens": "cpu", "model.layers.0": "cpu", "model.rotary_emb": "cpu", "model.norm": "cpu"}
 REST = ("model.layers.1", "lm_head")

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from lm.device_attention import UnmaskedAttention, attend_plainly, flash_kernel
-from lm.shared_attention import Group, Segment, attend, merge
+from toolformer_ray.lm.attention.device_attention import UnmaskedAttention, attend_plainly, flash_kernel
+from toolformer_ray.lm.attention.shared import Group, Segment, attend, merge
 
 SCALE = 0.5
 
@@ -177,7 +177,7 @@ def test_off_the_cpu_only_what_all_see_goes_to_the_kernel(monkeypatch):
             asked.append(keys.shape[2])
             return attend_plainly(query, keys, values, scale=scale)
 
-    monkeypatch.setattr("lm.device_attention._unmasked", Kernel())
+    monkeypatch.setattr("toolformer_ray.lm.attention.device_attention._unmasked", Kernel())
     query, keys, values = (part.to("meta") for part in half_parts())
     segment = Segment([(keys[0], values[0])])
     Group(segment, [0], [6], 1).attend(0, query, SCALE)

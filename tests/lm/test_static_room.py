@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from lm.model import LanguageModel
-from lm.prompt_reading import Branch
-from lm.requests import Place
-from lm.shared_attention import Segment
-from lm.static_attention import PAGE, ROWS, make_blocks, rounded
-from lm.static_slots import StaticSlots
-from lm.step_capture import Recorder, watching_steps
-from tests.asking import Asked, draw_samples
-from tests.lm.recording import Repeat
-from tests.models import build_language_model
+from tests.support.asking import Asked, draw_samples
+from tests.support.models import build_language_model
+from tests.support.recording import Repeat
+from toolformer_ray.lm.attention.shared import Segment
+from toolformer_ray.lm.graphs.static_attention import PAGE, ROWS, make_blocks, rounded
+from toolformer_ray.lm.graphs.static_slots import StaticSlots
+from toolformer_ray.lm.graphs.step_capture import Recorder, watching_steps
+from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.lm.requests import Place
+from toolformer_ray.lm.scoring.prompt_reading import Branch
 
 NUM_SLOTS = 1024
 DEMONSTRATIONS = 363

@@ -6,18 +6,18 @@ import pytest
 import torch
 from transformers import GPTJConfig
 
-from lm.model import LanguageModel
-from lm.prompt_reading import Branch, PromptReader
-from lm.requests import Place, Prompt
-from lm.shared_attention import Segment
-from lm.slots import SharedSlots
-from lm.static_slots import StaticSlots
-from lm.step_capture import USES_BEFORE_RECORDING
-from lm.tokenizer import TextTokenizer
-from tests.asking import Asked, draw_samples
-from tests.lm.recording import Repeat
-from tests.lm.watching import ASKING_THE_HOST, Watched
-from tests.models import FAMILIES, build_config_model, build_language_model, build_tokenizer
+from tests.support.asking import Asked, draw_samples
+from tests.support.models import FAMILIES, build_config_model, build_language_model, build_tokenizer
+from tests.support.recording import Repeat
+from tests.support.watching import ASKING_THE_HOST, Watched
+from toolformer_ray.lm.attention.shared import Segment
+from toolformer_ray.lm.graphs.static_slots import StaticSlots
+from toolformer_ray.lm.graphs.step_capture import USES_BEFORE_RECORDING
+from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.lm.requests import Place, Prompt
+from toolformer_ray.lm.scoring.prompt_reading import Branch, PromptReader
+from toolformer_ray.lm.tokenizer import TextTokenizer
+from toolformer_ray.lm.writing.slots import SharedSlots
 
 TEXT = (
     "The mill ground 400 sacks, 120 more than in May, and the town by the river "

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from lm.step_capture import USES_BEFORE_RECORDING, Recorder, Steps, capture, watching_steps
-from tests.lm.recording import Repeat
+from tests.support.recording import Repeat
+from toolformer_ray.lm.graphs.step_capture import USES_BEFORE_RECORDING, Recorder, Steps, capture, watching_steps
 
 
 def doubled(factor: int, table: torch.Tensor) -> torch.Tensor:

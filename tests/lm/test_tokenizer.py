@@ -5,8 +5,8 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
-from lm.tokenizer import TextTokenizer
-from tests.models import LEARNED_FROM, build_tokenizer, gpt2_tokenizer
+from tests.support.models import LEARNED_FROM, build_tokenizer, gpt2_tokenizer
+from toolformer_ray.lm.tokenizer import TextTokenizer
 
 HARD_TEXTS = [
     "The mill ground 400 sacks, 120 more.",

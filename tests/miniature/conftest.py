@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from miniature.demo_corpus import DEMO_WORLD, demo_stories, write_world
-from miniature.texts import Story
-from miniature.world import World
-from tools.catalog import find_tools
-from tools.passage_index import build_index
-from tools.tool import Tool
+from toolformer_ray.miniature.demo_corpus import DEMO_WORLD, demo_stories, write_world
+from toolformer_ray.miniature.texts import Story
+from toolformer_ray.miniature.world import World
+from toolformer_ray.tools.backends.passage_index import build_index
+from toolformer_ray.tools.catalog import find_tools
+from toolformer_ray.tools.tool import Tool
 
 
 @pytest.fixture(scope="session")

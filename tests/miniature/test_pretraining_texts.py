@@ -2,11 +2,11 @@
 
 import itertools
 
-from annotate.prompt import render_demonstrations
-from miniature.pretrain import learning_rate
-from miniature.pretraining_texts import StoryTeller
-from records.calls import find_calls, remove_found_calls
-from tools.catalog import find_tools
+from toolformer_ray.annotate.prompt import render_demonstrations
+from toolformer_ray.miniature.pretrain import learning_rate
+from toolformer_ray.miniature.pretraining_texts import StoryTeller
+from toolformer_ray.records.calls import find_calls, remove_found_calls
+from toolformer_ray.tools.catalog import find_tools
 
 
 def test_a_sheet_begins_like_the_prompt_of_a_tool_and_goes_on_in_its_format() -> None:

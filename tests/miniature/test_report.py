@@ -2,11 +2,11 @@
 
 import pytest
 
-from lm.tokenizer import TextTokenizer
-from miniature.report import is_right, is_true, judge, share
-from miniature.texts import DueCall
-from records.stages import Document, Scored
-from tests.models import build_tokenizer
+from tests.support.models import build_tokenizer
+from toolformer_ray.lm.tokenizer import TextTokenizer
+from toolformer_ray.miniature.report import is_right, is_true, judge, share
+from toolformer_ray.miniature.texts import DueCall
+from toolformer_ray.records.stages import Document, Scored
 
 #       0         1         2         3
 #       0123456789012345678901234567890123456

@@ -3,10 +3,10 @@
 import datetime
 from collections.abc import Mapping
 
-from miniature.texts import TOOL_NAMES, Story
-from miniature.world import World
-from records.stages import Document
-from tools.tool import CallContext, Tool
+from toolformer_ray.miniature.texts import TOOL_NAMES, Story
+from toolformer_ray.miniature.world import World
+from toolformer_ray.records.stages import Document
+from toolformer_ray.tools.tool import CallContext, Tool
 
 
 def as_document(story: Story) -> Document:

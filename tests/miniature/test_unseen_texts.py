@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from miniature.demo_corpus import demo_stories, demo_world
-from miniature.texts import TOOL_NAMES
-from miniature.unseen_texts import UnseenOptions, main
+from toolformer_ray.miniature.demo_corpus import demo_stories, demo_world
+from toolformer_ray.miniature.texts import TOOL_NAMES
+from toolformer_ray.miniature.unseen_texts import UnseenOptions, main
 
 
 def test_every_tool_has_its_questions_and_no_text_is_of_the_demo(tmp_path: Path) -> None:

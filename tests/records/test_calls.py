@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from records.calls import (
+from toolformer_ray.records.calls import (
     MAX_RESULT_CHARS,
     clean_result,
     find_calls,
@@ -15,7 +15,7 @@ from records.calls import (
     render_call,
     unquote,
 )
-from records.stages import KeptCall
+from toolformer_ray.records.stages import KeptCall
 
 LOOK_ALIKES = [" [Calculator(1+1) -> 2]", "[Calculator(1+1)]", " [QA(", ") -> ", "]", " [", "\0", "e\u0301", "שלום"]
 TEXTS = st.lists(st.one_of(st.sampled_from(LOOK_ALIKES), st.text(max_size=8)), max_size=8).map("".join)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from records.fingerprint import MODEL_FILES, fingerprint, fingerprint_files
+from toolformer_ray.records.fingerprint import MODEL_FILES, fingerprint, fingerprint_files
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from records import run_folder
-from records.run_folder import RunFolder
-from records.stages import Dropped
-from tests.small_run import SHARD, write, write_small_run
+from tests.support.small_run import SHARD, write, write_small_run
+from toolformer_ray.records import run_folder
+from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.records.stages import Dropped
 
 TABLE = "dropped/propose"
 BOOK = "headers/dropped-propose.book"

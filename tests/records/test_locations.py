@@ -2,8 +2,8 @@
 
 import pytest
 
-from records.locations import without_keys
-from records.run_folder import RunFolder
+from toolformer_ray.records.locations import without_keys
+from toolformer_ray.records.run_folder import RunFolder
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from records.run_folder import DamagedError, RunFolder, shard_name
-from records.schema import arrow_schema
-from records.shard_header import ShardHeader, fingerprint_content
-from records.stages import Document, Dropped, Executed
-from records.storage import Disk
+from toolformer_ray.records.run_folder import DamagedError, RunFolder, shard_name
+from toolformer_ray.records.schema import arrow_schema
+from toolformer_ray.records.shard_header import ShardHeader, fingerprint_content
+from toolformer_ray.records.stages import Document, Dropped, Executed
+from toolformer_ray.records.storage import Disk
 
 
 def document(number: int, **changes: object) -> Document:
@@ -130,7 +130,7 @@ def test_a_shard_that_could_not_be_written_leaves_the_old_one(tmp_path: Path, mo
         Path(path).write_bytes(bytes(content)[:10])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("records.storage._write", write_half)
+    monkeypatch.setattr("toolformer_ray.records.storage._write", write_half)
     with pytest.raises(OSError, match="No space left"):
         write(run, rows=2, fingerprint="new")
     assert files(tmp_path) == ["documents/part-00000.parquet"]

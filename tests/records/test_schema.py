@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from records.schema import Record, arrow_schema, from_plain, to_table
-from records.stages import (
+from toolformer_ray.records.schema import Record, arrow_schema, from_plain, to_table
+from toolformer_ray.records.stages import (
     DROP_REASONS,
     OUTPUT_RECORDS,
     TABLE_OF_STAGE,

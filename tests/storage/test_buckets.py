@@ -6,16 +6,16 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from jobs.command_line import main
-from jobs.run_lease import LEASE_FILE, hold_run
-from records.run_folder import RunFolder
-from records.stages import Document
-from records.storage import Bucket
-from tests.s3_server import FULL_BUCKET, NUM_OBJECTS, S3Server
-from tests.small_run import write_small_run
-from tools.answer_store import AnswerOptions, open_store
-from tools.calculator import Calculator, CalculatorOptions
-from tools.outcome import Call, Outcome
+from tests.support.s3_server import FULL_BUCKET, NUM_OBJECTS, S3Server
+from tests.support.small_run import write_small_run
+from toolformer_ray.jobs.cli.main import main
+from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.records.stages import Document
+from toolformer_ray.records.storage import Bucket
+from toolformer_ray.tools.asking.answer_store import AnswerOptions, open_store
+from toolformer_ray.tools.asking.outcome import Call, Outcome
+from toolformer_ray.tools.calculator import Calculator, CalculatorOptions
+from toolformer_ray.workflow.book.lease import LEASE_FILE, hold_run
 
 
 @pytest.fixture

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from records.run_folder import RunFolder
-from records.stages import Document
-from tools.answer_store import AnswerOptions, AnswerStore, Mode, open_store
-from tools.calculator import Calculator, CalculatorOptions
-from tools.outcome import Outcome
-from tools.pool import ToolPool
-from tools.qa import QuestionAnswering, QuestionAnsweringOptions
-from tools.tool import BadInput, CallContext, Tool, ToolOptions, Unavailable, answer_fingerprint
+from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.records.stages import Document
+from toolformer_ray.tools.asking.answer_store import AnswerOptions, AnswerStore, Mode, open_store
+from toolformer_ray.tools.asking.outcome import Outcome
+from toolformer_ray.tools.asking.pool import ToolPool
+from toolformer_ray.tools.calculator import Calculator, CalculatorOptions
+from toolformer_ray.tools.qa import QuestionAnswering, QuestionAnsweringOptions
+from toolformer_ray.tools.tool import BadInput, CallContext, Tool, ToolOptions, Unavailable, answer_fingerprint
 
 MONDAY, TUESDAY = datetime.date(2017, 6, 5), datetime.date(2017, 6, 6)
 

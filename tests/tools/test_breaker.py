@@ -2,8 +2,8 @@
 
 import pytest
 
-from tools.breaker import Breaker
-from tools.pacing import MAX_RETRY_DELAY, Pace, retry_delay
+from toolformer_ray.tools.asking.breaker import Breaker
+from toolformer_ray.tools.asking.pacing import MAX_RETRY_DELAY, Pace, retry_delay
 
 
 def ask(breaker: Breaker, *, is_answered: bool | None, now: float) -> None:

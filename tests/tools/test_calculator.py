@@ -10,10 +10,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from records.stages import Document
-from tools.calculator import Calculator, CalculatorOptions
-from tools.number_texts import is_drawn, wants_calculator
-from tools.tool import BadInput, CallContext
+from toolformer_ray.records.stages import Document
+from toolformer_ray.tools.backends.number_texts import is_drawn, wants_calculator
+from toolformer_ray.tools.calculator import Calculator, CalculatorOptions
+from toolformer_ray.tools.tool import BadInput, CallContext
 
 calculator = Calculator(CalculatorOptions())
 

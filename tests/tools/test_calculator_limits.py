@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tools.calculator import Calculator, CalculatorOptions
-from tools.tool import BadInput, CallContext
+from toolformer_ray.tools.calculator import Calculator, CalculatorOptions
+from toolformer_ray.tools.tool import BadInput, CallContext
 
 calculator = Calculator(CalculatorOptions())
 MOST_SECONDS, MOST_BYTES = 0.25, 2**20

@@ -4,9 +4,9 @@ import datetime
 
 import pytest
 
-from records.stages import Document
-from tools.calendar import Calendar
-from tools.tool import BadInput, CallContext, ToolOptions
+from toolformer_ray.records.stages import Document
+from toolformer_ray.tools.calendar import Calendar
+from toolformer_ray.tools.tool import BadInput, CallContext, ToolOptions
 
 calendar = Calendar(ToolOptions())
 

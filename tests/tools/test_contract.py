@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from annotate.prompt import render_demonstrations
-from records.calls import find_calls, remove_found_calls
-from records.stages import STATUSES, Document
-from tests.small_world import make_document
-from tools.catalog import find_tools
-from tools.passage_index import build_index
-from tools.pool import ToolPool
-from tools.tool import Tool, demonstration_input
+from tests.support.small_world import make_document
+from toolformer_ray.annotate.prompt import render_demonstrations
+from toolformer_ray.records.calls import find_calls, remove_found_calls
+from toolformer_ray.records.stages import STATUSES, Document
+from toolformer_ray.tools.asking.pool import ToolPool
+from toolformer_ray.tools.backends.passage_index import build_index
+from toolformer_ray.tools.catalog import find_tools
+from toolformer_ray.tools.tool import Tool, demonstration_input
 
 KEYS = list(find_tools())
 REPOSITORY = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from tools.data_file import hash_file, read_columns
+from toolformer_ray.tools.backends.data_file import hash_file, read_columns
 
 JSONL = '{"b": "x", "a": "1"}\n\n{"a": null, "b": ["y", "z"], "c": 0}\n{"a": 3, "b": []}\n'
 ROWS = [("1", "x"), ("", "y"), ("3", "")]

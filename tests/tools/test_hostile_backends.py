@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from records.calls import MAX_RESULT_CHARS
-from tools.answer_store import AnswerOptions, open_store
-from tools.outcome import Outcome
-from tools.pool import ToolPool
-from tools.qa import QuestionAnswering, QuestionAnsweringOptions
-from tools.qa_endpoint import MAX_ANSWER_BYTES
+from toolformer_ray.records.calls import MAX_RESULT_CHARS
+from toolformer_ray.tools.asking.answer_store import AnswerOptions, open_store
+from toolformer_ray.tools.asking.outcome import Outcome
+from toolformer_ray.tools.asking.pool import ToolPool
+from toolformer_ray.tools.backends.qa_endpoint import MAX_ANSWER_BYTES
+from toolformer_ray.tools.qa import QuestionAnswering, QuestionAnsweringOptions
 
 KEY = "sk-do-not-tell-0123456789"
 BEGINNING = b'{"choices": [{"message": {"content": "'

@@ -13,14 +13,14 @@ import pytest
 import torch
 from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES
 
-from tests.tools.random_models import SENTENCES, save_m2m100, save_marian, save_nllb, save_reader
-from tools.nllb_codes import NLLB_CODES
-from tools.passage_index import build_index
-from tools.qa import QuestionAnswering, QuestionAnsweringOptions
-from tools.qa_reader import best_span
-from tools.tool import BadInput, CallContext
-from tools.translation import MachineTranslation, TranslationOptions
-from tools.translation_texts import Guess
+from tests.support.random_models import SENTENCES, save_m2m100, save_marian, save_nllb, save_reader
+from toolformer_ray.tools.backends.nllb_codes import NLLB_CODES
+from toolformer_ray.tools.backends.passage_index import build_index
+from toolformer_ray.tools.backends.qa_reader import best_span
+from toolformer_ray.tools.backends.translation_texts import Guess
+from toolformer_ray.tools.qa import QuestionAnswering, QuestionAnsweringOptions
+from toolformer_ray.tools.tool import BadInput, CallContext
+from toolformer_ray.tools.translation import MachineTranslation, TranslationOptions
 
 SAVERS = {"marian": save_marian, "nllb": save_nllb, "m2m100": save_m2m100}
 PASSAGES = [

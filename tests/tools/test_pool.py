@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from annotate.execute import execute
-from records.calls import MAX_RESULT_CHARS
-from records.stages import NOTES, STATUSES, Candidate, Document
-from tools.calendar import Calendar
-from tools.outcome import Outcome
-from tools.pool import ToolPool
-from tools.standing import MAX_LEFT_BEHIND
-from tools.tool import BadInput, CallContext, Tool, ToolOptions, Unavailable
+from toolformer_ray.annotate.execute import execute
+from toolformer_ray.records.calls import MAX_RESULT_CHARS
+from toolformer_ray.records.stages import NOTES, STATUSES, Candidate, Document
+from toolformer_ray.tools.asking.outcome import Outcome
+from toolformer_ray.tools.asking.pool import ToolPool
+from toolformer_ray.tools.asking.standing import MAX_LEFT_BEHIND
+from toolformer_ray.tools.calendar import Calendar
+from toolformer_ray.tools.tool import BadInput, CallContext, Tool, ToolOptions, Unavailable
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.qa import QuestionAnswering, QuestionAnsweringOptions
-from tools.tool import BadInput, CallContext, Unavailable
+from toolformer_ray.tools.qa import QuestionAnswering, QuestionAnsweringOptions
+from toolformer_ray.tools.tool import BadInput, CallContext, Unavailable
 
 NAMES = [f"{first}{last}" for first in ("Ba", "Do", "Ki", "Lu", "Me", "Ra") for last in ("dor", "gan", "lim", "pos")]
 KNOWN = [(f"Who built the lighthouse of {name}?", f"builder of {name}") for name in NAMES]

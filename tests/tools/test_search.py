@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tools.passage_index import PassageIndex, build_index, read_description
-from tools.search import SearchOptions, WikiSearch
-from tools.snippets import cut_at_sentence
-from tools.tool import BadInput, CallContext
+from toolformer_ray.tools.backends.passage_index import PassageIndex, build_index, read_description
+from toolformer_ray.tools.backends.snippets import cut_at_sentence
+from toolformer_ray.tools.search import SearchOptions, WikiSearch
+from toolformer_ray.tools.tool import BadInput, CallContext
 
 PASSAGES = [
     ("Nile", "The Nile is a river in Africa. It flows through Cairo, the capital of Egypt, and ends in the sea."),

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from records.stages import Document
-from tools.language_id import FastTextIdentifier
-from tools.tool import BadInput, CallContext
-from tools.translation import MachineTranslation, TranslationOptions
-from tools.translation_glossary import Glossary
-from tools.translation_texts import Guess, wants_translation
+from toolformer_ray.records.stages import Document
+from toolformer_ray.tools.backends.language_id import FastTextIdentifier
+from toolformer_ray.tools.backends.translation_glossary import Glossary
+from toolformer_ray.tools.backends.translation_texts import Guess, wants_translation
+from toolformer_ray.tools.tool import BadInput, CallContext
+from toolformer_ray.tools.translation import MachineTranslation, TranslationOptions
 
 ENTRIES = [
     ("mer", "sea"),

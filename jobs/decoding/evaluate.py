@@ -1,0 +1,186 @@
+"""`toolformer evaluate`, or `python -m jobs.evaluate_model`: a model's benchmarks, with its tools and without."""
+
+import random
+import sys
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toolformer_ray.decode.options import DecodeOptions
+from toolformer_ray.jobs.decoding.decoder import DecoderOptions, check_recording, open_decoder, refuse_missing_tools
+from toolformer_ray.workflow.report.tables import text_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from toolformer_ray.decode.decoder import Decoder
+    from toolformer_ray.evals.evaluate import Result
+    from toolformer_ray.evals.task import Question, Task
+
+WIKITEXT = "wikitext2"
+WIKITEXT_FILE = "wikitext2/test.txt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """Which benchmarks, on which data, and where the results go."""
+
+    tasks: str
+    """Keys of the benchmarks, separated by commas, or `all`; `toolformer tasks` lists them."""
+    data: str = "data/eval"
+    """The folder of evaluation data, in which each benchmark looks for its file."""
+    path: dict[str, str] = field(default_factory=dict)
+    """Other data for a benchmark, such as `--path.svamp FILE`: a file, a folder, or a data set on the Hub, as NAME,
+    NAME:SPLIT or NAME:CONFIG:SPLIT; the split is `test` by default."""
+    most: int | None = None
+    """Questions of each benchmark at most, drawn by `--sample-seed`; all by default."""
+    sample_seed: int = 0
+    """Another seed, other questions."""
+    out: str | None = None
+    """A Parquet file for every question with what was generated; the figures go into a .json beside it. Both are
+    written anew after each benchmark."""
+
+    def __post_init__(self) -> None:
+        if self.most is not None and self.most < 1:
+            raise ValueError(f"most is {self.most}; it must be at least 1 question")
+        if self.out is not None and not self.out.endswith(".parquet"):
+            raise ValueError(f"out is {self.out}; its name must end in .parquet")
+        if self.out is not None and "://" in self.out:
+            raise ValueError(f"out is {self.out}; it must be a path on this machine, copy the file afterwards")
+
+    def location(self, key: str, default: str) -> str:
+        """Where a benchmark's data lie."""
+        return self.path.get(key, default)
+
+
+def evaluate(options: EvaluateOptions, decoder: DecoderOptions, decode: DecodeOptions) -> int:
+    """Evaluate and print the table; the exit code. Raises ValueError, one line, for what the user has to change."""
+    from toolformer_ray.evals.evaluate import summarise
+    from toolformer_ray.evals.perplexity import measure_perplexity
+    from toolformer_ray.evals.result_files import ResultFiles
+
+    chosen = _choose(options)
+    questions = {key: _read_questions(options, key, task) for key, task in chosen.items()}
+    plain_texts = _read_plain_texts(options)
+    if chosen:
+        barred_by_all = set.intersection(*(set(task.barred_tools) for task in chosen.values()))
+        refuse_missing_tools(decoder, replace(decode, barred=(*decode.barred, *sorted(barred_by_all))))
+    files = ResultFiles(Path(options.out)) if options.out else None
+    opened = open_decoder(decoder)
+    results: list[Result] = []
+    figures: dict[str, Any] = {"tasks": []}
+    for key, task in chosen.items():
+        results += _ask(opened, key, task, questions[key], decode)
+        figures["tasks"] = [asdict(summary) for summary in summarise(results)]
+        if files:
+            files.write(results, figures)
+    _print(summarise(results))
+    if plain_texts:
+        found = measure_perplexity(opened.model, plain_texts)
+        figures[WIKITEXT] = {"per_token": found.per_token, "per_word": found.per_word, "num_tokens": found.num_tokens}
+        print(f"{WIKITEXT}: perplexity {found.per_token:.2f} a token, {found.per_word:.2f} a word, calls disabled")
+    if files:
+        files.write(results, figures)
+    check_recording(opened, decoder)
+    return 0
+
+
+def _ask(
+    opened: "Decoder", key: str, task: "Task", questions: "list[Question]", decode: DecodeOptions
+) -> "Iterator[Result]":
+    """The results of one benchmark, with tools and then without; each way's figures are told as soon as it is done."""
+    from toolformer_ray.evals.evaluate import evaluate as ask
+    from toolformer_ray.evals.evaluate import summarise
+
+    for with_tools in (True, False):
+        asked = f"{key}, {len(questions):,} questions, {'with' if with_tools else 'without'} tools"
+        print(asked, file=sys.stderr)
+        results = list(ask(opened, key, task, questions, decode, with_tools=with_tools))
+        [line] = summarise(results)
+        told = f"{asked}: {line.share_right:.1%} right, a tool was called on {line.share_with_call:.1%}"
+        num_cut = sum(result.is_cut for result in results)
+        print(f"{told}; prompts that lost their beginning: {num_cut:,}" if num_cut else told, file=sys.stderr)
+        yield from results
+
+
+def list_tasks() -> int:
+    """Print the benchmarks, one a line."""
+    from toolformer_ray.evals.tasks import find_tasks
+
+    rows = [[key, task.describes, ", ".join(task.barred_tools)] for key, task in find_tasks().items()]
+    rows.append([WIKITEXT, "WikiText-2: perplexity, calls disabled", ""])
+    print(text_table(["task", "what", "barred tools"], rows))
+    return 0
+
+
+def _keys(options: EvaluateOptions) -> list[str]:
+    from toolformer_ray.evals.tasks import find_tasks
+
+    known = [*find_tasks(), WIKITEXT]
+    # Of all are left out those that have no data unless they are given some.
+    ready = [key for key in known if key == WIKITEXT or key in options.path or find_tasks()[key].has_data]
+    keys = ready if options.tasks == "all" else [key.strip() for key in options.tasks.split(",") if key.strip()]
+    for key in [*keys, *options.path]:
+        if key not in known:
+            raise ValueError(f"tasks is {key}; there is no such benchmark: choose among {', '.join(known)}, or all")
+    if not keys:
+        raise ValueError(f"tasks is {options.tasks!r}; name at least one of {', '.join(known)}")
+    return list(dict.fromkeys(keys))
+
+
+def _choose(options: EvaluateOptions) -> "dict[str, Task]":
+    from toolformer_ray.evals.tasks import find_tasks
+
+    return {key: find_tasks()[key] for key in _keys(options) if key != WIKITEXT}
+
+
+def _read_questions(options: EvaluateOptions, key: str, task: "Task") -> "list[Question]":
+    """A benchmark's questions, or as many as asked for. Raises ValueError if there is none."""
+    location = options.location(key, task.default_location(options.data))
+    questions = list(task.read(location))
+    if not questions:
+        raise ValueError(f"{location} holds no question that {key} can ask; give other data with --path.{key}")
+    if options.most is None or len(questions) <= options.most:
+        return questions
+    drawn = random.Random(options.sample_seed).sample(range(len(questions)), options.most)  # noqa: S311
+    return [questions[number] for number in sorted(drawn)]
+
+
+def _print(summaries: Any) -> None:
+    by_task: dict[str, dict[bool, Any]] = {}
+    for summary in summaries:
+        by_task.setdefault(summary.task, {})[summary.with_tools] = summary
+    rows = [
+        [
+            task,
+            both[True].num_questions,
+            f"{both[True].share_right:.1%}",
+            f"{both[False].share_right:.1%}",
+            f"{both[True].share_with_call:.1%}",
+        ]
+        for task, both in by_task.items()
+    ]
+    if rows:
+        print(text_table(["task", "questions", "right with tools", "calls disabled", "a tool was called"], rows))
+
+
+def _read_plain_texts(options: EvaluateOptions) -> list[str]:
+    """What the perplexity is to be measured on: one text, or of JSON Lines those in the column `text`."""
+    from toolformer_ray.evals.rows import read_rows
+    from toolformer_ray.evals.task import refuse_half_characters
+
+    if WIKITEXT not in _keys(options):
+        return []
+    location = options.location(WIKITEXT, str(Path(options.data) / WIKITEXT_FILE))
+    try:
+        if location.endswith(".jsonl"):
+            texts = [row["text"] for row in read_rows(location)]
+        else:
+            texts = [Path(location).read_text(encoding="utf-8")]
+        for text in texts:
+            refuse_half_characters(text, location)
+    except (OSError, UnicodeDecodeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{location} cannot be read as text ({error}); give --path.{WIKITEXT} FILE") from error
+    if not any(texts):
+        raise ValueError(f"{location} holds no text; give other data with --path.{WIKITEXT}")
+    return texts

@@ -1,0 +1,159 @@
+"""`toolformer generate`, or `python -m jobs.generate_text`: prompts in, texts out in which calls are answered.
+
+On a terminal a text appears while it is written, what a tool said in another colour. In a pipe and with `--json` a
+text is printed when it is finished. Either way they come in the order of the prompts.
+"""
+
+import functools
+import json
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TextIO
+
+from toolformer_ray.decode.answer import Answer, Piece
+from toolformer_ray.decode.options import DecodeOptions
+from toolformer_ray.jobs.decoding.decoder import (
+    DecoderOptions,
+    check_recording,
+    describe_unknown_tools,
+    open_decoder,
+    refuse_missing_tools,
+)
+
+_COLOURS = {"prompt": "\x1b[2m", "text": "", "call": "\x1b[36m", "result": "\x1b[1;32m"}
+_PLAIN = "\x1b[0m"
+# A model may write what a terminal would take for an order.
+_ORDERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptOptions:
+    """Where prompts come from and how their texts are printed."""
+
+    file: str | None = None
+    """A file of prompts, one per line; `-` is the standard input, which is read too if no prompt is given."""
+    json: bool = False
+    """Print one JSON object per prompt: its text, its calls and what became of them."""
+
+
+def generate(prompts: Sequence[str], decoder: DecoderOptions, decode: DecodeOptions, where: PromptOptions) -> int:
+    """Write all texts; returns the exit code. Raises ValueError, one line, for what the user has to change.
+
+    A recording that lacks calls is one of these things, said once the texts are there.
+    """
+    prompts = [*prompts, *_read_prompts(where.file, is_wanted=not prompts)]
+    if not prompts:
+        raise ValueError("there is no prompt; give one, or a file of them with --file")
+    refuse_missing_tools(decoder, decode)
+    opened = open_decoder(decoder)
+    for prompt in prompts:
+        opened.check(prompt)
+    show = _Json() if where.json else _Terminal(sys.stdout) if _has_colours(sys.stdout) else _Pipe()
+    printer = _InOrder(prompts, show)
+    requests = {
+        opened.submit(prompt, decode, functools.partial(printer.tell, number)): number
+        for number, prompt in enumerate(prompts)
+    }
+    answers = []
+    for request in opened.finish():
+        if request.answer is not None:
+            answers.append(request.answer)
+            printer.finish(requests[request], request.answer)
+    _say_what_became_of_calls(answers, decoder)
+    check_recording(opened, decoder)
+    return 0
+
+
+class _Json:
+    def tell(self, _: str, __: Sequence[Piece]) -> None: ...
+
+    def finish(self, prompt: str, answer: Answer) -> None:
+        print(json.dumps({"prompt": prompt, **asdict(answer)}, ensure_ascii=False), flush=True)
+
+
+class _Pipe:
+    def tell(self, _: str, __: Sequence[Piece]) -> None: ...
+
+    def finish(self, prompt: str, answer: Answer) -> None:
+        print(prompt + answer.text, flush=True)
+
+
+class _Terminal:
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._is_begun = False
+
+    def tell(self, prompt: str, pieces: Sequence[Piece]) -> None:
+        if not self._is_begun:
+            self._write(prompt, "prompt")
+            self._is_begun = True
+        for piece in pieces:
+            self._write(piece.text, piece.by)
+
+    def finish(self, prompt: str, _: Answer) -> None:
+        self.tell(prompt, [])
+        self._is_begun = False
+        print(file=self._out, flush=True)
+
+    def _write(self, text: str, by: str) -> None:
+        shown = _ORDERS.sub("\N{REPLACEMENT CHARACTER}", text)
+        self._out.write(f"{_COLOURS[by]}{shown}{_PLAIN}" if _COLOURS[by] else shown)
+        self._out.flush()
+
+
+class _InOrder:
+    """Shows one text at a time; what comes of later ones meanwhile is shown when it is their turn."""
+
+    def __init__(self, prompts: Sequence[str], show: _Json | _Pipe | _Terminal) -> None:
+        self._prompts, self._show = prompts, show
+        self._current = 0
+        self._told: dict[int, list[Piece]] = {}
+        self._answers: dict[int, Answer] = {}
+
+    def tell(self, number: int, pieces: Sequence[Piece]) -> None:
+        if number == self._current:
+            self._show.tell(self._prompts[number], pieces)
+        else:
+            self._told.setdefault(number, []).extend(pieces)
+
+    def finish(self, number: int, answer: Answer) -> None:
+        self._answers[number] = answer
+        while self._current in self._answers:
+            self._show.finish(self._prompts[self._current], self._answers.pop(self._current))
+            self._current += 1
+            if pieces := self._told.pop(self._current, []):
+                self.tell(self._current, pieces)
+
+
+def _read_prompts(file: str | None, *, is_wanted: bool) -> list[str]:
+    if file is None and not is_wanted:
+        return []
+    if file in (None, "-"):
+        return _lines(sys.stdin.read())
+    try:
+        return _lines(Path(str(file)).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ValueError(f"--file {file} cannot be read ({reason}); give a text file, one prompt per line") from error
+
+
+def _lines(text: str) -> list[str]:
+    return text.removesuffix("\n").split("\n") if text else []
+
+
+def _has_colours(out: TextIO) -> bool:
+    return out.isatty() and "NO_COLOR" not in os.environ
+
+
+def _say_what_became_of_calls(answers: Sequence[Answer], decoder: DecoderOptions) -> None:
+    calls = [call for answer in answers for call in answer.calls]
+    if counts := Counter(call.status for call in calls):
+        said = ", ".join(f"{number} {status}" for status, number in counts.most_common())
+        print(f"calls: {said}", file=sys.stderr)
+    if unknown := [call.tool for call in calls if call.status == "unknown_tool" and call.tool]:
+        print(describe_unknown_tools(unknown, decoder.tools), file=sys.stderr)

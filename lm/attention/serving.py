@@ -1,0 +1,103 @@
+"""Has a model's attention done in parts: through transformers' attention interface, or GPT-J's one method.
+
+Which parts is not an argument that every family would pass on, but a context that is set around a forward pass.
+Shapes as in lm.attention.shared.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any, cast
+
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from toolformer_ray.lm.attention.shared import Layout, UnservedAttention
+
+_NAME = "shared_parts"
+# Arguments by which a family asks for more than softmax(q k / scale) v.
+_UNSERVED_ARGUMENTS = ("softcap", "s_aux", "position_bias")
+
+_layout: ContextVar[Layout | None] = ContextVar("layout", default=None)
+
+
+@contextlib.contextmanager
+def using(layout: Layout) -> Iterator[None]:
+    """Within, a model that is served attends as the layout says."""
+    token = _layout.set(layout)
+    try:
+        yield
+    finally:
+        _layout.reset(token)
+
+
+def serve(model: PreTrainedModel) -> Callable[[], None] | None:
+    """Have the model's attention done here; None if its family goes neither through transformers' interface nor ours.
+
+    Outside `using` transformers' own attention (SDPA) does it. Calling what is returned takes it back.
+    """
+    if model.config.model_type == "gptj":
+        return _serve_gptj(model)
+    if not getattr(model, "_supports_attention_backend", False):
+        return None
+    ALL_ATTENTION_FUNCTIONS.register(_NAME, _attention)
+    ALL_MASK_ATTENTION_FUNCTIONS.register(_NAME, _mask)
+    before = model.config.get_text_config()._attn_implementation
+    model.set_attn_implementation(_NAME)
+    return lambda: model.set_attn_implementation(before)
+
+
+def _attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """What transformers calls in each layer; query (N, H, L, D), answer (N, L, H, D)."""
+    layout = _layout.get()
+    if layout is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
+    if unserved := [name for name in _UNSERVED_ARGUMENTS if kwargs.get(name) is not None]:
+        raise UnservedAttention(f"attention with {unserved[0]}")
+    if value.shape[-1] != query.shape[-1]:
+        raise UnservedAttention(f"values of width {value.shape[-1]} for queries of width {query.shape[-1]}")
+    if getattr(module, "layer_idx", None) is None:
+        raise UnservedAttention("layers without a number")
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    return layout.attend(module.layer_idx, query, key, value, scale).transpose(1, 2), None
+
+
+def _mask(*args: Any, **kwargs: Any) -> Tensor | None:
+    """A layout needs no mask; outside of one the model gets the mask that it always had."""
+    return sdpa_mask(*args, **kwargs) if _layout.get() is None else None
+
+
+def _serve_gptj(model: PreTrainedModel) -> Callable[[], None]:
+    """GPT-J, the paper's model, has attention of its own making, with one method to put ours in place of."""
+    modules = [layer.attn for layer in cast(Any, model.base_model).h]
+    for module in modules:
+        module._attn = _gptj_attention(module)
+
+    def take_back() -> None:
+        for module in modules:
+            del module._attn
+
+    return take_back
+
+
+def _gptj_attention(module: Any) -> Callable[..., Any]:
+    its_own = module._attn
+
+    def attention(query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None = None) -> Any:
+        layout = _layout.get()
+        if layout is None:
+            return its_own(query, key, value, attention_mask)
+        return layout.attend(module.layer_idx, query, key, value, 1 / float(module.scale_attn)), None
+
+    return attention

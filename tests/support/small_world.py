@@ -1,0 +1,80 @@
+"""Two small tools and a way to make documents, for tests of the stages."""
+
+import datetime
+import hashlib
+from dataclasses import dataclass
+
+from toolformer_ray.records.stages import Document, Executed
+from toolformer_ray.tools.tool import BadInput, CallContext, Tool, ToolOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallOptions(ToolOptions):
+    """Thresholds that leave room on both sides."""
+
+    min_open_probability: float = 0.05
+    max_places: int = 2
+    num_samples: int = 4
+    min_loss_reduction: float = 0.5
+
+
+class Adder(Tool):
+    """Adds two numbers: `Add(2+3)` is 5."""
+
+    Options = SmallOptions
+    name = "Add"
+    instruction = "Add calls."
+    demonstrations = ("One and two are [Add(1+2)] 3.",)
+
+    def wants(self, document: Document) -> bool:
+        return any(character.isdigit() for character in document.text)
+
+    def run(self, call_input: str, context: CallContext) -> str:
+        try:
+            first, second = map(int, call_input.split("+"))
+        except ValueError as error:
+            raise BadInput(call_input) from error
+        return str(first + second)
+
+
+class Translator(Tool):
+    """Knows the sea; struck where its input stands later in the text."""
+
+    Options = SmallOptions
+    name = "MT"
+    instruction = "Translate."
+    demonstrations = ('La mer, or [MT("La mer")] the sea.',)
+    strikes_future_inputs = True
+
+    def wants(self, document: Document) -> bool:
+        return "mer" in document.text
+
+    def run(self, call_input: str, context: CallContext) -> str:
+        return "the sea" if call_input == '"mer"' else ""
+
+
+def make_document(text: str, date: datetime.date | None = None) -> Document:
+    """A document as ingest would make it."""
+    digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return Document(
+        text_id=f"{digest}-0", doc_id=text[:8], part=0, text=text, title=None, url=None, date=date, source="test"
+    )
+
+
+def make_executed(document: Document, char_offset: int, token_index: int, **columns: object) -> Executed:
+    """An answered call of the adder at a place of a document, with some columns changed."""
+    row: dict[str, object] = {
+        "text_id": document.text_id,
+        "tool": "Add",
+        "token_index": token_index,
+        "char_offset": char_offset,
+        "open_probability": 0.5,
+        "call_input": "2+3",
+        "num_samples": 1,
+        "loss_without": 2.0,
+        "status": "ok",
+        "result": "5",
+        "seconds": 0.0,
+        "from_cache": False,
+    }
+    return Executed(**row | columns)  # type: ignore[arg-type]

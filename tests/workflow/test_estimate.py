@@ -1,0 +1,99 @@
+"""`toolformer estimate` with the real stages, on a model with random weights that writes calls; without Ray."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.calling_model import save_calling_model
+from toolformer_ray.annotate.ingest import IngestOptions
+from toolformer_ray.annotate.propose import ProposeOptions
+from toolformer_ray.jobs.cli.main import main
+from toolformer_ray.tools.calculator import Calculator
+from toolformer_ray.workflow.estimate.estimate import Estimate, EstimateOptions, make_estimate
+from toolformer_ray.workflow.options import AnnotateOptions, ModelOptions
+
+NUM_TEXTS = 40
+TOOL = {"max_places": 4, "num_samples": 20, "min_loss_reduction": -1.0}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return save_calling_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("corpus") / "texts.jsonl"
+    texts = [
+        f"Mill {n} ground {400 + n} sacks{' of rye' * (n % 5)}, [Calculator(1+1) -> 2] more." for n in range(NUM_TEXTS)
+    ]
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in [*texts, texts[0], " "]))
+    return path
+
+
+def options_for(corpus: Path, model: str) -> AnnotateOptions:
+    return AnnotateOptions(
+        run="",
+        tools=("calculator",),
+        ingest=IngestOptions(corpus=(str(corpus),)),
+        model=ModelOptions(model=model),
+        propose=ProposeOptions(max_call_tokens=10),
+        tool_options={"calculator": Calculator.Options(**TOOL)},
+    )
+
+
+@pytest.fixture(scope="module")
+def truth(corpus: Path, model: str) -> Estimate:
+    """A sample of all texts is the full run."""
+    return make_estimate(options_for(corpus, model), EstimateOptions(sample=500))
+
+
+def test_the_interval_of_a_sample_holds_what_all_texts_give(truth: Estimate, corpus: Path, model: str) -> None:
+    (whole,) = truth.tools
+    assert whole.kept.low == whole.kept.expected == whole.kept.high > 0
+    found = make_estimate(options_for(corpus, model), EstimateOptions(sample=20))
+    (tool,) = found.tools
+    assert (found.num_texts, len(found.sample.texts)) == (NUM_TEXTS, 20)
+    assert dict(found.sample.dropped) == {"duplicate": 1, "empty_text": 1}
+    for part, all_of_it in ((tool.kept, whole.kept), (tool.calls, whole.calls)):
+        assert part.low <= all_of_it.expected <= part.high
+        assert part.low < part.expected < part.high < 4 * all_of_it.expected
+    assert sum(found.tokens.values()) == pytest.approx(sum(truth.tokens.values()), rel=0.3)
+    assert 0 < tool.asked_now < whole.asked_now
+
+
+def test_it_prints_yield_tokens_hours_and_what_it_asked_itself(
+    corpus: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    named = [f"--calculator.{name.replace('_', '-')}={value}" for name, value in TOOL.items()]
+    arguments = ["--corpus", str(corpus), "--model", model, "--tools", "calculator", "--max-call-tokens", "10", *named]
+    assert main(["estimate", *arguments, "--run", "none", "--sample", "8", "--tokens-per-second", "100"]) == 0
+    shown = capsys.readouterr().out
+    lines = shown.splitlines()
+    assert lines[0] == f"{NUM_TEXTS} texts, counted: all of the corpus was read"
+    assert lines[1] == "no text comes of: duplicate 1, empty_text 1"
+    assert lines[2] == "sample: 8 texts in 2 strata by source and length, --seed 0"
+    (told,) = [line.split() for line in lines if line.startswith("all ")]
+    assert float(told[3]) == pytest.approx(int(told[2].replace(",", "")) / 100 / 3600, abs=1e-3)
+    assert "at 100 tokens a second on one device (given)" in shown
+    assert "tools were asked for this: Calculator " in lines[-1]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        (["--sample", "0"], "--sample is 0; it must be at least 1 text"),
+        (["--tokens-per-second", "0"], "--tokens-per-second is 0.0; it must be more than 0"),
+        (["--max-read", "0"], "--max-read is 0; it must be at least 1 megabyte"),
+        (["--tools", "abacus"], "--tools names 'abacus', which is no tool"),
+    ],
+)
+def test_a_wrong_value_is_named(
+    wrong: list[str], line: str, corpus: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["estimate", "--corpus", str(corpus), "--model", model, *wrong]) == 2
+    output, errors = capsys.readouterr()
+    assert output == "" and errors.startswith(f"toolformer: {line}") and len(errors.splitlines()) == 1

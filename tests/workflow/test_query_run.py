@@ -1,0 +1,85 @@
+"""`toolformer query`: a view per table, whatever is written so far; errors do not end a conversation."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+from toolformer_ray.jobs.cli.main import main
+from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.records.stages import Document, Dropped
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> str:
+    folder = RunFolder(str(tmp_path))
+    folder.write_json("run.json", {})
+    for number in range(3):
+        document = Document(
+            text_id=f"{number}-0",
+            doc_id=str(number),
+            part=0,
+            text=f"line\n{number}",
+            title=None,
+            url=None,
+            date=None,
+            source="s",
+        )
+        folder.write_shard("documents", f"part-0000{number}", Document, [document], fingerprint="", counts={})
+    drop = Dropped(stage="ingest", reason="duplicate", text_id="0-0", tool=None, char_offset=None, detail=None, count=4)
+    folder.write_shard("dropped/ingest", "part-00000", Dropped, [drop], fingerprint="", counts={})
+    return str(tmp_path)
+
+
+def ask(run: str, sql: str, capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(["query", run, sql]) == 0
+    return capsys.readouterr().out
+
+
+def test_all_shards_of_a_table_are_one_view(run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ask(run, "select text_id, text from documents order by all desc limit 1", capsys) == (
+        "text_id  text\n-------  -------\n2-0      line\\n2\n"
+    )
+    assert "ingest  duplicate" in ask(run, "select stage, reason, count from dropped", capsys)
+
+
+def test_a_table_without_a_shard_has_its_columns_and_no_rows(run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = ask(run, "select tool, avg(loss_reduction) as gain from scored where is_kept group by tool", capsys)
+    assert shown == "tool  gain\n----  ----\n"
+    assert ask(run, "select calls[1].tool as first from augmented", capsys) == "first\n-----\n"
+
+
+def test_sql_that_is_wrong_is_one_line_and_exit_code_2(run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["query", run, "select nothing from documents"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert 'column "nothing" not found' in line
+
+
+def test_a_conversation_goes_on_after_an_error(
+    run: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    questions = "select nothing;\nselect count(*) as texts\nfrom documents;\nselect 7 as seven"
+    monkeypatch.setattr("sys.stdin", io.StringIO(questions))
+    assert main(["query", run]) == 0
+    output, errors = capsys.readouterr()
+    assert output.split() == ["texts", "-----", "3", "seven", "-----", "7"]
+    assert len(errors.splitlines()) == 1
+
+
+def test_long_answers_are_cut_and_say_so(run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ask(run, "select range as n from range(500)", capsys).splitlines()
+    assert (len(lines), lines[-1]) == (103, "only the first 100 rows")
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", None])
+def test_a_shard_that_is_damaged_is_one_line_with_its_path_and_no_row(
+    content: bytes | None, run: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(run) / "documents/part-00001.parquet"
+    whole = path.read_bytes()
+    # Without content: another letter in the text, as compression leaves it.
+    path.write_bytes(whole.replace(b"line", b"mine", 1) if content is None else content)
+    assert main(["query", run, "select * from documents"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("toolformer: a table cannot be read: ")
+    assert "part-00001.parquet" in line or "CRC" in line

@@ -1,0 +1,140 @@
+"""What is written down about a run holds no key, and tells with which tools it was made."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from toolformer_ray.annotate.ingest import IngestOptions
+from toolformer_ray.annotate.propose import ProposeOptions
+from toolformer_ray.filter.screening.screen import ScreenOptions
+from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.tools.translation import TranslationOptions
+from toolformer_ray.workflow.book.settings import (
+    OtherSettingsError,
+    RunSettings,
+    check_settings,
+    read_tool_names,
+    resolve_settings,
+)
+from toolformer_ray.workflow.options import AnnotateOptions, ModelOptions
+
+
+def test_keys_in_locations_are_not_written_down(tmp_path: Path) -> None:
+    options = AnnotateOptions(
+        run=str(tmp_path),
+        tools=("calculator",),
+        ingest=IngestOptions(corpus=("s3://KEY:SECRET@a?client_secret=SECRET", "b")),
+        model=ModelOptions(model="m"),
+    )
+    run = RunFolder(str(tmp_path))
+    resolve_settings(options, options.make_tools(), "f", 100).write(run)
+    assert "SECRET" not in (tmp_path / "run.json").read_text()
+    assert run.read_json("run.json")["settings"]["corpus"] == ["s3://a", "b"]
+
+
+@pytest.mark.parametrize("told", [[], {}, {"settings": {}}, {"settings": {"tools": None}}])
+def test_a_folder_that_does_not_tell_its_tools_is_refused_in_one_line(told: object, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps(told))
+    with pytest.raises(ValueError, match=r"run.json does not say with which tools the run was made"):
+        read_tool_names(RunFolder(str(tmp_path)))
+
+
+def test_the_share_of_a_control_slice_is_a_setting_only_where_there_is_a_screen() -> None:
+    def resolve(screen: ScreenOptions) -> RunSettings:
+        options = AnnotateOptions(
+            run="r",
+            tools=("calculator",),
+            ingest=IngestOptions(corpus=("c",)),
+            model=ModelOptions(model="m"),
+            screen=screen,
+        )
+        return resolve_settings(options, options.make_tools(), "f", 100)
+
+    plain, other = resolve(ScreenOptions()), resolve(ScreenOptions(screen_control=0.5))
+    assert plain == other
+    screened = resolve(ScreenOptions(screen_margin=1.0))
+    assert screened.settings.items() >= {"screen-margin": 1.0, "screen-control": 0.05}.items()
+    changed = {name for name, value in plain.stage_fingerprints.items() if screened.stage_fingerprints[name] != value}
+    assert changed == {"score"}
+
+
+def test_losses_of_an_expensive_tool_are_not_taken_for_those_of_a_cheap_one() -> None:
+    options = AnnotateOptions(
+        run="r",
+        tools=("calculator", "calendar"),
+        ingest=IngestOptions(corpus=("c",)),
+        model=ModelOptions(model="m"),
+    )
+    tools = options.make_tools()
+    cheap = resolve_settings(options, tools, "f", 100).tool_fingerprints["score"]
+    tools["calculator"].is_expensive = True
+    expensive = resolve_settings(options, tools, "f", 100).tool_fingerprints["score"]
+    assert {name for name in cheap if cheap[name] != expensive[name]} == {"Calculator"}
+
+
+def test_a_second_round_decides_proposals_and_losses_and_is_no_setting_of_a_first() -> None:
+    def resolve(*, in_place: bool) -> RunSettings:
+        options = AnnotateOptions(
+            run="r",
+            tools=("calculator", "calendar"),
+            ingest=IngestOptions(corpus=("c",)),
+            model=ModelOptions(model="m"),
+            propose=ProposeOptions(second_round=in_place),
+        )
+        assert options.score.in_place == in_place
+        return resolve_settings(options, options.make_tools(), "f", 100)
+
+    before, after = resolve(in_place=False), resolve(in_place=True)
+    changed = {
+        stage: {name for name, value in by_tool.items() if after.tool_fingerprints[stage][name] != value}
+        for stage, by_tool in before.tool_fingerprints.items()
+    }
+    both = {"Calculator", "Calendar"}
+    assert changed == {"propose": both, "execute": set(), "score": both}
+    # A run made before there was the option goes on.
+    assert "second-round" not in before.settings
+    assert after.settings["second-round"] is True
+
+
+def test_a_screen_and_calls_in_their_place_exclude_each_other_before_a_worker_starts() -> None:
+    with pytest.raises(ValueError, match="screen_margin is 1.0"):
+        AnnotateOptions(
+            run="r",
+            tools=("calculator",),
+            ingest=IngestOptions(corpus=("c",)),
+            model=ModelOptions(model="m"),
+            propose=ProposeOptions(second_round=True),
+            screen=ScreenOptions(screen_margin=1.0),
+        )
+
+
+@pytest.mark.parametrize(("option", "file"), [("glossary", "words.tsv"), ("model", "model")])
+def test_data_of_a_tool_that_only_lie_elsewhere_are_no_other_setting(option: str, file: str, tmp_path: Path) -> None:
+    def resolve(path: Path) -> RunSettings:
+        options = AnnotateOptions(
+            run="r",
+            tools=("translation",),
+            ingest=IngestOptions(corpus=("c",)),
+            model=ModelOptions(model="m"),
+            tool_options={"translation": TranslationOptions(**{option: str(path)})},
+        )
+        return resolve_settings(options, options.make_tools(), "f", 100)
+
+    run = RunFolder(str(tmp_path / "run"))
+    (tmp_path / "run/documents").mkdir(parents=True)
+    (tmp_path / "run/documents/part-00000.parquet").touch()
+    old, new = tmp_path / "old" / file, tmp_path / "new" / file
+    for path in (old, new):
+        content = path / "config.json" if option == "model" else path
+        content.parent.mkdir(parents=True)
+        content.write_text("source\ttarget\n")
+    before, after = resolve(old), resolve(new)
+    assert after.stage_fingerprints == before.stage_fingerprints
+    before.write(run)
+    assert check_settings(run, after, may_change=False) == []
+    content.write_text("source\ttarget\nNacht\tnight\n")
+    other = resolve(new)
+    assert other.stage_fingerprints["execute"] != before.stage_fingerprints["execute"]
+    with pytest.raises(OtherSettingsError, match="the data behind the tool translation has changed"):
+        check_settings(run, other, may_change=False)

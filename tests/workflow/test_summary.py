@@ -1,0 +1,179 @@
+"""Counts of shards, and the tables that sum them up."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from toolformer_ray.records.stages import Candidate, Dropped, Executed, Scored
+from toolformer_ray.workflow.report.progress import Snapshot, describe, describe_seconds
+from toolformer_ray.workflow.report.tables import (
+    ScreenYield,
+    ToolYield,
+    describe_unanswered,
+    drop_table,
+    pruned_table,
+    screen_table,
+    screen_yields,
+    text_table,
+    tool_yields,
+)
+from toolformer_ray.workflow.shard.counts import count_rows
+
+CANDIDATE = Candidate(
+    text_id="t-0",
+    tool="Calculator",
+    token_index=3,
+    char_offset=9,
+    open_probability=0.5,
+    call_input="1+1",
+    num_samples=2,
+    loss_without=2.0,
+)
+EXECUTED = Executed(**vars(CANDIDATE), status="ok", result="2", seconds=0.1, from_cache=False)
+SCORED = Scored(
+    **vars(EXECUTED) | {"loss_with_call": 2.0},
+    loss_with_result=1.0,
+    loss_reduction=1.0,
+    input_sees_future=False,
+    sees_future=False,
+    is_kept=True,
+)
+
+
+def dropped(reason: str, *, tool: str | None = "Calculator", char_offset: int | None = None, count: int = 1) -> Dropped:
+    return Dropped(
+        stage="propose", reason=reason, text_id="t-0", tool=tool, char_offset=char_offset, detail=None, count=count
+    )
+
+
+def test_a_place_counts_once_whether_it_gave_two_calls_or_none() -> None:
+    rows = [CANDIDATE, replace(CANDIDATE, call_input="2+2"), replace(CANDIDATE, char_offset=20)]
+    drops = [dropped("sample_malformed", char_offset=9, count=4), dropped("loss_already_low", char_offset=30)]
+    assert count_rows("propose", rows, drops) == {
+        "rows": 3,
+        "calls.Calculator": 3,
+        "places.Calculator": 3,  # characters 9, 20 and 30
+        "dropped.sample_malformed.Calculator": 4,
+        "dropped.loss_already_low.Calculator": 1,
+    }
+
+
+def test_an_executed_row_is_counted_by_status_and_a_scored_one_if_it_is_kept() -> None:
+    assert count_rows("execute", [EXECUTED, replace(EXECUTED, status="timeout")], []) == {
+        "rows": 2,
+        "status.ok.Calculator": 1,
+        "status.timeout.Calculator": 1,
+        "latency.-14.Calculator": 2,  # 0.1 s
+    }
+    assert count_rows("score", [SCORED, replace(SCORED, is_kept=False)], []) == {"rows": 2, "kept.Calculator": 1}
+
+
+def test_texts_offered_are_those_that_the_tool_wanted_and_the_window_holds() -> None:
+    counts = {
+        "ingest": Counter(rows=10),
+        "propose": Counter({"dropped.not_offered.MT": 4, "dropped.too_long.MT": 1, "calls.MT": 7, "places.MT": 6}),
+        "execute": Counter({"status.ok.MT": 5, "status.empty.MT": 2}),
+        "score": Counter({"kept.MT": 3}),
+        "interleave": Counter({"inserted.MT": 2}),
+    }
+    expected = ToolYield(tool="MT", offered=5, places=6, calls=7, answered=5, kept=3, inserted=2)
+    assert tool_yields(counts, ["MT"]) == [expected]
+    assert "propose  not_offered      MT         4" in drop_table(counts)
+
+
+def test_what_was_pruned_is_counted_by_the_loss_that_settled_it() -> None:
+    drops = [
+        dropped("loss_already_low", char_offset=30),
+        dropped("loss_already_low_with_call", char_offset=9),
+        dropped("loss_already_low_with_call", char_offset=20),
+    ]
+    lost_at_once = replace(SCORED, loss_with_call=None, loss_reduction=None, is_kept=False)
+    unanswered = replace(lost_at_once, status="timeout", result=None, loss_with_result=None)
+    counts = {
+        "ingest": Counter(rows=1),
+        "propose": Counter(count_rows("propose", [CANDIDATE], drops)),
+        "score": Counter(count_rows("score", [SCORED, *[lost_at_once] * 3, unanswered], [])),
+    }
+    table = pruned_table(counts, ["Calculator"])
+    assert table.splitlines()[-1].split() == ["Calculator", "1", "2", "3"]
+    # Calls that the tool was spared were sampled like all others.
+    assert tool_yields(counts, ["Calculator"])[0].calls == 3
+    assert pruned_table({"propose": Counter(), "score": Counter()}, ["Calculator"]) == ""
+
+
+def test_the_recall_of_the_screen_is_estimated_from_the_control_slice() -> None:
+    screenings = [("passed", True), ("passed", True), ("passed", True), ("passed", False)]
+    screenings += [("control", True), ("control", False), ("left_out", False), ("left_out", False)]
+    rows = [replace(SCORED, screening=screening, is_kept=kept) for screening, kept in screenings]
+    yields = screen_yields({"score": Counter(count_rows("score", rows, []))}, ["Calculator", "MT"])
+    # Half of the two in the slice were worth keeping, so of the four that did not pass it was two: 3 of 5 passed.
+    assert [row.recall for row in yields] == [3 / 5]
+    # It may also have been all but the one that was seen to be of no use.
+    assert [row.recall_at_least for row in yields] == [3 / 6]
+    line = ["Calculator", "4", "3", "2", "1", "2", "60.0%", "50.0%"]
+    assert screen_table(yields).splitlines()[-1].split() == line
+    # Of two tools the last line tells both together.
+    assert screen_table([*yields, *yields]).splitlines()[-1].split()[:4] == ["all", "8", "6", "4"]
+    assert screen_table([]) == ""
+
+
+def test_a_control_slice_without_a_kept_call_is_no_proof_that_none_was_lost() -> None:
+    screened = ScreenYield(screen="QA", passed=500, kept=100, control=50, kept_in_control=0, left_out=950)
+    assert screened.recall == 1.0
+    # None of 50 of 1,000: of all of them up to z^2 * 0.95 / 0.05 = 73.
+    assert screened.recall_at_least == pytest.approx(100 / (100 + 1.96**2 * 0.95 / 0.05), abs=1e-3)
+
+
+def test_a_recall_that_no_control_slice_measured_is_unknown() -> None:
+    rows = [replace(SCORED, screening="passed"), replace(SCORED, screening="left_out", is_kept=False)]
+    (unwatched,) = screen_yields({"score": Counter(count_rows("score", rows, []))}, ["Calculator"])
+    assert unwatched.recall is None and "unknown" in screen_table([unwatched])
+    (all_passed,) = screen_yields({"score": Counter(count_rows("score", rows[:1], []))}, ["Calculator"])
+    assert all_passed.recall == 1.0
+
+
+def test_a_table_is_as_wide_as_its_cells_with_numbers_to_the_right() -> None:
+    assert text_table(["tool", "n"], [["QA", 5], ["MT", 1234]]) == "tool      n\n----  -----\nQA        5\nMT    1,234"
+
+
+def test_a_progress_line_tells_speed_time_left_and_yield() -> None:
+    snapshot = Snapshot(
+        state="running",
+        updated=0.0,
+        texts=1500,
+        finished_texts=500,
+        is_ingesting=False,
+        texts_per_second=2.0,
+        seconds_left=500.0,
+        in_flight={"propose": 2, "execute": 0},
+        opening=["model"],
+        failed_shards=0,
+        calls={"QA": 40},
+        kept={"QA": 4},
+    )
+    assert (
+        describe(snapshot)
+        == "500 of 1,500 texts; 2.0 texts/s; 8 min 20 s left; kept of calls: QA 4/40; now: propose 2; opening: model"
+    )
+    early = replace(snapshot, is_ingesting=True, seconds_left=None, failed_shards=1)
+    assert describe(early).startswith(
+        "500 of at least 1,500 texts; 2.0 texts/s; kept of calls: QA 4/40; failed shards: 1"
+    )
+    begun = replace(
+        snapshot, texts=0, finished_texts=0, texts_per_second=0.0, seconds_left=None, calls={}, in_flight={}
+    )
+    assert describe(begun) == "no text yet; opening: model"
+
+
+def test_durations_have_two_units_at_most() -> None:
+    written = [describe_seconds(seconds) for seconds in (0.4, 59, 60, 3_725, 90_000)]
+    assert written == ["0 s", "59 s", "1 min", "1 h 2 min", "1 d 1 h"]
+
+
+def test_calls_that_another_attempt_may_answer_are_counted_by_status() -> None:
+    counts = Counter({"status.ok.Add": 5, "status.crashed.Add": 2, "status.timeout.Add": 1, "status.crashed.MT": 1})
+    assert describe_unanswered({"execute": counts}) == (
+        "4 calls were not answered (timeout 1, crashed 3); annotate with --retry-failed asks them again"
+    )
+    assert describe_unanswered({"execute": Counter({"status.bad_input.Add": 1})}) == ""

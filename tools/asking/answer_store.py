@@ -1,0 +1,184 @@
+"""Answers on disk, in one form: a cache for many runs, a recording of a run, and what that is replayed from.
+
+    DIR/answers.json                                   says that this is a store
+    DIR/<tool>/<answer fingerprint>/<ab>/<cd...>.json  one call and what came of it, under the hash of the call
+
+A file is one answer, written under a temporary name and renamed: any number of workers share a folder without a lock,
+on a local disk, a network disk or `s3://`, and a worker that is killed leaves no more than a temporary file that nobody
+reads. A file that cannot be read, or is not what its name says, counts as not there. Nothing but JSON is read, and a
+result that is not clean counts as damaged. Nothing is ever deleted; the answers of an old version of a tool lie in a
+folder of their own.
+
+A cache holds facts only (`tools.asking.outcome.FACTS`); a recording also what failed, so that a replay gives the same rows.
+"""
+
+import logging
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from toolformer_ray.records.calls import clean_result
+from toolformer_ray.records.fingerprint import fingerprint
+from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.records.stages import NOTES, STATUSES
+from toolformer_ray.tools.asking.outcome import FACTS, Call, Outcome
+from toolformer_ray.tools.tool import Tool, answer_fingerprint
+
+Mode = Literal["cache", "record", "replay"]
+MARKER = "answers.json"
+FORMAT = 1
+# On a network disk or an object store a look-up is latency, so many are made at once.
+LOOKUP_THREADS = 16
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerOptions:
+    """Where answers of tools are kept between runs. None of this changes a row. At most one can be given."""
+
+    cache: str | None = None
+    """Folder of answers that workers and runs share: what is there is not asked again. Local, or s3://... or gs://..."""
+    record: str | None = None
+    """The same, but whatever comes of every call is written down, failures too, so that the run can be replayed."""
+    replay: str | None = None
+    """Folder of a recording that answers all calls; no tool is asked. What it does not hold is unavailable."""
+
+    def __post_init__(self) -> None:
+        given = [f"--{field.name}" for field in fields(self) if getattr(self, field.name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} were given; choose one of them")
+
+    @property
+    def mode(self) -> Mode | None:
+        """Which of the three was given, if any."""
+        modes: tuple[Mode, ...] = ("cache", "record", "replay")
+        return next((mode for mode in modes if getattr(self, mode) is not None), None)
+
+
+class AnswerStore:
+    """One folder of answers, used in one way. Safe for threads, and for many processes on one folder."""
+
+    def __init__(self, folder: RunFolder, mode: Mode) -> None:
+        self._folder, self._mode = folder, mode
+        self._prefixes: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._said: set[str] = set()
+        self._error: OSError | ValueError | None = None
+
+    @property
+    def is_replayed(self) -> bool:
+        """Whether no tool is asked at all."""
+        return self._mode == "replay"
+
+    def look_up(self, calls: Mapping[Call, Tool]) -> dict[Call, Outcome]:
+        """What is known of these calls; in a replay, an outcome for every one.
+
+        Raises OSError if a recording cannot be read.
+        """
+        names = {call: self._name(call, tool) for call, tool in calls.items() if self.is_used_for(tool)}
+        with ThreadPoolExecutor(LOOKUP_THREADS) as threads:
+            found = dict(zip(names, threads.map(self._read, names.values()), strict=True))
+        if self.is_replayed:
+            return {call: found[call] or self._not_recorded(call) for call in calls}
+        return {call: outcome for call, outcome in found.items() if outcome and outcome.status in FACTS}
+
+    def keep(self, call: Call, tool: Tool, outcome: Outcome) -> None:
+        """Write down what came of a call. Never raises; see `check`."""
+        is_kept = outcome.status in FACTS or self._mode == "record"
+        if not is_kept or not self.is_used_for(tool) or self._error is not None:
+            return
+        name = self._name(call, tool)
+        entry = {
+            "name": name,
+            "call_input": call.call_input.encode("utf-8", "replace").decode(),
+            "today": str(call.today) if call.today else None,
+            "status": outcome.status,
+            "result": outcome.result,
+            "note": outcome.note,
+        }
+        try:
+            self._folder.write_json(name, entry)
+        except (OSError, ValueError) as error:
+            self._error = error
+            self._say_once("full", f"answers cannot be kept: {error}")
+
+    def check(self) -> None:
+        """Ends a batch. Raises OSError (or ValueError) if it left a recording incomplete; a cache may be.
+
+        The next batch tries to write again.
+        """
+        error, self._error = self._error, None
+        if error is not None and self._mode == "record":
+            raise error
+
+    def is_used_for(self, tool: Tool) -> bool:
+        """Whether anything of this tool is looked up or kept: a cache leaves out what is as quick as itself."""
+        return self._mode != "cache" or not tool.answers_at_once
+
+    def _name(self, call: Call, tool: Tool) -> str:
+        if call.tool not in self._prefixes:
+            self._prefixes[call.tool] = f"{tool.name}/{answer_fingerprint(tool)}"
+        key = fingerprint(call.call_input, call.today)
+        return f"{self._prefixes[call.tool]}/{key[:2]}/{key[2:]}.json"
+
+    def _read(self, name: str) -> Outcome | None:
+        try:
+            entry = self._folder.read_json(name)
+        except ValueError:
+            entry = {}
+        except OSError as error:
+            if self.is_replayed:
+                raise
+            self._say_once("unreadable", f"answers cannot be read, tools are asked instead: {error}")
+            return None
+        if entry is None:
+            return None
+        outcome = _parse(entry, name)
+        if outcome is None:
+            self._say_once("damaged", f"{name} is damaged, and counts as not there")
+        return outcome
+
+    def _not_recorded(self, call: Call) -> Outcome:
+        self._say_once(call.tool, f"the recording lacks calls of {call.tool}, such as {call.call_input[:80]!r}")
+        return Outcome(status="unavailable", note="not_recorded", from_cache=False)
+
+    def _say_once(self, topic: str, line: str) -> None:
+        with self._lock:
+            if topic in self._said:
+                return
+            self._said.add(topic)
+        logger.warning("%s: %s", self._folder.shown, line)
+
+
+def open_store(options: AnswerOptions) -> AnswerStore | None:
+    """The store that the options ask for, if any. Raises ValueError, one line, if it cannot be used."""
+    mode = options.mode
+    if mode is None:
+        return None
+    folder = RunFolder(str(getattr(options, mode)))
+    try:
+        if mode == "replay" and folder.read_json(MARKER) is None:
+            raise ValueError("holds no recording; make one with --record")
+        if mode != "replay" and folder.read_json(MARKER) is None:
+            folder.write_json(MARKER, {"format": FORMAT})
+    except (OSError, ValueError) as error:
+        raise ValueError(f"--{mode} {folder.shown}: {' '.join(str(error).split())}") from error
+    return AnswerStore(folder, mode)
+
+
+def _parse(entry: Any, name: str) -> Outcome | None:
+    """What a file says; None if that is not what a store of this kind would have written."""
+    if not isinstance(entry, dict) or entry.get("name") != name:
+        return None
+    status, result, note = (entry.get(column) for column in ("status", "result", "note"))
+    if status not in STATUSES or note not in (None, *NOTES) or not _is_result_of(status, result):
+        return None
+    return Outcome(status=status, result=result, note=note, from_cache=True)
+
+
+def _is_result_of(status: str, result: object) -> bool:
+    if status != "ok":
+        return result is None
+    return isinstance(result, str) and result != "" and clean_result(result) == result

@@ -1,0 +1,67 @@
+"""One call, what came of it, and the border at which whatever a tool does becomes an outcome."""
+
+import datetime
+import re
+import time
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from toolformer_ray.records.calls import clean_result
+from toolformer_ray.tools.tool import BadInput, CallContext, Tool, Unavailable
+
+MAX_CHARS_READ = 64_000
+"""Of an answer: more than any result keeps, and little enough to be cleaned in a millisecond."""
+FACTS = frozenset({"ok", "empty", "bad_input"})
+"""The statuses that say something about the call, not about the moment: asked again, it would come to the same."""
+# White space aside, which becomes a space in any result.
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
+
+
+class Call(NamedTuple):
+    """What is asked; two equal ones have one answer."""
+
+    tool: str
+    call_input: str
+    today: datetime.date | None = None
+    """None where the tool does not read it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of a call."""
+
+    status: str
+    """One of records.stages.STATUSES."""
+    result: str | None = None
+    """As it may stand in a call; None unless the status is `ok`."""
+    note: str | None = None
+    """One of records.stages.NOTES; None for most."""
+    seconds: float = 0.0
+    from_cache: bool = False
+
+
+def attempt(tool: Tool, call: Call) -> tuple[Outcome, Exception | None]:
+    """Ask the tool once; the exception, if there was one that says more than the status does."""
+    started, result = time.monotonic(), ""
+    note: str | None = None
+    failure: Exception | None = None
+    try:
+        result, note = _as_result(tool.run(call.call_input, CallContext(today=call.today)))
+        status = "ok" if result else "empty"
+    except BadInput:
+        status = "bad_input"
+    except Unavailable as error:
+        status, failure = "unavailable", error
+    except Exception as error:  # noqa: BLE001  the one broad except: whatever a tool does, its call is a row, no crash
+        status, failure = "crashed", error
+    return Outcome(status=status, result=result or None, note=note, seconds=time.monotonic() - started), failure
+
+
+def _as_result(answer: str) -> tuple[str, str | None]:
+    """The answer as it may stand in a call, and what had to be done for that, if a reader should know."""
+    beginning = answer[:MAX_CHARS_READ]
+    one_line = clean_result(beginning, max_chars=MAX_CHARS_READ)
+    result = clean_result(one_line)
+    if len(result) < len(one_line) or len(beginning) < len(answer):
+        return result, "cut"
+    return result, "cleaned" if _CONTROL.search(beginning) else None

@@ -1,0 +1,90 @@
+"""Translation into English by a Hugging Face sequence-to-sequence model (paper, section 3: NLLB, 600M).
+
+How a model is told the languages shows in its vocabulary: NLLB by `eng_Latn`, M2M100 by `__en__`; a model with neither,
+such as Marian's, has its languages built in. Where the source language has to be told, fastText finds it.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+from toolformer_ray.tools.backends.nllb_codes import NLLB_CODES
+from toolformer_ray.tools.backends.translation_texts import LanguageIdentifier
+from toolformer_ray.tools.option_errors import check_model_folder, naming_option
+from toolformer_ray.tools.tool import BadInput
+
+MAX_TOKENS = 256
+"""Of an input, the rest of which is cut off, and of a translation."""
+
+
+class _Naming(NamedTuple):
+    """How a family of models names languages in its tokenizer and its vocabulary."""
+
+    english_token: str
+    code_of: Callable[[str], str | None]
+    """The tokenizer's code for an ISO 639 code; None for a language that the family does not know."""
+    token_of: Callable[[str], str]
+    """The vocabulary entry for such a code."""
+
+
+_NAMINGS = (
+    _Naming("eng_Latn", NLLB_CODES.get, lambda code: code),
+    _Naming("__en__", lambda language: language, lambda code: f"__{code}__"),
+)
+
+
+class SequenceTranslator:
+    """A translation model by name or path, in float32, greedy: one text always has one translation.
+
+    Raises ValueError if the model cannot be loaded.
+    """
+
+    def __init__(self, model: str, device: str, identifier: LanguageIdentifier) -> None:
+        with naming_option("--translation.model", model):
+            import torch
+            from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+            check_model_folder(model)
+            self._tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+            loaded = AutoModelForSeq2SeqLM.from_pretrained(
+                model, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+            )
+        with naming_option("--translation.device", device):
+            self._model = loaded.to(device).eval()
+        self._identifier = identifier
+        self._naming = next((naming for naming in _NAMINGS if self._token_id(naming.english_token) is not None), None)
+        self._max_tokens = min(MAX_TOKENS, getattr(self._model.config, "max_position_embeddings", MAX_TOKENS) - 2)
+        self._lock = threading.Lock()
+
+    def translate(self, text: str) -> str:
+        """The text in English. Raises BadInput for a language that the model does not know."""
+        import torch
+
+        with self._lock:  # the source language is set in the tokenizer itself
+            if self._naming:
+                self._tokenizer.src_lang = self._find_source(text, self._naming)
+            inputs = self._tokenizer(text, return_tensors="pt", truncation=True, max_length=self._max_tokens)
+            english = self._token_id(self._naming.english_token) if self._naming else None
+            with torch.inference_mode():
+                output_1T = self._model.generate(
+                    **inputs.to(self._model.device),
+                    forced_bos_token_id=english,
+                    max_new_tokens=self._max_tokens,
+                    num_beams=1,
+                    do_sample=False,
+                )
+            # The start of decoding and the target language go first; not every tokenizer takes them for special.
+            num_given = 1 if english is None else 2
+            translation = self._tokenizer.decode(output_1T[0][num_given:], skip_special_tokens=True)
+        return str(translation).strip()
+
+    def _find_source(self, text: str, naming: _Naming) -> str:
+        language = self._identifier.identify(text).language
+        code = naming.code_of(language)
+        if code is None or self._token_id(naming.token_of(code)) is None:
+            raise BadInput(f"a text in the language {language!r}, which the model does not know")
+        return code
+
+    def _token_id(self, token: str) -> int | None:
+        token_id: object = self._tokenizer.convert_tokens_to_ids(token)
+        return token_id if isinstance(token_id, int) and token_id != self._tokenizer.unk_token_id else None

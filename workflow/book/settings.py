@@ -1,0 +1,153 @@
+"""Which settings a run was made with, and whether they are still the same (`run.json`).
+
+Settings are what decides the rows. How the work is spread (workers, threads, batches, addresses, the device) is not
+among them, so a run may be resumed on another machine.
+"""
+
+import dataclasses
+import importlib.metadata
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.tools.catalog import find_tools
+from toolformer_ray.tools.tool import Tool, full_data_version
+from toolformer_ray.workflow.book.fingerprints import (
+    plain_options,
+    plain_propose_options,
+    screen_options,
+    stage_fingerprints,
+    tool_fingerprints,
+)
+from toolformer_ray.workflow.options import AnnotateOptions
+
+RUN_FILE = "run.json"
+PACKAGES = ("toolformer-ray", "ray", "torch", "transformers", "pyarrow")
+
+
+class OtherSettingsError(ValueError):
+    """The run folder was made with other settings; the message is one line that names them and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """What decides the rows of a run."""
+
+    settings: Mapping[str, Any]
+    """Options by the name that they have on the command line, without the dashes; no secrets."""
+    model_fingerprint: str
+    """Of the model's configuration, weights and tokenizer."""
+    tool_data: Mapping[str, str]
+    """Per tool, what identifies the data behind its answers, such as an index; empty if there is none."""
+    stage_fingerprints: Mapping[str, str]
+    """Per stage, of the settings and the code that decide its rows."""
+    tool_fingerprints: Mapping[str, Mapping[str, str]]
+    """Per stage and name of a tool, of what decides its proposals, its answers, its losses (not the verdict)."""
+
+    def write(self, run: RunFolder) -> None:
+        """Write `run.json`."""
+        run.write_json(RUN_FILE, {**dataclasses.asdict(self), "versions": _versions()}, is_lasting=True)
+
+
+def resolve_settings(
+    options: AnnotateOptions, tools: Mapping[str, Tool], model_fingerprint: str, max_text_tokens: int
+) -> RunSettings:
+    """The settings of a run and the fingerprints of its stages. Longer texts than `max_text_tokens` are cut."""
+    per_tool = {key: plain_options(tool.options) for key, tool in tools.items()}
+    settings = {
+        **plain_options(options.ingest),
+        "model": options.model.model,
+        "dtype": options.model.dtype,
+        "tools": list(options.tools),
+        **plain_propose_options(options),
+        **screen_options(options),
+        **{f"{key}.{name}": value for key, named in per_tool.items() for name, value in named.items()},
+    }
+    tool_data = {key: full_data_version(tool) for key, tool in tools.items()}
+    by_tool = tool_fingerprints(options, tools, tool_data, model_fingerprint)
+    return RunSettings(
+        settings=settings,
+        model_fingerprint=model_fingerprint,
+        tool_data=tool_data,
+        stage_fingerprints=stage_fingerprints(options, tools, by_tool, model_fingerprint, max_text_tokens),
+        tool_fingerprints=by_tool,
+    )
+
+
+def check_settings(run: RunFolder, now: RunSettings, *, may_change: bool) -> Sequence[str]:
+    """In words, how the settings differ from those that the folder's shards were made with.
+
+    Raises OtherSettingsError if they do and may not.
+    """
+    before = run.read_json(RUN_FILE)
+    if before is None or not run.shards("documents"):
+        return []
+    if not isinstance(before, dict) or not before.keys() >= vars(now).keys():
+        raise OtherSettingsError(f"{run.shown}/{RUN_FILE} is not of a run of this program; use another --run")
+    differences = list(_differences(before, now))
+    if differences and not may_change:
+        raise OtherSettingsError(
+            f"{run.shown} was made with other settings: {'; '.join(differences)}. Use another --run, the old values, "
+            "or --change-settings to have all that depends on them made again"
+        )
+    return differences
+
+
+def read_tool_names(run: RunFolder) -> list[str]:
+    """The tools of a run by the names that they have in calls. Raises ValueError if `run.json` does not tell."""
+    made_with = run.read_json(RUN_FILE)
+    settings = made_with.get("settings") if isinstance(made_with, dict) else None
+    keys = settings.get("tools") if isinstance(settings, dict) else None
+    if not isinstance(keys, list):
+        raise ValueError(f"{run.shown}/{RUN_FILE} does not say with which tools the run was made")
+    if gone := [str(key) for key in keys if key not in find_tools()]:
+        raise ValueError(f"{run.shown} was made with tools that are not here: {', '.join(gone)}")
+    return [find_tools()[key].name for key in keys]
+
+
+def _differences(before: Mapping[str, Any], now: RunSettings) -> Iterator[str]:
+    old, new = before["settings"], now.settings
+    for name in dict.fromkeys([*new, *old]):
+        # Of a corpus the files count, by the names that they get from it: workflow.corpus.
+        if name == "corpus":
+            continue
+        # A model is what it answers, not where it lies: a folder may have been moved.
+        if name == "model" and before["model_fingerprint"] == now.model_fingerprint:
+            continue
+        if _is_only_moved(name, before["tool_data"], now.tool_data):
+            continue
+        if old.get(name) != new.get(name):
+            yield f"--{name} was {_shown(old.get(name))} and is {_shown(new.get(name))}"
+        elif name == "model":
+            yield f"the files of --model {new[name]} have changed"
+    for key, data in now.tool_data.items():
+        if before["tool_data"].get(key, data) != data:
+            yield f"the data behind the tool {key} has changed"
+
+
+def _is_only_moved(name: str, old_data: Mapping[str, str], data: Mapping[str, str]) -> bool:
+    """Whether an option says where a tool's data lie, and they are the same as before."""
+    key, _, option = name.partition(".")
+    if not data.get(key) or old_data.get(key) != data[key]:
+        return False
+    # What stands behind the sign is of the files of a model in a folder: tools.tool.full_data_version.
+    return option in find_tools()[key].locates_data or (option == "model" and "+" in data[key])
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "not given"
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

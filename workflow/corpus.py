@@ -1,0 +1,131 @@
+"""Which files the corpus is read from, in which order, and what came of it: `ingest.json`.
+
+A run that is resumed does not read its corpus again if it was read to the end and every file has its size and time of
+change (a data set by name: always). If only times differ it is read again, and equal shards stay as they are. Files
+that were added are read after all others and begin a shard of their own, so that earlier shards stay too. If a file has
+another size, or is gone, the run is refused, since rows of its texts would be lost: the first may be by
+`--change-settings`, the second only by `--forget-missing-files`, as a folder that is not mounted is no change of mind.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from toolformer_ray.annotate.corpus import find_sources
+from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.workflow.log import say, warn
+
+INGEST_FILE = "ingest.json"
+MAX_NAMED = 10
+"""Files named in a line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusState:
+    """The corpus as it was found."""
+
+    fingerprint: str
+    """Of the ingest stage."""
+    files: Sequence[Sequence[Any]]
+    """[name, bytes, nanoseconds since 1970 of its last change]; a data set has None for both numbers."""
+    shards: Mapping[str, str]
+    """The fingerprint of each shard of documents; empty until the corpus was read to its end."""
+    readings: Sequence[Sequence[str]] = field(default_factory=list)
+    """Names of files that were found together, in the order in which they are read; each group begins a shard."""
+
+    def write(self, run: RunFolder) -> None:
+        """Write `ingest.json`."""
+        run.write_json(INGEST_FILE, asdict(self), is_lasting=True)
+
+
+def look_at_corpus(locations: Sequence[str], fingerprint: str) -> CorpusState:
+    """The state of a corpus that is not read yet. Raises ValueError if a location is missing."""
+    files = []
+    for source in find_sources(locations):
+        if filesystem := getattr(source, "filesystem", None):
+            info = filesystem.get_file_info(source.path)  # type: ignore[attr-defined]
+            files.append([source.name, info.size, info.mtime_ns])
+        else:
+            files.append([source.name, None, None])
+    return CorpusState(fingerprint=fingerprint, files=files, shards={})
+
+
+def read_state(run: RunFolder, fingerprint: str) -> CorpusState | None:
+    """What `ingest.json` tells; None if it is not there or of an ingest stage with other settings."""
+    state = _read_any_state(run)
+    return state if state and state.fingerprint == fingerprint else None
+
+
+def settle_corpus(run: RunFolder, now: CorpusState, *, may_change: bool, may_forget: bool) -> CorpusState:
+    """The corpus with the order in which it is read, and its shards if they need not be read; written down.
+
+    Raises ValueError if files are gone and may not be forgotten, or have other sizes and may not change.
+    """
+    before = _read_any_state(run)
+    settled = _settle(run, now, before, may_change=may_change, may_forget=may_forget) if before else _afresh(now)
+    settled.write(run)
+    return settled
+
+
+def _settle(
+    run: RunFolder, now: CorpusState, before: CorpusState, *, may_change: bool, may_forget: bool
+) -> CorpusState:
+    old, new = ({name: (size, changed) for name, size, changed in state.files} for state in (before, now))
+    gone = [name for name in old if name not in new]
+    others = [name for name in old if name in new and new[name][0] != old[name][0]]
+    respelled = _respelled(gone, [name for name in new if name not in old])
+    if gone and not may_forget:
+        raise ValueError(
+            f"the corpus has lost {len(gone):,} files since {run.shown} was made: {_listed(gone)}; put them back"
+            f"{respelled}, use another --run, or give --forget-missing-files to remove all that came of them"
+        )
+    resized = [f"{name} had {old[name][0] or 0:,} bytes and now has {new[name][0] or 0:,}" for name in others]
+    is_read_alike = before.fingerprint == now.fingerprint
+    if resized and is_read_alike and not may_change:
+        raise ValueError(
+            f"the corpus has changed since {run.shown} was made: {_listed(resized)}; use another --run, put the old "
+            "files back, or give --change-settings to read the corpus anew"
+        )
+    if gone or resized:
+        told = [f"{name} is gone" for name in gone] + resized
+        warn("corpus_read_anew", f"the corpus is read anew, what came of old files is removed: {_listed(told)}")
+    if gone or resized or not is_read_alike:
+        return _afresh(now)
+    names = list(new)
+    if added := [name for name in names if name not in old]:
+        more = f"the corpus has {len(added):,} files more than before; they are added to {run.shown}"
+        say("corpus_has_grown", more, files=len(added))
+        return replace(now, readings=[*before.readings, added], shards={})
+    return replace(now, readings=before.readings, shards=before.shards if old == new else {})
+
+
+def _afresh(now: CorpusState) -> CorpusState:
+    return replace(now, readings=[[name for name, _, _ in now.files]], shards={})
+
+
+def _read_any_state(run: RunFolder) -> CorpusState | None:
+    read = run.read_json(INGEST_FILE)
+    if not isinstance(read, dict) or "readings" not in read:
+        return None
+    try:
+        return CorpusState(**read)
+    except TypeError as error:
+        raise ValueError(
+            f"{run.shown}/{INGEST_FILE} is not of this version; delete it and the corpus is read again: what is the "
+            "same stays"
+        ) from error
+
+
+def _respelled(gone: Sequence[str], added: Sequence[str]) -> str:
+    """What to do if a file is only named in another way: its name is in its texts' ids, so that counts."""
+    here = {os.path.abspath(name): name for name in added}  # noqa: PTH100 - a name may be a URI
+    for name in gone:
+        if found := here.get(os.path.abspath(name)):  # noqa: PTH100
+            return f" (or write {name} again instead of {found}: names count as they are written)"
+    return ""
+
+
+def _listed(entries: Sequence[str]) -> str:
+    more = f" and {len(entries) - MAX_NAMED:,} more" if len(entries) > MAX_NAMED else ""
+    return ", ".join(entries[:MAX_NAMED]) + more

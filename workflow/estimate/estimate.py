@@ -1,0 +1,161 @@
+"""`toolformer estimate`: what annotating a corpus will yield and cost, before anything is spent.
+
+The real stages run on a stratified sample of its texts, in this process, and nothing is written. What they give is
+carried to the whole corpus: calls and kept calls per tool with a 95 % interval, tokens through the model, hours.
+
+Not covered: demonstrations are read once per worker and counted once per sampled text's share here, which overstates
+tokens a little; equal calls are asked once per shard, and a shard holds other texts than the sample.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from toolformer_ray.annotate.cutting import max_text_tokens
+from toolformer_ray.annotate.ingest import ingest
+from toolformer_ray.records.stages import Executed, Scored
+from toolformer_ray.tools.asking.answer_store import open_store
+from toolformer_ray.tools.tool import Tool
+from toolformer_ray.workflow.corpus import look_at_corpus
+from toolformer_ray.workflow.estimate.sample import Reading, TextSample, choose_files, draw_sample
+from toolformer_ray.workflow.estimate.totals import Total, estimate_total
+from toolformer_ray.workflow.model_files import look_at_model
+from toolformer_ray.workflow.options import AnnotateOptions
+from toolformer_ray.workflow.recipe import load_model, model_stages, tool_stages
+from toolformer_ray.workflow.shard.latency import was_asked
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimateOptions:
+    """How much is tried."""
+
+    sample: int = 200
+    """Texts that are annotated to find out; --seed decides which. Four times as many halve the intervals."""
+    tokens_per_second: float | None = None
+    """Tokens a second that one device of the real run reads; by default what this one does with the sample."""
+    max_read: int = 512
+    """Megabytes of the corpus that are read; of a larger one a random choice of whole files, its texts extrapolated."""
+
+    def __post_init__(self) -> None:
+        if self.sample < 1:
+            raise ValueError(f"sample is {self.sample}; it must be at least 1 text")
+        if self.tokens_per_second is not None and not self.tokens_per_second > 0:
+            raise ValueError(f"tokens_per_second is {self.tokens_per_second}; it must be more than 0")
+        if self.max_read < 1:
+            raise ValueError(f"max_read is {self.max_read}; it must be at least 1 megabyte")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolEstimate:
+    """What one tool will do in the whole corpus."""
+
+    tool: str
+    calls: Total
+    """Distinct calls that will be put to it, or answered from what is known."""
+    kept: Total
+    asked: float
+    """Calls for which it will really be asked."""
+    seconds: float
+    """What those calls take together, one after another, at the latency of the sample."""
+    asked_now: int
+    """Calls that the estimate itself made."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What the sample says about the corpus."""
+
+    reading: Reading
+    sample: TextSample
+    num_texts: float
+    """In the whole corpus."""
+    tools: Sequence[ToolEstimate]
+    sampled_tokens: Mapping[str, int]
+    """Tokens through the model per stage, for the sample."""
+    model_seconds: float
+    """What the model took for the sample on this device."""
+
+    @property
+    def factor(self) -> float:
+        """Texts of the corpus for each one of the sample."""
+        return self.num_texts / len(self.sample.texts)
+
+    @property
+    def measured_tokens_per_second(self) -> float:
+        """With the sample, on this device."""
+        return sum(self.sampled_tokens.values()) / self.model_seconds
+
+    @property
+    def tokens(self) -> dict[str, float]:
+        """Tokens through the model per stage, for the whole corpus."""
+        return {stage: number * self.factor for stage, number in self.sampled_tokens.items()}
+
+
+def make_estimate(options: AnnotateOptions, how: EstimateOptions) -> Estimate:
+    """Annotate a sample and carry it to the corpus. Raises ValueError, one line, for what the user has to change."""
+    tools = {tool.name: tool for tool in options.make_tools().values()}
+    store = open_store(options.answers)
+    files = look_at_model(options.model.model)
+    most = max_text_tokens(files.tokenizer, files.window, tools.values(), options.propose.max_call_tokens)
+    reading = Reading(only=None, factor=1.0, told=f"counted up to --max-documents {options.ingest.max_documents}")
+    if options.ingest.max_documents is None:
+        corpus = look_at_corpus(options.ingest.corpus, "")
+        reading = choose_files(corpus.files, how.max_read * 10**6, options.propose.seed)
+    shards = ingest(options.ingest, files.tokenizer, most, only=reading.only)
+    sample = draw_sample(shards, how.sample, options.propose.seed)
+    if not sample.texts:
+        raise ValueError("the corpus holds no usable text; give another --corpus")
+    ask = tool_stages(tools, store)
+    model = load_model(options, files.revision)
+    compute = model_stages(model, options, tools)
+    tokens: dict[str, int] = {}
+    seconds = 0.0
+
+    def through_model(stage: str, inputs: Sequence[list]) -> list:
+        nonlocal seconds
+        tokens_before, started = model.num_tokens_read, time.monotonic()
+        rows, _ = compute(stage, inputs, list(tools))
+        seconds += time.monotonic() - started
+        tokens[stage] = model.num_tokens_read - tokens_before
+        return list(rows)
+
+    candidates = through_model("propose", [sample.texts])
+    executed = list(ask("execute", [candidates, sample.texts], list(tools))[0])
+    scored = through_model("score", [executed, sample.texts])
+    return Estimate(
+        reading=reading,
+        sample=sample,
+        num_texts=sample.num_texts * reading.factor,
+        tools=[_estimate_tool(name, sample, scored, reading.factor) for name in tools],
+        sampled_tokens=tokens,
+        model_seconds=seconds,
+    )
+
+
+def _estimate_tool(tool: str, sample: TextSample, scored: Sequence[Scored], factor: float) -> ToolEstimate:
+    calls = [row for row in scored if row.tool == tool]
+    asked = [row for row in calls if was_asked(row)]
+    per_call = sum(row.seconds for row in asked) / len(asked) if asked else 0.0
+    will_be_asked = (_carry(sample, asked) * factor).expected
+    return ToolEstimate(
+        tool=tool,
+        calls=_carry(sample, calls) * factor,
+        kept=_carry(sample, [row for row in calls if row.is_kept]) * factor,
+        asked=will_be_asked,
+        seconds=will_be_asked * per_call,
+        asked_now=len(asked),
+    )
+
+
+def _carry(sample: TextSample, rows: Sequence[Executed]) -> Total:
+    """How many such rows all texts that were read have."""
+    per_text = Counter(row.text_id for row in rows)
+    return estimate_total(
+        [(stratum.num_texts, [per_text[text.text_id] for text in stratum.texts]) for stratum in sample.strata]
+    )
+
+
+def workers_at_once(tool: Tool, num_workers: int) -> int:
+    """Calls of a tool that a run has in flight at most."""
+    return num_workers * (1 if tool.one_at_a_time else tool.options.max_in_flight)

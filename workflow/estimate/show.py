@@ -1,0 +1,74 @@
+"""What `toolformer estimate` prints."""
+
+from toolformer_ray.workflow.estimate.estimate import Estimate, EstimateOptions, make_estimate, workers_at_once
+from toolformer_ray.workflow.estimate.totals import Total
+from toolformer_ray.workflow.options import AnnotateOptions
+from toolformer_ray.workflow.report.tables import text_table
+
+
+def estimate(options: AnnotateOptions, how: EstimateOptions) -> int:
+    """Estimate and print. Raises ValueError, one line, for what the user has to change."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    print(describe_estimate(make_estimate(options, how), options, how))
+    return 0
+
+
+def describe_estimate(found: Estimate, options: AnnotateOptions, how: EstimateOptions) -> str:
+    """The corpus, what it will yield, what it will cost, and what finding out has cost."""
+    return "\n\n".join(
+        [
+            _describe_corpus(found, options),
+            _describe_yield(found, options),
+            _describe_model(found, options, how),
+            _describe_calls_made(found),
+        ]
+    )
+
+
+def _describe_corpus(found: Estimate, options: AnnotateOptions) -> str:
+    sample = found.sample
+    lines = [f"{found.num_texts:,.0f} texts, {found.reading.told}"]
+    if drops := [f"{reason} {number * found.reading.factor:,.0f}" for reason, number in sorted(sample.dropped.items())]:
+        lines.append(f"no text comes of: {', '.join(drops)}")
+    lines.append(
+        f"sample: {len(sample.texts):,} texts in {len(sample.strata):,} strata by source and length, "
+        f"--seed {options.propose.seed}"
+    )
+    return "\n".join(lines)
+
+
+def _describe_yield(found: Estimate, options: AnnotateOptions) -> str:
+    tools = {tool.name: tool for tool in options.make_tools().values()}
+    rows = []
+    for row in found.tools:
+        hours = row.seconds / 3600
+        at_once = workers_at_once(tools[row.tool], options.workers.tool_workers)
+        calls, kept = ([round(total.expected), _interval(total)] for total in (row.calls, row.kept))
+        rows.append([row.tool, *calls, *kept, round(row.asked), hours, hours / at_once])
+    header = ["tool", "calls", "95 %", "kept", "95 %", "asked", "hours one by one", "hours at most at once"]
+    return text_table(header, rows)
+
+
+def _describe_model(found: Estimate, options: AnnotateOptions, how: EstimateOptions) -> str:
+    rate, told = how.tokens_per_second, "given"
+    if rate is None:
+        rate, told = found.measured_tokens_per_second, f"measured here, {options.model.device} {options.model.dtype}"
+    per_stage = {**found.tokens, "all": sum(found.tokens.values())}
+    rows = [
+        [stage, round(number / found.num_texts), round(number), number / rate / 3600]
+        for stage, number in per_stage.items()
+    ]
+    hours = "GPU hours" if options.model.on_gpu or told == "given" else "device hours"
+    table = text_table(["through the model", "tokens a text", "tokens", hours], rows)
+    return f"{table}\nat {rate:,.0f} tokens a second on one device ({told}); loading the model not included"
+
+
+def _describe_calls_made(found: Estimate) -> str:
+    made = [f"{row.tool} {row.asked_now:,}" for row in found.tools]
+    return f"tools were asked for this: {', '.join(made)} calls; no run folder was written"
+
+
+def _interval(total: Total) -> str:
+    return f"{total.low:,.0f} to {total.high:,.0f}"

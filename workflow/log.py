@@ -1,0 +1,81 @@
+"""What a run says on stderr: lines for people, or with `--log-format json` one JSON object a line for machines.
+
+An object has `time` (UTC, ISO 8601), `level`, `event`, `message` where people are told something too, and the event's
+own fields: `stage`, `shard`, `attempt`, `error`, … In this form every line of the driver's process is an object, also
+warnings of libraries; attempts that failed and shards that were given up are said as they happen, and progress is an
+object every `--log-every` seconds. Workers log on their own machines, where Ray keeps their files.
+"""
+
+import datetime
+import json
+import logging
+import sys
+import traceback
+
+from toolformer_ray.records.locations import without_keys
+
+FORMATS = ("text", "json")
+LOGGER = logging.getLogger("toolformer")
+
+
+def set_format(name: str) -> None:
+    """Have everything that this process logs from now on written as text or as JSON."""
+    is_json = name == "json"
+    _HANDLER.setFormatter(JsonFormatter() if is_json else logging.Formatter("%(message)s"))
+    _HANDLER.is_for_people = not is_json
+    LOGGER.handlers, LOGGER.propagate = [_HANDLER], False
+    LOGGER.setLevel(logging.INFO)
+    root = logging.getLogger()
+    root.removeHandler(_HANDLER)
+    if is_json:
+        root.addHandler(_HANDLER)
+    logging.captureWarnings(is_json)
+
+
+def is_for_people() -> bool:
+    """Whether lines are for people."""
+    return _HANDLER.is_for_people
+
+
+def say(event: str, message: str = "", /, *, level: int = logging.INFO, **fields: object) -> None:
+    """Write one line. What has no message is only for machines."""
+    LOGGER.log(level, message, extra={"event": event, "fields": fields})
+
+
+def warn(event: str, message: str = "", /, **fields: object) -> None:
+    """Say what somebody should look at."""
+    say(event, message, level=logging.WARNING, **fields)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line, whatever stands in it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as an object; one that is not from `say` has its logger's name for an event."""
+        time = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
+        told: dict[str, object] = {
+            "time": time.isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": getattr(record, "event", record.name),
+        }
+        if message := record.getMessage():
+            told["message"] = message
+        told |= getattr(record, "fields", {})
+        if record.exc_info:
+            told["traceback"] = "".join(traceback.format_exception(*record.exc_info))
+        return without_keys(json.dumps(told, ensure_ascii=False, default=str))
+
+
+class _StderrHandler(logging.Handler):
+    """Writes to whatever stderr is at the moment."""
+
+    is_for_people = True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.is_for_people and not record.getMessage():
+            return
+        print(self.format(record), file=sys.stderr, flush=True)
+
+
+_HANDLER = _StderrHandler()
+set_format("text")

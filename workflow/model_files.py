@@ -1,0 +1,86 @@
+"""What the driver has to know of a model before any worker starts, from its small files: no weights are loaded."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from toolformer_ray.records.errors import first_line
+from toolformer_ray.records.fingerprint import MODEL_FILES, fingerprint
+
+if TYPE_CHECKING:
+    from toolformer_ray.lm.tokenizer import TextTokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFiles:
+    """A model that can annotate, as far as its configuration and tokenizer tell."""
+
+    tokenizer: "TextTokenizer"
+    window: int
+    """The longest sequence that it reads, in tokens."""
+    revision: str | None
+    """The commit of a model on the Hugging Face Hub, which every worker is to load; None for a folder."""
+    fingerprint: str
+    """Of the content of a folder's files; of name and commit for a model on the Hub."""
+
+
+def look_at_model(name_or_path: str) -> ModelFiles:
+    """Read a model's configuration and tokenizer. Raises ValueError, one line, if the model cannot annotate."""
+    # Torch and transformers take seconds to import; `toolformer --help` does without.
+    from transformers import AutoConfig
+
+    from toolformer_ray.lm.fingerprint import fingerprint_folder
+    from toolformer_ray.lm.loading import find_folder, read_window
+    from toolformer_ray.lm.tokenizer import TextTokenizer
+
+    is_folder = Path(name_or_path).is_dir()
+    if not is_folder and find_folder(name_or_path) is None:
+        _check_hub(name_or_path)
+    try:
+        tokenizer = TextTokenizer.load(name_or_path)
+        window = read_window(AutoConfig.from_pretrained(name_or_path, trust_remote_code=False), name_or_path)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"--model {name_or_path}: {' '.join(str(error).split())}") from error
+    if is_folder:
+        identity, revision = fingerprint_folder(Path(name_or_path)), None
+    else:
+        revision = hub_revision(name_or_path)
+        identity = fingerprint(name_or_path, revision)
+    return ModelFiles(tokenizer=tokenizer, window=window, revision=revision, fingerprint=identity)
+
+
+def hub_revision(name: str) -> str | None:
+    """The commit of a model of the Hub that this machine's cache has, where a snapshot's folder is named by it."""
+    from toolformer_ray.lm.loading import find_folder
+
+    folder = find_folder(name)
+    return folder.name if folder else None
+
+
+def model_folder(name_or_path: str, revision: str | None) -> str:
+    """A worker's copy of the model that the driver has seen: a folder as it is, of the Hub the same commit."""
+    if revision is None:
+        return name_or_path
+    from huggingface_hub import snapshot_download
+
+    try:
+        return str(snapshot_download(name_or_path, revision=revision, allow_patterns=[*MODEL_FILES, "*.json"]))
+    except Exception as error:  # the HTTP library's errors share no base class
+        raise ValueError(
+            f"--model {name_or_path} cannot be loaded as of commit {revision} ({first_line(error)})"
+        ) from error
+
+
+def _check_hub(name: str) -> None:
+    """Ask the Hub once whether it has the model: transformers would ask a dozen times, and say so each time."""
+    from huggingface_hub import HfApi
+
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    try:
+        HfApi().model_info(name, timeout=10)
+    except Exception as error:  # the HTTP library's errors share no base class
+        raise ValueError(
+            f"--model {name} is no folder here, and the Hugging Face Hub does not have it or cannot be reached "
+            f"({first_line(error)}); give the folder of a causal language model or its name on the Hub"
+        ) from error

@@ -1,0 +1,177 @@
+"""How a long run reports itself: one line that is redrawn in a terminal, one line now and then in a log.
+
+The same numbers go to `progress.json` in the run folder every few seconds, for `toolformer status`.
+"""
+
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
+from typing import TextIO
+
+from toolformer_ray.workflow.book.ledger import Ledger
+from toolformer_ray.workflow.log import FORMATS, is_for_people, say
+
+PROGRESS_FILE = "progress.json"
+SECONDS_BETWEEN_REDRAWS = 0.5
+SECONDS_BETWEEN_SAVES = 5.0
+MAX_FAILURES_NAMED = 20
+NOT_LOGGED = ("updated", "counts", "failures")
+"""Of a snapshot, what a line of a log goes without: its time is the line's, and the rest is in progress.json."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgressOptions:
+    """How often a run says where it stands."""
+
+    log_every: float = 30.0
+    """Seconds between two lines where the output is no terminal, such as the log of a job."""
+
+    log_format: str = "text"
+    """What a run writes to stderr: text for people, json for one JSON object a line."""
+
+    def __post_init__(self) -> None:
+        if self.log_format not in FORMATS:
+            raise ValueError(f"log_format is {self.log_format}; it must be {' or '.join(FORMATS)}")
+        if self.log_every <= 0:
+            raise ValueError(f"log_every is {self.log_every}; it must be more than 0 seconds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """Where a run stands."""
+
+    state: str
+    """`running`, `finished`, `stopped` or `failed`."""
+    updated: float
+    """When this was true, in seconds since 1970."""
+    texts: int
+    """Texts that the corpus has given so far."""
+    finished_texts: int
+    """Texts that are through all stages."""
+    is_ingesting: bool
+    """Whether the corpus may give more."""
+    texts_per_second: float
+    """Since this run began; 0 as long as no text is through."""
+    seconds_left: float | None
+    """None as long as nobody can tell."""
+    in_flight: Mapping[str, int]
+    """Shards that a worker has in hand, per stage."""
+    opening: Sequence[str]
+    """The kinds of workers of which the first one is still being started."""
+    failed_shards: int
+    calls: Mapping[str, int]
+    """Distinct calls so far, per tool."""
+    kept: Mapping[str, int]
+    """Calls kept so far, per tool."""
+    shards: int = 0
+    """Shards that the corpus has given so far."""
+    done: Mapping[str, int] = field(default_factory=dict)
+    """Shards done, per stage."""
+    failed: Mapping[str, int] = field(default_factory=dict)
+    """Shards that this run has given up, per stage."""
+    failures: Sequence[str] = ()
+    """The first of them, `<stage>/<shard>`."""
+    tried_again: Mapping[str, int] = field(default_factory=dict)
+    """Attempts of this run that failed and were repeated, per stage."""
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """The counts of all done shards, per stage (`workflow.shard.counts`): while a driver lives, no footer need be read."""
+
+
+def take_snapshot(
+    ledger: Ledger,
+    *,
+    state: str,
+    seconds: float,
+    tools: Sequence[str],
+    is_ingesting: bool,
+    in_flight: Mapping[str, int] = MappingProxyType({}),
+    opening: Sequence[str] = (),
+) -> Snapshot:
+    """Where the run stands after so many seconds."""
+    rate = ledger.num_new_texts / seconds if seconds > 0 else 0.0
+    open_texts = ledger.num_texts - ledger.num_finished_texts
+    return Snapshot(
+        state=state,
+        updated=time.time(),
+        texts=ledger.num_texts,
+        finished_texts=ledger.num_finished_texts,
+        is_ingesting=is_ingesting,
+        texts_per_second=rate,
+        seconds_left=open_texts / rate if rate and not is_ingesting else None,
+        in_flight=dict(in_flight),
+        opening=list(opening),
+        failed_shards=ledger.num_failed,
+        calls={tool: ledger.total(f"calls.{tool}") for tool in tools},
+        kept={tool: ledger.total(f"kept.{tool}") for tool in tools},
+        shards=len(ledger.documents),
+        done={stage: len(shards) for stage, shards in ledger.done.items()},
+        failed={stage: len(shards) for stage, shards in ledger.failed.items()},
+        failures=[f"{stage}/{shard}" for stage, shards in ledger.failed.items() for shard in sorted(shards)][
+            :MAX_FAILURES_NAMED
+        ],
+        tried_again=dict(ledger.tried_again),
+        counts={stage: dict(counts) for stage, counts in ledger.counts.items()},
+    )
+
+
+def describe(snapshot: Snapshot) -> str:
+    """One line: texts done, speed, time left, yield so far."""
+    parts = ["no text yet"]
+    if snapshot.texts:
+        lower_bound = "at least " if snapshot.is_ingesting else ""
+        parts = [f"{snapshot.finished_texts:,} of {lower_bound}{snapshot.texts:,} texts"]
+    if snapshot.texts_per_second:
+        parts.append(f"{snapshot.texts_per_second:.1f} texts/s")
+    if snapshot.seconds_left is not None:
+        parts.append(f"{describe_seconds(snapshot.seconds_left)} left")
+    if kept := [f"{tool} {snapshot.kept[tool]:,}/{number:,}" for tool, number in snapshot.calls.items() if number]:
+        parts.append(f"kept of calls: {', '.join(kept)}")
+    if snapshot.failed_shards:
+        parts.append(f"failed shards: {snapshot.failed_shards:,}")
+    if busy := [f"{stage} {number}" for stage, number in snapshot.in_flight.items() if number]:
+        parts.append(f"now: {', '.join(busy)}")
+    if snapshot.opening:
+        parts.append(f"opening: {', '.join(snapshot.opening)}")
+    return "; ".join(parts)
+
+
+def describe_seconds(seconds: float) -> str:
+    """`3 s`, `4 min 5 s`, `2 h 3 min`, `5 d 6 h`."""
+    units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+    left = round(seconds)
+    parts: list[str] = []
+    for unit, size in units:
+        if left >= size or (unit == "s" and not parts):
+            parts.append(f"{left // size} {unit}")
+            left %= size
+    return " ".join(parts[:2])
+
+
+class ProgressLine:
+    """Shows snapshots on a stream: redrawn in place on a terminal, else a line of its own when one is due."""
+
+    def __init__(self, options: ProgressOptions, stream: TextIO = sys.stderr) -> None:
+        self._options, self._stream = options, stream
+        self._is_live = stream.isatty() and is_for_people()
+        self._next_line = time.monotonic() + options.log_every
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show where the run stands, if it is time."""
+        if self._is_live:
+            self._stream.write(f"\r\x1b[K{describe(snapshot)[: shutil.get_terminal_size().columns - 1]}")
+            self._stream.flush()
+        elif time.monotonic() >= self._next_line:
+            self._next_line += self._options.log_every
+            if is_for_people():
+                print(describe(snapshot), file=self._stream, flush=True)
+            else:
+                say("progress", **{name: value for name, value in asdict(snapshot).items() if name not in NOT_LOGGED})
+
+    def close(self) -> None:
+        """Clear the line of a terminal for what is printed next."""
+        if self._is_live:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()

@@ -1,0 +1,110 @@
+"""`toolformer query RUN ["SQL"]`: the tables of a run in DuckDB, one view each.
+
+The views read the shards that are there when the question is asked, also while the run goes on. Files are opened
+through the run folder's own filesystem, so that `s3://` and `gs://` need no extension of DuckDB.
+"""
+
+import sys
+from collections.abc import Iterable
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset
+
+from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.records.schema import arrow_schema
+from toolformer_ray.records.stages import DROP_REASONS, OUTPUT_RECORDS, Dropped
+from toolformer_ray.workflow.report.status import open_run
+from toolformer_ray.workflow.report.tables import text_table
+
+PROMPT, CONTINUED = "sql> ", "...> "
+MAX_ROWS_SHOWN = 100
+MAX_CELL_CHARS = 120
+
+
+def query_run(location: str, sql: str | None) -> int:
+    """Answer one question, or as many as are typed. Raises ValueError for what DuckDB does not understand."""
+    run = open_run(location)
+    connection = duckdb.connect()
+    if sql is None:
+        _converse(run, connection)
+        return 0
+    try:
+        print(_answer(run, connection, sql))
+    except duckdb.Error as error:
+        # What Arrow cannot read, and only that, comes back as invalid input; it is said which file that is.
+        what = (
+            "a table cannot be read" if isinstance(error, duckdb.InvalidInputException) else "the SQL is not understood"
+        )
+        raise ValueError(f"{what}: {_first_line(error)}") from error
+    return 0
+
+
+def open_tables(run: RunFolder) -> dict[str, pyarrow.dataset.Dataset]:
+    """Every table of a run by its name; one that has no shard yet has its columns and no rows."""
+    tables = {name: _dataset(run, run.paths(name), arrow_schema(record)) for name, record in OUTPUT_RECORDS.items()}
+    dropped = [path for stage in DROP_REASONS for path in run.paths(f"dropped/{stage}")]
+    return tables | {"dropped": _dataset(run, dropped, arrow_schema(Dropped))}
+
+
+def _dataset(run: RunFolder, paths: Iterable[str], schema: pa.Schema) -> pyarrow.dataset.Dataset:
+    # A page that has rotted is an error, no row.
+    reading = pyarrow.dataset.ParquetFragmentScanOptions(page_checksum_verification=True)
+    parquet = pyarrow.dataset.ParquetFileFormat(default_fragment_scan_options=reading)
+    return pyarrow.dataset.dataset(list(paths), schema=schema, filesystem=run.filesystem, format=parquet)
+
+
+def _answer(run: RunFolder, connection: duckdb.DuckDBPyConnection, sql: str) -> str:
+    for name, table in open_tables(run).items():
+        connection.register(name, table)
+    result = connection.execute(sql)
+    if not result.description:
+        return "done"
+    columns = [column[0] for column in result.description]
+    rows = result.fetchmany(MAX_ROWS_SHOWN + 1)
+    shown = text_table(columns, [[_shorten(value) for value in row] for row in rows[:MAX_ROWS_SHOWN]])
+    return f"{shown}\nonly the first {MAX_ROWS_SHOWN} rows" if len(rows) > MAX_ROWS_SHOWN else shown
+
+
+def _converse(run: RunFolder, connection: duckdb.DuckDBPyConnection) -> None:
+    """Read questions until the end of the input; one may take several lines and ends with a semicolon."""
+    import readline  # noqa: F401 - gives input() its history and cursor keys
+
+    is_terminal = sys.stdin.isatty()
+    if is_terminal:
+        print(f"tables: {', '.join([*OUTPUT_RECORDS, 'dropped'])}; end a question with ; and the session with Ctrl-D")
+    lines: list[str] = []
+    while True:
+        try:
+            lines.append(input((CONTINUED if lines else PROMPT) if is_terminal else ""))
+        except EOFError:
+            break
+        except KeyboardInterrupt:
+            print()
+            lines = []
+            continue
+        if not lines[-1].rstrip().endswith(";"):
+            continue
+        _reply(run, connection, "\n".join(lines))
+        lines = []
+    if any(line.strip() for line in lines):
+        _reply(run, connection, "\n".join(lines))
+
+
+def _reply(run: RunFolder, connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    try:
+        print(_answer(run, connection, sql))
+    except duckdb.Error as error:
+        print(_first_line(error), file=sys.stderr)
+
+
+def _shorten(value: object) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    # One row is one line: white space that would break it is written as Python does.
+    written = repr(value)[1:-1] if isinstance(value, str) else str(value)
+    return written if len(written) <= MAX_CELL_CHARS else written[: MAX_CELL_CHARS - 1] + "…"
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return " ".join(line.strip() for line in str(error).splitlines() if line.strip())

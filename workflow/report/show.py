@@ -1,0 +1,167 @@
+"""`toolformer status RUN`: how far a run is, in words, once or again and again until it ends.
+
+It needs nothing but the folder: any machine that sees it will do, whether or not a driver is at work.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.workflow.report.progress import describe_seconds
+from toolformer_ray.workflow.report.status import SECONDS_TO_SILENCE, RunStatus, open_run, read_status
+from toolformer_ray.workflow.report.tables import (
+    describe_broken,
+    describe_unanswered,
+    drop_rows,
+    drop_table,
+    pruned_table,
+    record_table,
+    screen_table,
+    screen_yields,
+    text_table,
+    tool_yields,
+    yield_table,
+)
+
+SECONDS_BETWEEN_LOOKS = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusOptions:
+    """How a run's state is shown."""
+
+    watch: float | bool = False
+    """Show it again and again until the run ends, every so many seconds (5 if none are given)."""
+    json: bool = False
+    """Print one JSON object instead, for scripts; with --watch one a line."""
+
+    def __post_init__(self) -> None:
+        if self.watch is not False and self.seconds <= 0:
+            raise ValueError(f"watch is {self.watch}; it must be more than 0 seconds")
+
+    @property
+    def seconds(self) -> float:
+        """Between two looks."""
+        return SECONDS_BETWEEN_LOOKS if isinstance(self.watch, bool) else self.watch
+
+
+def show_status(location: str, options: StatusOptions) -> int:
+    """Print the state of a run, or watch it. Raises ValueError if there is no run."""
+    run = open_run(location)
+    if options.watch is not False:
+        return watch(run, options)
+    status = read_status(run)
+    print(json.dumps(to_json(status)) if options.json else describe_status(status))
+    for remark in status.remarks:
+        print(remark, file=sys.stderr)
+    return 0
+
+
+def watch(
+    run: RunFolder,
+    options: StatusOptions,
+    wait: Callable[[float], object] = time.sleep,
+    console: Console | None = None,
+) -> int:
+    """Look at a run until it ends or Ctrl-C; redrawn on a terminal, else a line each time and all of it at the end."""
+    console = console or Console()
+    try:
+        if options.json or not console.is_terminal:
+            return _append(run, options, wait)
+        with Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop") as live:
+            try:
+                while (status := read_status(run, wait)).is_running or status.state == "not begun":
+                    live.update(Text(describe_status(status), no_wrap=True, overflow="crop"), refresh=True)
+                    wait(options.seconds)
+            finally:
+                # At its end it draws once more, and then more than the terminal holds.
+                live.update(Text(""), refresh=True)
+        print(describe_status(status))
+    except KeyboardInterrupt:
+        pass  # Whoever watches has seen enough; the run goes on.
+    return 0
+
+
+def _append(run: RunFolder, options: StatusOptions, wait: Callable[[float], object]) -> int:
+    while (status := read_status(run, wait)).is_running or status.state == "not begun":
+        print(json.dumps(to_json(status)) if options.json else describe_state(status), flush=True)
+        wait(options.seconds)
+    print(json.dumps(to_json(status)) if options.json else describe_status(status), flush=True)
+    return 0
+
+
+def to_json(status: RunStatus) -> dict[str, Any]:
+    """All that is known, for scripts; names and units are those of the records."""
+    told = {"finished_texts": 0, "texts": 0, "texts_per_second": 0.0, "seconds_left": None, "updated": None}
+    times = {row.tool: {name: value for name, value in asdict(row).items() if name != "tool"} for row in status.times}
+    return {
+        "state": status.state,
+        **{name: status.progress.get(name, default) for name, default in told.items()},
+        "stages": [asdict(row) for row in status.stages],
+        "tools": [asdict(row) | times.get(row.tool, {}) for row in tool_yields(status.counts, status.tools)],
+        "screens": [
+            asdict(row) | {"recall": row.recall, "recall_at_least": row.recall_at_least}
+            for row in screen_yields(status.counts, status.tools)
+        ],
+        "dropped": [
+            dict(zip(("stage", "reason", "tool", "number"), row, strict=True)) for row in drop_rows(status.counts)
+        ],
+        "failures": [asdict(row) for row in status.failures],
+        "remarks": list(status.remarks),
+    }
+
+
+def describe_status(status: RunStatus) -> str:
+    """Everything, as tables."""
+    tables = [
+        describe_state(status),
+        record_table(status.stages),
+        _describe_failures(status),
+        yield_table(tool_yields(status.counts, status.tools)),
+        record_table(status.times, {"p50": "p50 s", "p95": "p95 s", "p99": "p99 s"}),
+        screen_table(screen_yields(status.counts, status.tools)),
+        pruned_table(status.counts, status.tools),
+        drop_table(status.counts),
+        describe_unanswered(status.counts),
+        describe_broken(status.counts),
+    ]
+    return "\n\n".join(filter(None, tables))
+
+
+def describe_state(status: RunStatus) -> str:
+    """One line: how far, how fast, how long still."""
+    progress = status.progress
+    if not progress:
+        return "not begun"
+    state = status.state
+    if state == "lost":
+        state = "ended without a word (killed?); run the same command again to go on"
+    line = f"{state}: {progress['finished_texts']:,} of {progress['texts']:,} texts are through"
+    line += f", {progress['texts_per_second']:.1f} texts/s"
+    if not status.is_running:
+        return line
+    if progress["seconds_left"] is not None:
+        line += f", {describe_seconds(progress['seconds_left'])} left"
+    silence = time.time() - progress["updated"]
+    if silence > SECONDS_TO_SILENCE:
+        line += f"; its driver has said nothing for {describe_seconds(silence)}"
+    return line
+
+
+def _describe_failures(status: RunStatus) -> str:
+    if not status.failures:
+        return ""
+    table = text_table(
+        ["failed at", "shard", "attempts", "error"],
+        [[row.stage, row.shard, row.attempts, row.error] for row in status.failures],
+    )
+    more = status.num_failed - len(status.failures)
+    return f"{table}\nand {more:,} more in failed/" if more > 0 else table

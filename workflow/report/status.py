@@ -1,0 +1,241 @@
+"""Where a run stands, from its folder alone: what `toolformer status` shows, as numbers.
+
+While a driver is alive, the totals that it writes to `progress.json` are taken; else the footers of all shards are
+read. No row is read either way.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from toolformer_ray.records.locations import without_keys
+from toolformer_ray.records.run_folder import RunFolder, TableHeaders
+from toolformer_ray.workflow.book.lease import is_held
+from toolformer_ray.workflow.book.settings import RUN_FILE, read_tool_names
+from toolformer_ray.workflow.pipeline import PIPELINE
+from toolformer_ray.workflow.report.progress import MAX_FAILURES_NAMED, PROGRESS_FILE, SECONDS_BETWEEN_SAVES
+from toolformer_ray.workflow.report.tables import tools_counted
+from toolformer_ray.workflow.shard.latency import latencies, percentile
+
+SECONDS_TO_SILENCE = 12 * SECONDS_BETWEEN_SAVES
+"""What a driver of another machine wrote so recently shows without a second look that it lives."""
+NEEDED_OF_PROGRESS = {"state", "updated", "texts", "finished_texts", "texts_per_second", "seconds_left"}
+PERCENTILES = (0.5, 0.95, 0.99)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageStatus:
+    """One line of the table of stages."""
+
+    stage: str
+    shards_done: int
+    running: int
+    failed: int
+    to_do: int
+    tried_again: int
+    """Attempts that failed and were repeated, in the run that goes on or the last one."""
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolTimes:
+    """How one tool answered."""
+
+    tool: str
+    asked: int
+    """Calls for which the tool was asked, whatever came of it."""
+    from_cache: int
+    """Calls whose answer was known: in the answer store, or equal to an earlier call of the shard."""
+    p50: float | None
+    """Seconds that half of the asked calls did not exceed, to 9.1 %; None if none was asked."""
+    p95: float | None
+    p99: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A shard that was given up."""
+
+    stage: str
+    shard: str
+    attempts: int
+    error: str
+    """Its first line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStatus:
+    """Where a run stands."""
+
+    state: str
+    """`running`, `finished`, `stopped`, `failed`, `lost` (it ended without a word) or `not begun`."""
+    progress: Mapping[str, Any]
+    """What the driver last said (`workflow.report.progress.Snapshot`); empty if it never did."""
+    stages: Sequence[StageStatus]
+    counts: Mapping[str, Counter[str]]
+    """Per stage, summed over its shards."""
+    tools: Sequence[str]
+    """The names of the run's tools."""
+    failures: Sequence[Failure]
+    """The first of them."""
+    remarks: Sequence[str]
+    """What is wrong with the folder, one line each."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a driver is at work on it."""
+        return self.state == "running"
+
+    @property
+    def num_failed(self) -> int:
+        """Shards given up, at any stage."""
+        return sum(row.failed for row in self.stages)
+
+    @property
+    def times(self) -> list[ToolTimes]:
+        """Per tool how it answered; only of those that had calls."""
+        found = [tool_times(self.counts["execute"], tool) for tool in self.tools]
+        return [row for row in found if row.asked or row.from_cache]
+
+
+def open_run(location: str) -> RunFolder:
+    """The run folder of a run that was begun. Raises ValueError if there is none."""
+    run = RunFolder(location)
+    if not isinstance(run.read_json(RUN_FILE), dict):
+        raise ValueError(
+            f"no run folder in {without_keys(location)}: it has no {RUN_FILE}; `toolformer annotate --run` makes one"
+        )
+    return run
+
+
+def read_status(run: RunFolder, wait: Callable[[float], object] = time.sleep) -> RunStatus:
+    """Look at the folder. What it looks at twice, to tell a silent driver from a dead one, it awaits by `wait`."""
+    progress = _read_progress(run)
+    state = progress.get("state", "not begun")
+    if state == "running" and not _is_alive(run, progress, wait):
+        state = "lost"
+    is_told = state == "running" and "counts" in progress
+    totals = _told_totals(progress) if is_told else _read_totals(run)
+    remarks = list(totals.remarks)
+    try:
+        tools = read_tool_names(run)
+    except ValueError as error:
+        remarks.append(f"{error}; the tools shown are those that were counted")
+        tools = tools_counted(totals.counts)
+    return RunStatus(
+        state=state,
+        progress=progress,
+        stages=_stage_rows(totals, progress, in_flight=progress.get("in_flight", {}) if state == "running" else {}),
+        counts=totals.counts,
+        tools=tools,
+        failures=list(_read_failures(run, totals.failures[:MAX_FAILURES_NAMED])),
+        remarks=remarks,
+    )
+
+
+def tool_times(counts: Mapping[str, int], tool: str) -> ToolTimes:
+    """How one tool answered, from the counts of the execute stage."""
+    by_bucket = latencies(counts, tool)
+    p50, p95, p99 = (percentile(by_bucket, share) for share in PERCENTILES)
+    return ToolTimes(
+        tool=tool,
+        asked=sum(by_bucket.values()),
+        from_cache=counts.get(f"from_cache.{tool}", 0),
+        p50=p50,
+        p95=p95,
+        p99=p99,
+    )
+
+
+def _read_progress(run: RunFolder) -> Mapping[str, Any]:
+    try:
+        progress = run.read_json(PROGRESS_FILE)
+    except ValueError:
+        return {}  # Cut short: the next one is whole.
+    is_ours = isinstance(progress, dict) and progress.keys() >= NEEDED_OF_PROGRESS
+    return progress if is_ours else {}  # Another version wrote it: the shards tell.
+
+
+def _is_alive(run: RunFolder, progress: Mapping[str, Any], wait: Callable[[float], object]) -> bool:
+    held = is_held(run)
+    if held is not None:
+        return held
+    # The clocks of two machines need not agree; then what moves is alive.
+    if 0 <= time.time() - progress["updated"] < SECONDS_TO_SILENCE:
+        return True
+    wait(2 * SECONDS_BETWEEN_SAVES)
+    return bool(_read_progress(run).get("updated", progress["updated"]) != progress["updated"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Totals:
+    shards: int
+    done: Mapping[str, int]
+    failed: Mapping[str, int]
+    failures: Sequence[str]
+    """`<stage>/<shard>`, at least the first of them."""
+    counts: Mapping[str, Counter[str]]
+    remarks: Sequence[str] = ()
+
+
+def _told_totals(progress: Mapping[str, Any]) -> _Totals:
+    """Those of the driver. What failed in an earlier run is tried again by this one, and not among its failures."""
+    told = {name: progress[name] for name in ("shards", "done", "failed", "failures")}
+    return _Totals(**told, counts={stage.name: Counter(progress["counts"].get(stage.name)) for stage in PIPELINE})
+
+
+def _read_totals(run: RunFolder) -> _Totals:
+    """Those of the footers."""
+    headers = {stage.name: run.headers(stage.writes) for stage in PIPELINE}
+    failed = {stage.name: run.shards(f"failed/{stage.name}", ".json") for stage in PIPELINE}
+    damaged = [path for found in headers.values() for path in found.damaged]
+    return _Totals(
+        shards=len(headers[PIPELINE[0].name].by_shard),
+        done={name: len(found.by_shard) for name, found in headers.items()},
+        failed={name: len(shards) for name, shards in failed.items()},
+        failures=[f"{stage}/{shard}" for stage, shards in failed.items() for shard in shards],
+        counts={name: _sum(found) for name, found in headers.items()},
+        remarks=[f"{path} is damaged or not a shard of this program; annotate makes it again" for path in damaged],
+    )
+
+
+def _stage_rows(totals: _Totals, progress: Mapping[str, Any], *, in_flight: Mapping[str, int]) -> list[StageStatus]:
+    rows, num_lost = [], 0
+    for stage in PIPELINE:
+        num_done, num_failed = totals.done.get(stage.name, 0), totals.failed.get(stage.name, 0)
+        running = in_flight.get(stage.name, 0)
+        rows.append(
+            StageStatus(
+                stage=stage.name,
+                shards_done=num_done,
+                running=running,
+                failed=num_failed,
+                # A shard that failed does not come to the stages after.
+                to_do=max(0, totals.shards - num_lost - num_done - num_failed - running),
+                tried_again=progress.get("tried_again", {}).get(stage.name, 0),
+                rows=totals.counts[stage.name]["rows"],
+            )
+        )
+        num_lost += num_failed
+    return rows
+
+
+def _read_failures(run: RunFolder, named: Sequence[str]) -> Iterator[Failure]:
+    for name in named:
+        stage, _, shard = name.partition("/")
+        try:
+            told = run.read_json(f"failed/{name}.json")
+        except ValueError:
+            continue
+        if isinstance(told, dict):
+            lines = str(told.get("error", "")).splitlines()
+            yield Failure(stage=stage, shard=shard, attempts=told.get("attempts", 0), error=lines[0] if lines else "")
+
+
+def _sum(found: TableHeaders) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for header in found.by_shard.values():
+        total.update(header.counts)
+    return total

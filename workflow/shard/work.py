@@ -1,0 +1,149 @@
+"""What happens to one shard at one stage: read, compute, count, write. Runs in a worker, knows nothing of Ray.
+
+A recipe says what "compute" is; the real one is `workflow.recipe.AnnotateRecipe`, and tests bring their own.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from toolformer_ray.records.fingerprint import fingerprint
+from toolformer_ray.records.run_folder import DamagedError, RunFolder, shard_name
+from toolformer_ray.records.schema import check_nulls, to_table
+from toolformer_ray.records.stages import OUTPUT_RECORDS, Document, Dropped, Scored
+from toolformer_ray.workflow.corpus import read_state
+from toolformer_ray.workflow.pipeline import Needs, Stage
+from toolformer_ray.workflow.shard.broken import BROKEN, complete_only, complete_without
+from toolformer_ray.workflow.shard.outputs import (
+    Expected,
+    ShardReport,
+    find_output,
+    forget_drops,
+    read_drops,
+    write_output,
+)
+from toolformer_ray.workflow.shard.reuse import Compute, Earlier, NothingToReuseError, Order, StageOutput, refuse
+
+__all__ = ["Compute", "Expected", "IngestWorker", "Recipe", "ShardReport", "StageOutput", "StageWorker"]
+
+
+class Recipe(Protocol):
+    """How rows are made; sent to every worker, so it can be pickled and holds nothing that is open."""
+
+    def ingest(self, readings: Sequence[Sequence[str]]) -> Iterator[tuple[Sequence[Document], Sequence[Dropped]]]:
+        """The shards of the corpus, in order, of each reading's files after those of the one before.
+
+        Raises ValueError if the corpus cannot be used.
+        """
+
+    def open(self, needs: Needs) -> Compute:
+        """Load what such stages need, once per worker. Raises ValueError if an option cannot be used."""
+
+    def judge(self, row: Scored) -> Scored | None:
+        """The row with today's verdict, spoken on its losses; None if they do not suffice."""
+
+
+class StageWorker:
+    """Does the stages of one need; the model or the tools are opened once."""
+
+    def __init__(self, run: RunFolder, recipe: Recipe, needs: Needs) -> None:
+        self._run = run
+        self._recipe = recipe
+        self._compute = recipe.open(needs)
+
+    def work(
+        self,
+        stage: Stage,
+        shard: str,
+        expected: Expected,
+        ask_again: Collection[str] = (),
+        *,
+        only_reuse: bool = False,
+        broken: Mapping[int, str] = MappingProxyType({}),
+    ) -> ShardReport | None:
+        """Read the shard's inputs, compute what an earlier output does not hold, write the output over it.
+
+        With `only_reuse` nothing is computed: None if something would have to be. Rows of the first input whose numbers
+        are in `broken` are left out, and dropped with that error.
+        """
+        given = self._read(stage, shard, expected, ask_again)
+        compute = refuse if only_reuse else self._compute
+        try:
+            rows, drops = complete_without(broken, *given, compute, self._recipe.judge)
+        except NothingToReuseError:
+            return None
+        return write_output(self._run, stage, shard, rows, drops, expected)
+
+    def find(self, stage: Stage, shard: str, expected: Expected, ask_again: Collection[str]) -> ShardReport | None:
+        """The report of an output that is there and would be made again; None if not, or if calls are asked again."""
+        header = None if ask_again else find_output(self._run, stage, shard)
+        return (
+            ShardReport(shard=shard, header=header) if header and header.fingerprint == expected.fingerprint else None
+        )
+
+    def try_rows(
+        self, stage: Stage, shard: str, expected: Expected, ask_again: Collection[str], rows: Sequence[int]
+    ) -> int:
+        """Do the work for the rows of these numbers of the first input alone, and write nothing: does it break?
+
+        Returns how many rows that input has.
+        """
+        order, inputs, earlier = self._read(stage, shard, expected, ask_again)
+        made, drops = complete_only(rows, order, inputs, earlier, self._compute, self._recipe.judge)
+        for record, output in ((OUTPUT_RECORDS[stage.writes], made), (Dropped, drops)):
+            check_nulls(to_table(record, output), f"{stage.writes}/{shard}")
+        return len(inputs[0])
+
+    def _read(
+        self, stage: Stage, shard: str, expected: Expected, ask_again: Collection[str]
+    ) -> tuple[Order, list[list[Any]], Earlier]:
+        order = Order(stage=stage.name, tools=list(expected.parts), ask_again=ask_again)
+        inputs = [self._read_input(table, shard) for table in stage.reads]
+        return order, inputs, self._read_earlier(stage, shard, expected, are_broken_tried=bool(ask_again))
+
+    def _read_input(self, table: str, shard: str) -> list[Any]:
+        try:
+            return self._run.read_shard(table, shard, OUTPUT_RECORDS[table])
+        except DamagedError as error:
+            raise DamagedError(f"{error}; run the same command again: it is made again") from error
+
+    def _read_earlier(self, stage: Stage, shard: str, expected: Expected, *, are_broken_tried: bool) -> Earlier:
+        header = find_output(self._run, stage, shard) if expected.parts else None
+        tools = {tool for tool, made_from in expected.parts.items() if header and header.parts.get(tool) == made_from}
+        if not tools:
+            return Earlier()
+        try:
+            rows = self._run.read_shard(stage.writes, shard, OUTPUT_RECORDS[stage.writes])
+            drops = read_drops(self._run, stage, shard)
+        except DamagedError:
+            return Earlier()  # It is made again.
+        if are_broken_tried:
+            tools -= {drop.tool for drop in drops if drop.reason == BROKEN}
+        return Earlier(
+            tools=tools,
+            rows=[row for row in rows if getattr(row, "tool", None) in tools],
+            drops=[drop for drop in drops if drop.tool in tools],
+        )
+
+
+class IngestWorker:
+    """Cuts the corpus into shards, one at each call of `next_shard`."""
+
+    def __init__(self, run: RunFolder, recipe: Recipe, stage: Stage, stage_fingerprint: str) -> None:
+        self._run, self._stage, self._stage_fingerprint = run, stage, stage_fingerprint
+        state = read_state(run, stage_fingerprint)
+        self._shards = enumerate(recipe.ingest(state.readings if state else []))
+
+    def next_shard(self) -> ShardReport | None:
+        """Write the next shard of documents, or leave it alone if it is already there; None after the last."""
+        number, (documents, drops) = next(self._shards, (None, ((), ())))
+        if number is None:
+            return None
+        content = fingerprint(self._stage_fingerprint, documents, drops)
+        header = find_output(self._run, self._stage, shard_name(number))
+        if header and header.fingerprint == content:
+            if not drops:
+                forget_drops(self._run, self._stage, shard_name(number))  # Damaged, it looks as if it were not there.
+            return ShardReport(shard=shard_name(number), header=header)
+        expected = Expected(fingerprint=content)
+        return write_output(self._run, self._stage, shard_name(number), documents, drops, expected)
