@@ -1,4 +1,5 @@
-"""`python -m toolformer_ray.bench.budgets`: are the rows the same at every token budget, and how many stand on the edge?
+"""`python -m toolformer_ray.bench.budgets`: are the rows the same at every token budget, and how many stand on the
+edge?
 
 Stories of the miniature's world go through propose, execute and score with the calculator, once for each budget, from
 batches of one text to one batch of everything. Rows must be equal; numbers may differ by 1e-4. Needs the whole

@@ -1,8 +1,8 @@
 """Where calls are handed in while texts go on: each is asked in a thread of its own and answered when it is answered.
 
 What a tool's options say about time limits, repetitions, pauses and calls in flight holds here as in annotation, with
-the same lanes (`tools.asking.lane`): a lane for each call, as each is waited for by itself. What is known of a call is looked
-up in threads too, and failures are recorded there. Nobody waits busily.
+the same lanes (`tools.asking.lane`): a lane for each call, as each is waited for by itself. What is known of a call
+is looked up in threads too, and failures are recorded there. Nobody waits busily.
 """
 
 import functools

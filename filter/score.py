@@ -5,7 +5,7 @@ Reads `executed` and `documents`. Writes `scored`, one row for each executed cal
 A call with an answer gets L+. Where L_i(epsilon) - L+ < tau_f it is already lost, and L_i(e(c, epsilon)) is not
 computed, unless proposing did so. Calls without an answer, and calls too long to stand before the text in the model's
 window, have no L+ and are not kept; so have calls that the approximate screen leaves out, where it is asked for
-(filter/screening/screen.py). Decisions closer than CLOSE_NATS are made on losses computed alone, whatever the batch was.
+(filter/screening/). Decisions closer than CLOSE_NATS are made on losses computed alone, whatever the batch was.
 """
 
 import math

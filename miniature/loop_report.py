@@ -1,4 +1,5 @@
-"""The table of `make loop`: `python -m toolformer_ray.miniature.loop_report --loop runs/loop`. Writes nothing but to the screen.
+"""The table of `make loop`: `python -m toolformer_ray.miniature.loop_report --loop runs/loop`. Writes nothing but to
+the screen.
 
 Each model that was asked has left `NAME.parquet`, what it made of every question, with its tools and without, and
 `NAME.json` with the perplexity of plain texts.

@@ -1,4 +1,5 @@
-"""Texts that no model of `make loop` has seen: `python -m toolformer_ray.miniature.unseen_texts --out runs/loop/unseen`.
+"""Texts that no model of `make loop` has seen: `python -m toolformer_ray.miniature.unseen_texts --out
+runs/loop/unseen`.
 
 Of the demo's world, so the tools know what they are about, but other stories. Writes:
 

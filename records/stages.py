@@ -89,7 +89,7 @@ class Scored(Executed):
     is_kept: bool
     """loss_reduction >= tau_f, and not struck by the rule about inputs that only occur later."""
     loss_near: float | None = None
-    """The screen's estimate of loss_with_result (filter/screening/screen.py). None without a screen, or if there is no result to
+    """The screen's estimate of loss_with_result (filter/screening/). None without a screen, or if there is no result to
     score."""
     screening: str | None = None
     """One of records.stages.SCREENINGS; None where loss_near is."""

@@ -2,8 +2,8 @@
 
 Only calls that promise a loss reduction of tau_f - margin are scored exactly. Two estimates say what a call promises:
 
-    words    the result makes sure of the tokens that it says; costs one pass a text                filter/screening/overlap.py
-    near     the call stands some tokens before x_i, not before the text; costs its own few tokens  filter/screening/near.py
+    words    the result makes sure of the tokens that it says; costs one pass a text                overlap.py
+    near     the call stands some tokens before x_i, not before the text; costs its own few tokens  near.py
 
 A call whose words promise enough passes. Besides, anything that stands before a text sways its losses, the more the
 larger they are: if that could make up for what the words lack, the call is read near its place, and passes if that

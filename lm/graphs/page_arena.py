@@ -1,7 +1,7 @@
 """The segments that sequences see now, in pages of equal size in one buffer.
 
-The buffer is as large from the beginning as a stream needs (lm.graphs.static_room): where it grows it moves, and what was
-recorded of the old one is lost. A long segment takes more pages, and no room from others.
+The buffer is as large from the beginning as a stream needs (lm.graphs.static_room): where it grows it moves, and
+what was recorded of the old one is lost. A long segment takes more pages, and no room from others.
 
 Shapes: L layers, G pages, K key heads, E entries of a page, D head width.
 """

@@ -1,6 +1,7 @@
 """Room for the samples that are being written, in steps of shapes that repeat: what a GPU can record and replay.
 
-The same answers as `lm.writing.slots.SharedSlots`. A step is bound there by the number of operations it launches, one handful
+The same answers as `lm.writing.slots.SharedSlots`. A step is bound there by the number of operations it launches,
+one handful
 for each text and layer; here it is a fixed row of operations over fixed buffers, and all that changes comes in one
 table of integers. A sequence that enters or leaves costs a few copies, whatever the number of layers.
 """

@@ -1,7 +1,8 @@
 """Texts written token by token, as many at a time as there are slots (paper, section 2, inference).
 
 Continuous batching: a text that ends or waits leaves its slot to the next at once, with its own keys and values if it
-comes back. What is written is its author's affair (`lm.writing.author`). A text depends on its ids, key and author alone, not
+comes back. What is written is its author's affair (`lm.writing.author`). A text depends on its ids, key and author
+alone, not
 on the batch, in float32 on one kind of device: a choice that is too close to call is made on the text by itself.
 """
 

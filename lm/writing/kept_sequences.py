@@ -1,7 +1,7 @@
 """Sequences that go on for long, each with keys and values of its own: in a slot while it is written, kept while not.
 
-Unlike samples (lm.writing.slots), which share what they go on from, these grow apart, wait, are cut back and come again.
-Shapes: N sequences in slots, R sequences that are read on; K key heads, L tokens, D head width, W hidden width.
+Unlike samples (lm.writing.slots), which share what they go on from, these grow apart, wait, are cut back and come
+again. Shapes: N sequences in slots, R sequences that are read on; K key heads, L tokens, D head width, W hidden width.
 """
 
 from collections.abc import Sequence

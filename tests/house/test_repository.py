@@ -87,9 +87,7 @@ def test_the_command_tells_the_version_of_the_package(capsys: pytest.CaptureFixt
 
 
 def test_help_and_bad_options_do_not_wait_for_torch() -> None:
-    script = (
-        "import sys, jobs.cli.commands; print({'torch', 'transformers', 'datasets'} & set(sys.modules))"
-    )
+    script = "import sys, jobs.cli.commands; print({'torch', 'transformers', 'datasets'} & set(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "set()"
 

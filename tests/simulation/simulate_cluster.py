@@ -1,4 +1,5 @@
-"""What the driver needs for a large corpus: `make simulate`, a run of `tests.simulation.simulate` on a cluster of four nodes.
+"""What the driver needs for a large corpus: `make simulate`, a run of `tests.simulation.simulate` on a cluster of
+four nodes.
 
 The nodes are Ray's own for tests: each has its raylet, all stand on this machine. The driver is watched from outside:
 its memory, its processor time and the shards that were written, every few seconds.

@@ -54,7 +54,7 @@ def reference_loss(model: PreTrainedModel, tokenizer: TextTokenizer, prefix: str
 def reference_sample(
     model: PreTrainedModel, tokenizer: TextTokenizer, before_ids: Sequence[int], key: int, max_new_tokens: int
 ) -> tuple[tuple[int, ...], str | None]:
-    """(ids drawn, text before the first `]` or None): two-level Gumbel-max, see lm/writing/noise.py for why in two levels."""
+    """(ids drawn, text before the first `]` or None): two-level Gumbel-max; lm/writing/noise.py says why."""
     generator = np.random.Generator(np.random.Philox(key=key))
     drawn: list[int] = []
     while len(drawn) < max_new_tokens:

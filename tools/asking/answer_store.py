@@ -9,7 +9,8 @@ reads. A file that cannot be read, or is not what its name says, counts as not t
 result that is not clean counts as damaged. Nothing is ever deleted; the answers of an old version of a tool lie in a
 folder of their own.
 
-A cache holds facts only (`tools.asking.outcome.FACTS`); a recording also what failed, so that a replay gives the same rows.
+A cache holds facts only (`tools.asking.outcome.FACTS`); a recording also what failed, so that a replay gives the
+same rows.
 """
 
 import logging

@@ -47,7 +47,8 @@ class IndexDescription:
 
 
 def build_index(passages_path: str, index_path: str, *, title_column: str = "title", text_column: str = "text") -> int:
-    """Index a file of passages (formats: `tools.backends.data_file`); returns how many it holds. Rows without text are skipped.
+    """Index a file of passages (formats: `tools.backends.data_file`); returns how many it holds. Rows without text
+    are skipped.
 
     An index that already stands at `index_path` is replaced, once the new one is complete. Raises ValueError for a
     folder there that is no index or cannot be written, for a file that cannot be read, and for one without passages.

@@ -1,7 +1,7 @@
 """What decides the rows of each stage, as fingerprints: for the stage as a whole, and for each tool's share of it.
 
-A tool's share is what `workflow.shard.reuse` may take over. So it leaves out the other tools, the documents (they are added per
-shard), and of scoring the verdict, which is spoken anew on the same losses.
+A tool's share is what `workflow.shard.reuse` may take over. So it leaves out the other tools, the documents (they
+are added per shard), and of scoring the verdict, which is spoken anew on the same losses.
 """
 
 import re

@@ -6,8 +6,8 @@ A name is `what` or `what.detail.tool`: `rows`, `dropped.not_offered.Calculator`
 What was pruned is `dropped.loss_already_low.…` (places), `dropped.loss_already_low_with_call.…` (calls, before the tool
 was asked) and `lost_at_once.…` (calls whose L+ said enough). With a screen there are `screened.passed.…`,
 `screened.control.…`, `screened.left_out.…`, and `screened_kept.…` of those kept. How long tools took is
-`latency.<bucket>.…` (workflow/shard/latency.py); `from_cache.…` are calls whose answer was known. Neither is part of a shard's
-content.
+`latency.<bucket>.…` (workflow/shard/latency.py); `from_cache.…` are calls whose answer was known. Neither is part of
+a shard's content.
 """
 
 from collections import Counter

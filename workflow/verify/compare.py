@@ -1,4 +1,5 @@
-"""Are two runs the same? `python -m toolformer_ray.workflow.verify.compare RUN OTHER`, row by row in the order of the corpus.
+"""Are two runs the same? `python -m toolformer_ray.workflow.verify.compare RUN OTHER`, row by row in the order of
+the corpus.
 
 Shards may be cut differently. Numbers may differ by MAX_GAP, since float32 depends on the shape of a batch in its last
 digits; everything else has to be equal, but how long a tool took and whether the answer was known. Exit code 1 if not.
