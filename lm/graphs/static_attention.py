@@ -3,7 +3,8 @@
 A device that replays a recorded step (lm.graphs.step_capture) can only repeat the same operations on the same
 memory. So
 what
-sequences share lies in pages of E entries (lm.graphs.page_arena), and a step goes through it in blocks: up to R sequences of
+sequences share lies in pages of E entries (lm.graphs.page_arena), and a step goes through it in
+blocks: up to R sequences of
 one page each. Queries are gathered into the blocks, met with their pages in one batched product, and each sequence
 merges what its blocks say. A long text, or one with many samples, makes more blocks, and nobody else's larger. Numbers
 of sequences, blocks and pages are rounded up to a few sizes; what is padding is masked by length or never read.

@@ -77,7 +77,7 @@ class Snapshot:
     tried_again: Mapping[str, int] = field(default_factory=dict)
     """Attempts of this run that failed and were repeated, per stage."""
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """The counts of all done shards, per stage (`workflow.shard.counts`): a living driver spares readers the footers."""
+    """The counts of all done shards, per stage (`workflow.shard.counts`): a living driver spares reading footers."""
 
 
 def take_snapshot(
