@@ -19,7 +19,6 @@ from toolformer_ray.bench.peak import Peak, measure_peak
 from toolformer_ray.bench.plain_run import PlainPipeline
 from toolformer_ray.bench.tuning import Tuned, prompts_in_memory, tune
 from toolformer_ray.bench.workload import Workload, make_workload
-from toolformer_ray.lm.graphs.step_capture import watching_steps
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.tokenizer import TextTokenizer
 
@@ -90,10 +89,6 @@ class Outcome:
     num_survivors: int
     """How many of them needed L(e(c, epsilon))."""
     num_timed: int
-    num_steps: int
-    """Of the engine's timed runs the decode steps of shapes that repeat; 0 on CPU, which has none."""
-    num_replayed: int
-    """How many of them were replayed."""
     peak: Peak
     tuned: Tuned
     same_memory_prompts: int
@@ -133,7 +128,7 @@ def compare(setting: Setting) -> Outcome:
     engine_model = LanguageModel(loaded.model, tokenizer, token_budget=setting.token_budget)
 
     engine_count, plain_count = Meter(device), Meter(device)
-    with watching_steps(may_record=False), engine_count.count(loaded.model, finds_padding=True):
+    with engine_count.count(loaded.model, finds_padding=True):
         found = annotate(engine_model, work, engine_count)
     tuned = tune(plain_model, tokenizer, work, found, token_budget=setting.token_budget)
     torch.manual_seed(work.seed)
@@ -142,12 +137,11 @@ def compare(setting: Setting) -> Outcome:
 
     engine_timed: list[Meter] = []
     plain_timed: list[Meter] = []
-    with watching_steps() as steps:
-        while not _is_timed(setting, engine_timed, plain_timed):
-            engine_timed.append(Meter(device))
-            annotate(engine_model, work, engine_timed[-1])
-            plain_timed.append(Meter(device))
-            PlainPipeline(plain_model, tokenizer, tuned.sizes, plain_timed[-1]).annotate(work, found)
+    while not _is_timed(setting, engine_timed, plain_timed):
+        engine_timed.append(Meter(device))
+        annotate(engine_model, work, engine_timed[-1])
+        plain_timed.append(Meter(device))
+        PlainPipeline(plain_model, tokenizer, tuned.sizes, plain_timed[-1]).annotate(work, found)
     return Outcome(
         setting=setting,
         title=loaded.title,
@@ -156,8 +150,6 @@ def compare(setting: Setting) -> Outcome:
         num_calls=len(found.calls),
         num_survivors=len(found.loss_with_call),
         num_timed=len(engine_timed),
-        num_steps=steps.num_steps,
-        num_replayed=steps.num_replayed,
         peak=peak,
         tuned=tuned,
         same_memory_prompts=prompts_in_memory(work, setting.token_budget),

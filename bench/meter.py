@@ -16,10 +16,7 @@ SCORE_STAGES = ("loss with result", "loss with call")
 
 
 class Meter:
-    """Seconds and, after `count`, tokens of each stage, of one run of one pipeline.
-
-    A replayed step calls no hook, and a recorded one calls it more than once: count runs in which none is recorded.
-    """
+    """Seconds and, after `count`, tokens of each stage, of one run of one pipeline."""
 
     def __init__(self, device: torch.device) -> None:
         self.seconds: dict[str, float] = defaultdict(float)

@@ -101,8 +101,6 @@ def _sampling_figures(outcome: Outcome) -> list[tuple[str, str]]:
         ("`generate` in the same batch memory", f"{rate:.3g} (engine {engine / rate:.1f} times that)"),
         ("`generate` at its best", f"{best:.3g} (engine {engine / best:.1f} times that)"),
     ]
-    if outcome.num_steps:
-        figures.append(("decode steps replayed", f"{outcome.num_replayed} of {outcome.num_steps}"))
     if outcome.engine.peak_bytes:
         memory = [f"{run.peak_bytes / 2**30:.1f}" for run in (outcome.engine, outcome.plain)]
         figures.append(("device memory while sampling, GiB: engine, baseline", ", ".join(memory)))

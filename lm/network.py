@@ -11,11 +11,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.activations import NewGELUActivation
 
-from toolformer_ray.lm.attention.packed import PackedAttention, PackedTokens
+from toolformer_ray.lm.attention.packed import PackedTokens
 from toolformer_ray.lm.attention.serving import serve, using
 from toolformer_ray.lm.attention.shared import Group, Layout
-from toolformer_ray.lm.graphs.static_room import Room
-from toolformer_ray.lm.graphs.step_capture import Recorder
 
 # 512 rows of a vocabulary of 50,000 are 100 MB of float32.
 HEAD_ROWS = 512
@@ -32,15 +30,8 @@ class Network:
         self._scale = _logit_scale(config)
         self._cap: float | None = getattr(config, "final_logit_softcapping", None)
         self._take_back: Callable[[], None] | None = None
-        self._packed_attention = PackedAttention(self.device)
         self.num_tokens_read = 0
         """Tokens that went through the model so far, padding included."""
-        self.has_static_steps = self.device.type == "cuda"
-        """Whether samples are written in steps whose shapes repeat, which a GPU can replay. A CPU has no use for it."""
-        self.recorder = Recorder(self.device)
-        """Of such steps."""
-        self.room: Room | None = None
-        """Memory of such steps, kept from one stream of samples to the next; given up when memory runs out."""
 
     @property
     def is_served(self) -> bool:
@@ -93,7 +84,6 @@ class Network:
         self, sequences: Sequence[Sequence[int]], levels: Sequence[Sequence[Group]], own: PackedTokens, start: int = 0
     ) -> Tensor:
         """Hidden states (sum of lengths, width) of sequences that each begin at position `start`, behind `levels`."""
-        own.attention = self._packed_attention
         ids = [token for sequence in sequences for token in sequence]
         ids_1T = torch.tensor([ids], dtype=torch.long, device=self.device)
         positions = [torch.arange(start, start + len(sequence), device=self.device) for sequence in sequences]
@@ -135,11 +125,7 @@ class Network:
 
     def _run(self, ids_BT: Tensor, position_BT: Tensor) -> Tensor:
         self.num_tokens_read += ids_BT.numel()
-        try:
-            found = self._base(input_ids=ids_BT, position_ids=position_BT, use_cache=False)
-        except torch.OutOfMemoryError:
-            self.room = None
-            raise
+        found = self._base(input_ids=ids_BT, position_ids=position_BT, use_cache=False)
         return found.last_hidden_state.to(self.device)
 
     def _allowed_logits(self, hidden_RH: Tensor, ids_R: Tensor, barred: Sequence[int]) -> Tensor:

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from toolformer_ray.lm.attention.shared import UnservedAttention
-from toolformer_ray.lm.graphs.static_slots import is_uniform, shared_slots
 from toolformer_ray.lm.loading import read_window
 from toolformer_ray.lm.network import Network
 from toolformer_ray.lm.requests import Place, Prompt
 from toolformer_ray.lm.scoring.prompt_reading import PromptReader
 from toolformer_ray.lm.tokenizer import TextTokenizer
+from toolformer_ray.lm.writing.slots import SharedSlots
 
 # Share of the largest logit by which two ways of computing a row may differ. Between two of transformers' own ways the
 # rounding of bfloat16 makes up to 0.015 in 32 layers; a model that sees what it should not is off by 0.1 and more.
@@ -111,8 +111,7 @@ def _shared_rows(network: Network, tokenizer: TextTokenizer, prompt: Prompt, oth
     except UnservedAttention:
         return []
     branches = reader.open([(read, Place(token_index=index, keys=[])) for index in _places(prompt)])
-    network.has_static_steps &= is_uniform(branches[0])
-    slots = shared_slots(network, len(branches), len(tokenizer.open_ids) + 1)
+    slots = SharedSlots(network, len(branches), len(tokenizer.open_ids) + 1)
     for branch in branches:
         slots.enter(branch)
     return [*(branch.hidden for branch in branches), *slots.write(tokenizer.bos_ids * len(branches))]

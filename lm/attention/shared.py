@@ -17,14 +17,18 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from toolformer_ray.lm.attention.device_attention import Attended, attend_on_device
-
 # The CPU's kernel computes causal attention over some hundred tokens almost in full, the half that is masked included.
 # Blocks of queries spare a tenth to a fifth of the time; shorter and longer sequences gain nothing.
 BLOCK = 128
 BLOCKED_LENGTHS = range(224, 576)
 
+KERNEL_DEVICES = ("cpu",)
+"""Where torch has a kernel of attention that says log sum exp for every mask; elsewhere the formula does it."""
+
 LayerCache = tuple[Tensor, Tensor]
+
+Attended = tuple[Tensor, Tensor]
+"""The answer of one part: its values (N, H, L, D), and log sum exp of its scores (N, H, L), float32."""
 
 
 class UnservedAttention(ValueError):  # noqa: N818  what it says of a model
@@ -130,12 +134,25 @@ def attend(
     query: Tensor, keys: Tensor, values: Tensor, *, scale: float, is_causal: bool = False, visible: Tensor | None = None
 ) -> Attended:
     """Attention with log sum exp. `visible` is (L, S) or broadcasts to (N, H, L, S); with `is_causal`, L = S."""
-    if query.device.type != "cpu":
-        return attend_on_device(query, keys, values, scale=scale, is_causal=is_causal, visible=visible)
+    if query.device.type not in KERNEL_DEVICES:
+        return attend_by_formula(query, keys, values, scale=scale, is_causal=is_causal, visible=visible)
     if is_causal and query.shape[2] in BLOCKED_LENGTHS:
         return _attend_in_blocks(query, keys, values, scale)
     mask = None if visible is None else _additive(visible, query.dtype)
     return _run_kernel(query, keys, values, scale, is_causal=is_causal, mask=mask)
+
+
+def attend_by_formula(
+    query: Tensor, keys: Tensor, values: Tensor, *, scale: float, is_causal: bool = False, visible: Tensor | None = None
+) -> Attended:
+    """The same in plain torch operations, for devices other than the CPU."""
+    scores = (query @ keys.transpose(-1, -2)).float() * scale
+    if is_causal:
+        visible = torch.ones(scores.shape[-2:], dtype=torch.bool, device=query.device).tril()
+    if visible is not None:
+        scores = scores.masked_fill(~visible, -torch.inf)
+    lse = scores.logsumexp(-1)
+    return (scores - lse[..., None]).exp().to(values.dtype) @ values, lse
 
 
 def _attend_in_blocks(query: Tensor, keys: Tensor, values: Tensor, scale: float) -> Attended:

@@ -14,13 +14,12 @@ import torch
 from torch import Tensor
 
 from toolformer_ray.lm.batching import TokenBudget
-from toolformer_ray.lm.graphs.static_slots import shared_slots
 from toolformer_ray.lm.network import HEAD_ROWS, Network
 from toolformer_ray.lm.requests import Sample
 from toolformer_ray.lm.scoring.prompt_reading import Branch
 from toolformer_ray.lm.tokenizer import END_MARKER, TextTokenizer
 from toolformer_ray.lm.writing.noise import Noise, choose
-from toolformer_ray.lm.writing.slots import Slots, WholeSlots
+from toolformer_ray.lm.writing.slots import SharedSlots, Slots, WholeSlots
 
 # What a sample takes up while it is written: keys and values of so many tokens, more only for the long ones.
 TOKENS_PER_SLOT = 16
@@ -132,7 +131,7 @@ class Sampler:
     def _new_slots(self) -> Slots:
         if not self._network.is_served:
             return WholeSlots(self._network, self._budget)
-        return shared_slots(self._network, self._num_slots, TOKENS_PER_SLOT)
+        return SharedSlots(self._network, self._num_slots, TOKENS_PER_SLOT)
 
     def _fill(self, source: Iterator[Draft]) -> None:
         """Take drafts in until the slots are full, none is left, or memory runs out."""

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from tests.support.models import build_model, build_tokenizer
-from tests.support.recording import Repeat
 from toolformer_ray.bench.compare import Setting, compare
 from toolformer_ray.bench.engine_run import annotate
 from toolformer_ray.bench.floor import ModelCost, count_floor
@@ -15,9 +14,7 @@ from toolformer_ray.bench.models import BenchModel, twin
 from toolformer_ray.bench.plain_run import PlainPipeline, PlainSizes
 from toolformer_ray.bench.tuning import prompts_in_memory, tune
 from toolformer_ray.bench.workload import Workload, make_texts
-from toolformer_ray.lm.graphs.step_capture import Recorder, watching_steps
 from toolformer_ray.lm.model import LanguageModel
-from toolformer_ray.lm.requests import Place, Prompt
 from toolformer_ray.lm.tokenizer import TextTokenizer
 
 CPU = torch.device("cpu")
@@ -154,21 +151,6 @@ def test_a_stage_inside_another_stops_its_clock_and_its_count() -> None:
     assert meter.tokens == {"samples": 6, "loss without": 2}
     assert meter.padding == {"samples": 3, "loss without": 0}
     assert set(meter.seconds) == {"samples", "loss without"}
-
-
-def test_in_steps_of_repeating_shapes_each_token_is_counted_once(tokenizer: TextTokenizer, work: Workload) -> None:
-    model = twin(build_model("llama"))
-    engine, meter = LanguageModel(model, tokenizer), Meter(CPU)
-    engine._network.has_static_steps, engine._network.recorder = True, Recorder(CPU, Repeat)
-    prompt = Prompt(shared_ids=work.shared_ids, own_ids=[], text_ids=work.texts[0].text_ids)
-    before = engine.num_tokens_read
-    with watching_steps(may_record=False) as steps, meter.count(model, finds_padding=True), meter.stage("samples"):
-        engine.sample_calls(
-            [prompt], lambda batch, _: [[Place(token_index=3, keys=range(5))] for _ in batch], max_new_tokens=9
-        )
-    assert meter.tokens["samples"] == engine.num_tokens_read - before
-    # Five samples are written in rows of eight.
-    assert steps.num_steps > 3 and meter.padding["samples"] >= 3
 
 
 def test_padding_is_asked_of_the_device_only_when_a_stage_is_over() -> None:
