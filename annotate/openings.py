@@ -1,4 +1,4 @@
-"""An opening: a place of a text where calls of one tool may start, and the rows that its samples become."""
+"""The places of texts where calls of a tool are sampled, and the rows that the samples become."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -27,17 +27,17 @@ class EncodedText:
     places: "Places"
     """Its tokens, and before which of them a call may stand."""
     own_ids: Sequence[int]
-    """What stands in the prompt between the demonstrations and the model's copy of the text."""
+    """What stands in the prompt between the demonstrations and the text as it is to be continued with calls."""
 
     @property
     def text_id(self) -> str:
-        """The document's."""
+        """The document's id."""
         return self.document.text_id
 
 
 @dataclass
 class Opening:
-    """A chosen place."""
+    """A place of a text that was chosen for one tool: calls are sampled before its token."""
 
     text: EncodedText
     tool: Tool
@@ -45,28 +45,22 @@ class Opening:
     open_probability: float
     """p_i, above tau_s."""
     loss_without: float = nan
-    """L_i(epsilon), weighted nats."""
+    """L_i(epsilon), weighted nats; NaN until it is computed."""
 
     @property
     def char_offset(self) -> int:
-        """The same place in the text, in code points."""
+        """Where the token, its leading space included, starts in the text, in code points."""
         return self.text.places.char_offsets[self.token_index]
 
 
 def distinct_calls(opening: Opening, samples: Sequence[Sample]) -> tuple[list[Candidate], list[Dropped]]:
     """Each distinct call among the samples with its count, in the order of sampling, and the samples that are none."""
-    inputs: Counter[str] = Counter()
-    malformed: list[str] = []
-    for sample in samples:
-        if sample.text is None:
-            continue
-        call = parse_sample(sample.text)
-        if call and call[0] == opening.tool.name:
-            inputs[call[1]] += 1
-        else:
-            malformed.append(sample.text)
+    texts = [sample.text for sample in samples if sample.text is not None]
+    calls = [parse_sample(text) for text in texts]
+    inputs = Counter(call[1] for call in calls if call and call[0] == opening.tool.name)
+    malformed = [text for text, call in zip(texts, calls, strict=True) if not call or call[0] != opening.tool.name]
     dropped = []
-    if num_unfinished := sum(not sample.is_finished for sample in samples):
+    if num_unfinished := len(samples) - len(texts):
         dropped.append(drop_opening("sample_unfinished", opening, count=num_unfinished))
     if malformed:
         dropped.append(drop_opening("sample_malformed", opening, detail=malformed[0], count=len(malformed)))
@@ -74,7 +68,7 @@ def distinct_calls(opening: Opening, samples: Sequence[Sample]) -> tuple[list[Ca
 
 
 def drop_opening(reason: str, opening: Opening, *, detail: str | None = None, count: int = 1) -> Dropped:
-    """The row for something that left at one place."""
+    """The row for a place, or for something that was sampled there."""
     return drop_text(reason, opening.text, opening.tool, char_offset=opening.char_offset, detail=detail, count=count)
 
 
@@ -87,7 +81,7 @@ def drop_text(
     detail: str | None = None,
     count: int = 1,
 ) -> Dropped:
-    """The row for something that left; `detail` is shortened."""
+    """The row for a text that a tool is not asked about; `detail` is shortened."""
     return Dropped(
         stage="propose",
         reason=reason,
@@ -105,7 +99,7 @@ def _candidate(opening: Opening, call_input: str, num_samples: int) -> Candidate
         tool=opening.tool.name,
         token_index=opening.token_index,
         char_offset=opening.char_offset,
-        # As their columns hold them, so that a row is the same before and after the disk.
+        # Rounded as their columns are, so that a row is the same before and after it is written.
         open_probability=float(np.float32(opening.open_probability)),
         call_input=call_input,
         num_samples=num_samples,

@@ -10,7 +10,8 @@ from toolformer_ray.bench.meter import Meter
 from toolformer_ray.bench.workload import Workload, choose_places
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.requests import Place, Prompt, Sample
-from toolformer_ray.losses.weights import LossQuestion, weighted_loss, weighted_losses, weighted_token_indices
+from toolformer_ray.losses.question import LossQuestion, weighted_losses
+from toolformer_ray.losses.weights import weighted_loss, weighted_token_indices
 
 At = tuple[int, int]
 """A place of the workload: index of the text, token index."""

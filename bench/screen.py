@@ -28,7 +28,7 @@ from toolformer_ray.filter.screening.screen import ScreenOptions
 from toolformer_ray.lm.loading import load_network
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.tokenizer import Places, TextTokenizer
-from toolformer_ray.losses.weights import LossQuestion, weighted_losses
+from toolformer_ray.losses.question import LossQuestion, weighted_losses
 from toolformer_ray.records.stages import Document, Executed, Scored
 from toolformer_ray.tools.asking.pool import ToolPool
 from toolformer_ray.tools.catalog import find_tools

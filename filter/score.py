@@ -2,24 +2,21 @@
 
 Reads `executed` and `documents`. Writes `scored`, one row for each executed call; drops nothing.
 
-A call with an answer gets L+. Where L_i(epsilon) - L+ < tau_f it is already lost, and L_i(e(c, epsilon)) is not
-computed, unless proposing did so. Calls without an answer, and calls too long to stand before the text in the model's
-window, have no L+ and are not kept; so have calls that the approximate screen leaves out, where it is asked for
-(filter/screening/). Decisions closer than CLOSE_NATS are made on losses computed alone, whatever the batch was.
+A call with a result gets L+. Where L_i(epsilon) - L+ < tau_f the call is lost whatever L_i(e(c, epsilon)) is, which is
+then computed only if proposing did so. Calls without a result, and calls that do not fit the model's window with their
+text, have no L+ and are not kept. The rule itself is `losses.verdict.KeepRule`.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from toolformer_ray.filter.call_to_score import CallToScore, calls_to_score, compute_loss
 from toolformer_ray.filter.screening.screen import ScreenOptions, screen
-from toolformer_ray.filter.trial import Trial, fits, loss_with_alone, loss_without_alone, question, start_trials
-from toolformer_ray.losses.formulas import is_hopeless, loss_reduction
-from toolformer_ray.losses.weights import CLOSE_NATS, weighted_losses
+from toolformer_ray.losses.verdict import settle
 from toolformer_ray.records.calls import unquote
+from toolformer_ray.records.errors import OptionError
 from toolformer_ray.records.stages import Document, Executed, Scored
 from toolformer_ray.tools.tool import Tool
 
@@ -38,13 +35,9 @@ class ScoreOptions:
     """Whether calls are scored where they stand in the text, not before it (`ProposeOptions.second_round`)."""
 
     def __post_init__(self) -> None:
-        if self.in_place and self.screen.screen_margin is not None:
-            raise ValueError(
-                f"screen_margin is {self.screen.screen_margin}; the screen stands in for calls before their text: "
-                "leave it out with --second-round"
-            )
+        self.screen.check_scoring(in_place=self.in_place)
         if self.prune_below is not None and not math.isfinite(self.prune_below):
-            raise ValueError(f"prune_below is {self.prune_below}; it must be a number of nats, or left out")
+            raise OptionError("prune_below", self.prune_below, "it must be a number of nats, or left out")
 
 
 def score(
@@ -55,19 +48,17 @@ def score(
     options: ScoreOptions,
 ) -> list[Scored]:
     """Every executed call with its losses and verdict, in the same order. `documents` holds at least their texts."""
-    trials = start_trials(executed, documents, model, tools.values(), options.prune_below, in_place=options.in_place)
-    answered = [trial for trial in trials if trial.executed.result is not None and fits(trial, model)]
-    passed = screen(answered, model, options.screen)
-    unread = [trial for trial in passed if math.isnan(trial.loss_with_result)]
-    for trial, loss in zip(unread, _losses(unread, model, with_result=True), strict=True):
-        trial.loss_with_result = loss
-    hopeful = [trial for trial in passed if not _is_lost(trial, model)]
-    unknown = [trial for trial in hopeful if math.isnan(trial.loss_with_call)]
-    for trial, loss in zip(unknown, _losses(unknown, model, with_result=False), strict=True):
-        trial.loss_with_call = loss
-    for trial in hopeful:
-        _settle_close_verdict(trial, model)
-    return [_scored(trial) for trial in trials]
+    calls = calls_to_score(executed, documents, model, tools.values(), options.prune_below, in_place=options.in_place)
+    answered = [call for call in calls if call.executed.result is not None and call.fits(model)]
+    to_score = screen(answered, model, options.screen)
+    compute_loss("loss_with_result", to_score, model)
+    for call in to_score:
+        _settle(call, call.bound, model)
+    hopeful = [call for call in to_score if call.losses.can_reach(call.bound)]
+    compute_loss("loss_with_call", hopeful, model)
+    for call in hopeful:
+        _settle(call, call.rule.min_loss_reduction, model)
+    return [_scored(call) for call in calls]
 
 
 def sees_future(phrase: str, text: str, char_offset: int) -> bool:
@@ -78,47 +69,17 @@ def sees_future(phrase: str, text: str, char_offset: int) -> bool:
     return bool(phrase) and phrase in text[char_offset:] and phrase not in text[:char_offset]
 
 
-def _losses(trials: Sequence[Trial], model: "LanguageModel", *, with_result: bool) -> list[float]:
-    return weighted_losses(model, [question(trial, model, with_result=with_result) for trial in trials])
+def _settle(call: CallToScore, threshold: float, model: "LanguageModel") -> None:
+    call.losses = settle(call.losses, threshold, lambda: call.losses_alone(model))
 
 
-def _is_lost(trial: Trial, model: "LanguageModel") -> bool:
-    """Whether the call cannot be kept whatever L_i(e(c, epsilon)) is."""
-    if abs(trial.loss_without - trial.loss_with_result - trial.bound) <= CLOSE_NATS:
-        trial.loss_without = loss_without_alone(trial, model)
-        trial.loss_with_result = loss_with_alone(trial, model, with_result=True)
-    return is_hopeless(trial.loss_without, trial.loss_with_result, trial.bound)
-
-
-def _settle_close_verdict(trial: Trial, model: "LanguageModel") -> None:
-    """Computes the losses again, alone, if L- - L+ is within a hair of tau_f."""
-    reduction = loss_reduction(trial.loss_without, trial.loss_with_call, trial.loss_with_result)
-    if abs(reduction - trial.tool.options.min_loss_reduction) <= CLOSE_NATS:
-        trial.loss_without = loss_without_alone(trial, model)
-        trial.loss_with_result = loss_with_alone(trial, model, with_result=True)
-        trial.loss_with_call = loss_with_alone(trial, model, with_result=False)
-
-
-def _scored(trial: Trial) -> Scored:
-    call = trial.executed
-    phrase = unquote(call.call_input)
-    input_sees_future = sees_future(phrase, trial.text, call.char_offset)
-    is_struck = trial.tool.strikes_future_inputs and input_sees_future
-    reduction = _column(loss_reduction(trial.loss_without, trial.loss_with_call, trial.loss_with_result))
-    is_large = reduction is not None and reduction >= np.float32(trial.tool.options.min_loss_reduction)
-    losses = {"loss_without": _column(trial.loss_without), "loss_with_call": _column(trial.loss_with_call)}
-    return Scored(
-        **vars(call) | losses,
-        loss_with_result=_column(trial.loss_with_result),
-        loss_reduction=reduction,
+def _scored(call: CallToScore) -> Scored:
+    executed = call.executed
+    input_sees_future = sees_future(unquote(executed.call_input), call.text, executed.char_offset)
+    row = Scored(
+        **vars(executed) | call.losses.columns() | call.screen_columns,
         input_sees_future=input_sees_future,
-        sees_future=input_sees_future or sees_future(call.result or "", trial.text, call.char_offset),
-        is_kept=bool(is_large and not is_struck),
-        loss_near=_column(trial.loss_near),
-        screening=trial.screening,
+        sees_future=input_sees_future or sees_future(executed.result or "", call.text, executed.char_offset),
+        is_kept=False,
     )
-
-
-def _column(loss: float) -> float | None:
-    """A loss as its column holds it: rounded to float32, so that a verdict can be repeated from the table."""
-    return None if math.isnan(loss) else float(np.float32(loss))
+    return replace(row, is_kept=call.rule.keeps(row))

@@ -37,16 +37,13 @@ SELECT text_id, text FROM texts JOIN documents USING (text_id, run)
 WHERE NOT is_held_out AND text_id NOT IN (SELECT text_id FROM chosen) ORDER BY place LIMIT $most
 """
 HELD_OUT = "SELECT text_id, text FROM texts JOIN documents USING (text_id, run) WHERE is_held_out ORDER BY place"
-# What was pruned has no reduction; by its other losses it can be no larger than this.
+# A call that was pruned has no loss reduction; it counts with the largest one that its other losses allow.
 PAIRS = """
-WITH rejected AS (
-    SELECT *, coalesce(loss_reduction, loss_without - loss_with_result) AS at_most FROM calls
-    WHERE NOT is_chosen AND loss_with_result IS NOT NULL),
-worst AS (
+WITH worst AS (
     SELECT run, text_id, char_offset, {'tool': tool, 'call_input': call_input, 'result': result,
-           'char_offset': char_offset, 'loss_reduction': at_most} AS call, row_number() OVER (
-        PARTITION BY run, text_id, char_offset ORDER BY at_most, tool, call_input) AS rank
-    FROM rejected)
+           'char_offset': char_offset, 'loss_reduction': largest_reduction} AS call, row_number() OVER (
+        PARTITION BY run, text_id, char_offset ORDER BY largest_reduction, tool, call_input) AS rank
+    FROM calls WHERE NOT is_chosen AND loss_with_result IS NOT NULL)
 SELECT text_id, text, chosen.call, worst.call FROM chosen JOIN worst USING (text_id, run, char_offset)
 JOIN documents USING (text_id, run) WHERE rank = 1 ORDER BY place, char_offset
 """

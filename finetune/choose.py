@@ -14,6 +14,7 @@ import duckdb
 import pyarrow.dataset
 
 from toolformer_ray.finetune.choice_sql import CHOOSE, HELD_OUT, ORDER, PAIRS, PLAIN, WITH_CALLS
+from toolformer_ray.losses.verdict import LARGEST_REDUCTION_SQL, KeepRule
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.schema import arrow_schema
 from toolformer_ray.records.stages import Document, KeptCall, Scored
@@ -177,8 +178,8 @@ def _open_run(connection: duckdb.DuckDBPyConnection, number: int, location: str,
     # Made of numbers, and of names of tools of ours.
     connection.execute(f"CREATE VIEW documents_{number} AS SELECT {number} AS run, * FROM documents_of_run_{number}")  # noqa: S608
     connection.execute(
-        f"CREATE VIEW calls_{number} AS SELECT {number} AS run, (({kept}) IS TRUE) AS is_chosen, * "  # noqa: S608
-        f"FROM scored_of_run_{number} WHERE result IS NOT NULL"
+        f"CREATE VIEW calls_{number} AS SELECT {number} AS run, (({kept}) IS TRUE) AS is_chosen, "  # noqa: S608
+        f"{LARGEST_REDUCTION_SQL} AS largest_reduction, * FROM scored_of_run_{number} WHERE result IS NOT NULL"
     )
 
 
@@ -195,8 +196,8 @@ def _condition(settings: Mapping[str, Any], shown: str, thresholds: Mapping[str,
                 f"--prune-below {threshold} --change-settings"
             )
         names.append(f"'{tool.name}'")
-        struck = " AND NOT input_sees_future" if tool.strikes_future_inputs else ""
-        conditions.append(f"(tool = '{tool.name}' AND loss_reduction >= {threshold!r}::FLOAT{struck})")
+        rule = KeepRule(min_loss_reduction=threshold, strikes_future_inputs=tool.strikes_future_inputs)
+        conditions.append(f"(tool = '{tool.name}' AND {rule.sql()})")
     own = f"is_kept AND tool NOT IN ({', '.join(names)})" if names else "is_kept"
     return " OR ".join([f"({own})", *conditions])
 

@@ -6,14 +6,12 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from toolformer_ray.annotate.execute import execute
 from toolformer_ray.annotate.ingest import Shard, ingest
 from toolformer_ray.annotate.propose import propose
 from toolformer_ray.filter.interleave import interleave
 from toolformer_ray.filter.score import score
-from toolformer_ray.losses.weights import CLOSE_NATS
+from toolformer_ray.losses.verdict import KeepRule
 from toolformer_ray.records.stages import Scored
 from toolformer_ray.tools.asking.answer_store import AnswerStore, open_store
 from toolformer_ray.tools.asking.pool import ToolPool
@@ -54,14 +52,9 @@ class AnnotateRecipe:
         return _plain_stages
 
     def judge(self, row: Scored) -> Scored | None:
-        """The row with the verdict of today's tau_f; None within a hair of it, where losses are computed alone."""
-        tool = self._tools[row.tool]
-        if row.loss_reduction is None:
-            return replace(row, is_kept=False)
-        gap = row.loss_reduction - np.float32(tool.options.min_loss_reduction)
-        if abs(gap) <= CLOSE_NATS:
-            return None
-        return replace(row, is_kept=bool(gap > 0) and not (tool.strikes_future_inputs and row.input_sees_future))
+        """The row with today's verdict; None where that needs losses that are computed alone."""
+        rule = KeepRule.of(self._tools[row.tool])
+        return None if rule.is_close(row) else replace(row, is_kept=rule.keeps(row))
 
     @functools.cached_property
     def _tools(self) -> dict[str, Tool]:

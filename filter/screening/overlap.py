@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import regex  # type: ignore[import-untyped]
 
-from toolformer_ray.filter.trial import Trial
+from toolformer_ray.filter.call_to_score import CallToScore
 from toolformer_ray.lm.requests import ScoreRequest
 from toolformer_ray.losses.weights import WEIGHTS
 
@@ -28,28 +28,28 @@ _SAME_SIGNS = str.maketrans({"\u2212": "-", "\u2018": "'", "\u2019": "'"})
 _LONGEST_WORD = 40
 
 
-def unsaid_losses(trials: Sequence[Trial], model: "LanguageModel") -> list[float]:
-    """L_unsaid of each trial; each text is read once."""
-    trials_of: dict[str, list[int]] = {}
-    for index, trial in enumerate(trials):
-        trials_of.setdefault(trial.executed.text_id, []).append(index)
-    groups = list(trials_of.values())
-    tokens = [sorted({j for index in group for j in trials[index].weighted}) for group in groups]
+def unsaid_losses(calls: Sequence[CallToScore], model: "LanguageModel") -> list[float]:
+    """L_unsaid of each call; each text is read once."""
+    calls_of: dict[str, list[int]] = {}
+    for index, call in enumerate(calls):
+        calls_of.setdefault(call.executed.text_id, []).append(index)
+    groups = list(calls_of.values())
+    tokens = [sorted({j for index in group for j in calls[index].weighted}) for group in groups]
     requests = [
-        _request(trials[group[0]].text_ids, its_tokens, model) for group, its_tokens in zip(groups, tokens, strict=True)
+        _request(calls[group[0]].text_ids, its_tokens, model) for group, its_tokens in zip(groups, tokens, strict=True)
     ]
     losses: dict[int, float] = {}
     for group, its_tokens, answer in zip(groups, tokens, model.log_probs(requests), strict=True):
         log_probs = dict(zip(its_tokens, answer, strict=True))
-        borders = _borders(trials[group[0]], model)
-        losses |= {index: _loss(trials[index], log_probs, borders) for index in group}
-    return [losses[index] for index in range(len(trials))]
+        borders = _borders(calls[group[0]], model)
+        losses |= {index: _loss(calls[index], log_probs, borders) for index in group}
+    return [losses[index] for index in range(len(calls))]
 
 
-def unsaid_loss_alone(trial: Trial, model: "LanguageModel") -> float:
-    """L_unsaid from a batch of one, so that nothing but the trial decides its last digits."""
-    log_probs = model.log_probs_alone(_request(trial.text_ids, trial.weighted, model))
-    return _loss(trial, dict(zip(trial.weighted, log_probs, strict=True)), _borders(trial, model))
+def unsaid_loss_alone(call: CallToScore, model: "LanguageModel") -> float:
+    """L_unsaid from a batch of one, so that nothing but the call decides its last digits."""
+    log_probs = model.log_probs_alone(_request(call.text_ids, call.weighted, model))
+    return _loss(call, dict(zip(call.weighted, log_probs, strict=True)), _borders(call, model))
 
 
 def words_of(text: str) -> list[str]:
@@ -90,16 +90,16 @@ def _request(text_ids: Sequence[int], tokens: Sequence[int], model: "LanguageMod
     return ScoreRequest(ids=[*bos_ids, *text_ids[: tokens[-1] + 1]], targets=[len(bos_ids) + j for j in tokens])
 
 
-def _borders(trial: Trial, model: "LanguageModel") -> Sequence[int]:
-    """Where each token of the trial's text begins, in code points, and where the last one ends."""
-    return [*model.tokenizer.places(trial.text).char_offsets, len(trial.text)]
+def _borders(call: CallToScore, model: "LanguageModel") -> Sequence[int]:
+    """Where each token of the call's text begins, in code points, and where the last one ends."""
+    return [*model.tokenizer.places(call.text).char_offsets, len(call.text)]
 
 
-def _loss(trial: Trial, log_probs: Mapping[int, float], borders: Sequence[int]) -> float:
+def _loss(call: CallToScore, log_probs: Mapping[int, float], borders: Sequence[int]) -> float:
     """L_unsaid in weighted nats, from the log-probabilities of the text's tokens by their index."""
-    result_words = words_of(trial.executed.result or "")
+    result_words = words_of(call.executed.result or "")
     return -sum(
         weight * float(log_probs[j])
-        for j, weight in zip(trial.weighted, WEIGHTS, strict=False)
-        if not says(result_words, trial.text, borders[j], borders[j + 1])
+        for j, weight in zip(call.weighted, WEIGHTS, strict=False)
+        if not says(result_words, call.text, borders[j], borders[j + 1])
     )

@@ -16,13 +16,17 @@ scored all the same.
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
+from toolformer_ray.filter.call_to_score import CallToScore
 from toolformer_ray.filter.screening.near import near_loss_alone, near_losses, place_near
 from toolformer_ray.filter.screening.overlap import unsaid_loss_alone, unsaid_losses
-from toolformer_ray.filter.trial import Trial, loss_without_alone
-from toolformer_ray.losses.weights import CLOSE_NATS, is_below
+from toolformer_ray.losses.question import loss_alone
+from toolformer_ray.losses.verdict import CallLosses, is_close, settle
+from toolformer_ray.records.errors import OptionError
 
 if TYPE_CHECKING:
     from toolformer_ray.lm.model import LanguageModel
@@ -48,67 +52,90 @@ class ScreenOptions:
 
     def __post_init__(self) -> None:
         if self.screen_margin is not None and not math.isfinite(self.screen_margin):
-            raise ValueError(f"screen_margin is {self.screen_margin}; it must be a number of nats, or left out")
+            raise OptionError("screen_margin", self.screen_margin, "it must be a number of nats, or left out")
         if self.screen_distance < 0:
-            raise ValueError(f"screen_distance is {self.screen_distance}; it must be at least 0 tokens")
+            raise OptionError("screen_distance", self.screen_distance, "it must be at least 0 tokens")
         if not 0 <= self.screen_control <= 1:
-            raise ValueError(f"screen_control is {self.screen_control}; it must be a share, from 0 to 1")
+            raise OptionError("screen_control", self.screen_control, "it must be a share, from 0 to 1")
+
+    def check_scoring(self, *, in_place: bool) -> None:
+        """Raise OptionError if calls are scored in a way that the screen does not estimate."""
+        if in_place and self.screen_margin is not None:
+            remedy = "the screen estimates losses of calls before their text: leave it out in a second round"
+            raise OptionError("screen_margin", self.screen_margin, remedy)
 
 
-def screen(trials: Sequence[Trial], model: "LanguageModel", options: ScreenOptions) -> list[Trial]:
-    """Those that are to be scored exactly; all of them if there is no margin. Every trial is told what it got.
+@dataclass
+class _Screened:
+    call: CallToScore
+    loss_near: float
+    """The latest estimate of L+."""
+    outcome: str | None = None
+    """One of records.stages.SCREENINGS, once it is known."""
 
-    The trials have a result and fit the window.
+
+def screen(calls: Sequence[CallToScore], model: "LanguageModel", options: ScreenOptions) -> list[CallToScore]:
+    """Those that are to be scored exactly; all of them if there is no margin. Fills the calls' `screen_columns`.
+
+    The calls have a result and fit the window.
     """
     if options.screen_margin is None:
-        return list(trials)
+        return list(calls)
     margin, distance = options.screen_margin, options.screen_distance
-    for trial, loss in zip(trials, unsaid_losses(trials, model), strict=True):
-        trial.loss_near = loss
-    promises = [_promise(trial, model, margin) for trial in trials]
-    for trial in (trial for trial, promise in zip(trials, promises, strict=True) if promise == "enough"):
-        trial.screening = "passed"
-    unsure = [trial for trial, promise in zip(trials, promises, strict=True) if promise == "perhaps"]
-    for trial, loss in zip(unsure, near_losses(unsure, model, distance), strict=True):
-        trial.loss_near = loss
-    for trial in unsure:
-        if _passes_near(trial, model, margin, distance):
-            trial.screening = "passed"
-            if place_near(trial, distance) == 0:
-                trial.loss_with_result = trial.loss_near
-    for trial in trials:
-        if trial.screening is None:
-            trial.screening = "control" if _is_control(trial, options.screen_control) else "left_out"
-    return [trial for trial in trials if trial.screening != "left_out"]
+    screened = [_Screened(call, loss) for call, loss in zip(calls, unsaid_losses(calls, model), strict=True)]
+    promises = [_promise(each, model, margin) for each in screened]
+    for each in (each for each, promise in zip(screened, promises, strict=True) if promise == "enough"):
+        each.outcome = "passed"
+    unsure = [each for each, promise in zip(screened, promises, strict=True) if promise == "perhaps"]
+    for each, loss in zip(unsure, near_losses([each.call for each in unsure], model, distance), strict=True):
+        each.loss_near = loss
+    for each in unsure:
+        if _passes_near(each, model, margin, distance):
+            each.outcome = "passed"
+            if place_near(each.call, distance) == 0:
+                each.call.losses = replace(each.call.losses, loss_with_result=each.loss_near)
+    for each in screened:
+        if each.outcome is None:
+            each.outcome = "control" if _is_control(each.call, options.screen_control) else "left_out"
+        each.call.screen_columns = {"loss_near": float(np.float32(each.loss_near)), "screening": each.outcome}
+    return [each.call for each in screened if each.outcome != "left_out"]
 
 
-def _promise(trial: Trial, model: "LanguageModel", margin: float) -> Literal["enough", "perhaps", "too_little"]:
+def _promise(screened: _Screened, model: "LanguageModel", margin: float) -> Literal["enough", "perhaps", "too_little"]:
     """What the words of the result promise. What is close is settled alone, so that the batch decides nothing."""
-    if any(abs(_lack(trial, margin, sway)) <= CLOSE_NATS for sway in (0.0, SWAY)):
-        trial.loss_without = loss_without_alone(trial, model)
-        trial.loss_near = unsaid_loss_alone(trial, model)
-    if _lack(trial, margin, sway=0.0) <= 0:
+    call = screened.call
+    threshold = call.bound - margin
+    if any(is_close(_promised(screened, sway), threshold) for sway in (0.0, SWAY)):
+        call.losses = replace(call.losses, loss_without=loss_alone(model, call.question("loss_without", model)))
+        screened.loss_near = unsaid_loss_alone(call, model)
+    if _promised(screened, sway=0.0) >= threshold:
         return "enough"
-    return "perhaps" if _lack(trial, margin, SWAY) <= 0 else "too_little"
+    return "perhaps" if _promised(screened, SWAY) >= threshold else "too_little"
 
 
-def _lack(trial: Trial, margin: float, sway: float) -> float:
-    """By how many nats the promise falls short of the threshold less the margin, if so much is taken off the rest."""
-    return trial.bound - margin - (trial.loss_without - (1 - sway) * trial.loss_near)
+def _promised(screened: _Screened, sway: float) -> float:
+    """The loss reduction in nats, if so much is taken off the loss of the tokens that the result does not say."""
+    return screened.call.losses.loss_without - (1 - sway) * screened.loss_near
 
 
-def _passes_near(trial: Trial, model: "LanguageModel", margin: float, distance: int) -> bool:
+def _passes_near(screened: _Screened, model: "LanguageModel", margin: float, distance: int) -> bool:
     """Whether the reading near its place promises enough. What is close is settled alone."""
-    bound = trial.bound - margin
-    if abs(trial.loss_without - trial.loss_near - bound) <= CLOSE_NATS:
-        trial.loss_without = loss_without_alone(trial, model)
-        trial.loss_near = near_loss_alone(trial, model, distance)
-    return not is_below(trial.loss_without - trial.loss_near, bound)
+    call, threshold = screened.call, screened.call.bound - margin
+
+    def alone() -> CallLosses:
+        without = loss_alone(model, call.question("loss_without", model))
+        return CallLosses(loss_without=without, loss_with_result=near_loss_alone(call, model, distance))
+
+    near = CallLosses(loss_without=call.losses.loss_without, loss_with_result=screened.loss_near)
+    near = settle(near, threshold, alone)
+    call.losses = replace(call.losses, loss_without=near.loss_without)
+    screened.loss_near = near.loss_with_result
+    return near.can_reach(threshold)
 
 
-def _is_control(trial: Trial, share: float) -> bool:
+def _is_control(call: CallToScore, share: float) -> bool:
     """Drawn by what the call is, so that equal runs have equal slices."""
-    call = trial.executed
-    name = f"control\0{call.text_id}\0{call.tool}\0{call.token_index}\0{call.call_input}"
+    row = call.executed
+    name = f"control\0{row.text_id}\0{row.tool}\0{row.token_index}\0{row.call_input}"
     drawn = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
     return drawn < share * 2**64

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.models import FAMILIES, build_language_model
 from tests.support.reference import reference_loss
-from tests.support.scripted_model import BOS, ScriptedModel
+from tests.support.scripted_model import BOS, NoisyModel, ScriptedModel
 from tests.support.small_world import Adder, SmallOptions, make_document
 from toolformer_ray.annotate.execute import execute
 from toolformer_ray.annotate.openings import EncodedText, Opening
@@ -19,7 +19,7 @@ from toolformer_ray.annotate.pruning import Found, drop_hopeless_calls
 from toolformer_ray.filter.score import ScoreOptions, score
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.requests import ScoreRequest
-from toolformer_ray.losses.weights import loss_alone
+from toolformer_ray.losses.question import loss_alone, question_without_call
 from toolformer_ray.records.calls import render_call
 from toolformer_ray.records.stages import Candidate, Executed, Scored
 from toolformer_ray.tools.asking.pool import ToolPool
@@ -102,7 +102,8 @@ def found_calls(model: LanguageModel, tool: SlowAdder) -> list[Found]:
         places = model.tokenizer.places(document.text)
         text = EncodedText(document, places, ())
         for index in range(0, len(places.ids), 3):
-            loss = float(np.float32(loss_alone(model, model.tokenizer.bos_ids, places.ids, index)))
+            question = question_without_call(model.tokenizer, document.text_id, places.ids, index)
+            loss = float(np.float32(loss_alone(model, question)))
             opening = Opening(text, tool, index, 0.5, loss)
             for call_input in RESULTS:
                 candidate = Candidate(
@@ -182,20 +183,10 @@ def test_the_loss_that_came_with_a_call_is_the_formula_and_is_not_computed_again
     assert asked and all(" -> 280]" in text or " -> 2]" in text or " -> the people]" in text for text in asked)
 
 
-class NoisyModel(ScriptedModel):
-    """Answers to a batch are off in the last digits; answers to a single request are not."""
-
-    noise = 0.0
-
-    def log_probs(self, requests: Sequence[ScoreRequest]) -> list[np.ndarray]:
-        return [answer + np.float32(self.noise) for answer in super().log_probs(requests)]
-
-
 @pytest.mark.parametrize("noise", [-5e-5, 0.0, 5e-5])
 @pytest.mark.parametrize("distance", [-1e-5, 1e-5])
 def test_a_call_within_a_hair_of_being_dropped_before_its_tool_is_settled_alone(noise: float, distance: float) -> None:
-    model = NoisyModel(lambda context: {" 5": 0.5} if context.endswith(" -> ]2 and 3 is") else {})
-    model.noise = noise
+    model = NoisyModel(lambda context: {" 5": 0.5} if context.endswith(" -> ]2 and 3 is") else {}, noise)
     document = make_document("2 and 3 is 5")
     # One token is left, with weight 5/15.
     tool = SlowAdder(SmallOptions(min_loss_reduction=5 / 15 * math.log(2) + distance))

@@ -2,14 +2,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from tests.support.scripted_model import BOS, ScriptedModel, suffixes
+from tests.support.scripted_model import BOS, NoisyModel, ScriptedModel, suffixes
 from tests.support.small_world import Adder, SmallOptions, Translator, make_document, make_executed
 from toolformer_ray.filter.score import ScoreOptions, score, sees_future
 from toolformer_ray.filter.screening.screen import ScreenOptions
-from toolformer_ray.lm.requests import ScoreRequest
 from toolformer_ray.records.stages import Document, Executed, Scored
 
 DOCUMENT = make_document("2 and 3 is 5 apples")
@@ -199,27 +197,13 @@ def test_other_tools_keep_calls_whose_input_only_comes_later() -> None:
     assert row.input_sees_future and row.is_kept
 
 
-class NoisyModel(ScriptedModel):
-    """Answers to a batch are off in the last digits; answers to a single request are not."""
-
-    noise = 0.0
-
-    def log_probs(self, requests: Sequence[ScoreRequest]) -> list[np.ndarray]:
-        # With the opposite sign where a call has its answer, so that the noise does not cancel in the difference.
-        signs = [-1 if "-> 5]" in self.tokenizer.decode(request.ids) else 1 for request in requests]
-        return [
-            answer + np.float32(self.noise * sign)
-            for answer, sign in zip(super().log_probs(requests), signs, strict=True)
-        ]
-
-
 @pytest.mark.parametrize("noise", [-5e-5, 0.0, 5e-5])
 @pytest.mark.parametrize("distance", [-1e-5, 1e-5])
 def test_a_verdict_within_a_hair_of_the_threshold_is_settled_on_the_sequence_alone(
     noise: float, distance: float
 ) -> None:
-    model = NoisyModel(suffixes({f"{ANSWERED}2 and 3 is": {" 5": 0.9}, f"{EMPTY}2 and 3 is": {" 5": 0.4}}))
-    model.noise = noise
+    beliefs = suffixes({f"{ANSWERED}2 and 3 is": {" 5": 0.9}, f"{EMPTY}2 and 3 is": {" 5": 0.4}})
+    model = NoisyModel(beliefs, noise, turns_sign="-> 5]")
     exact = 5 / 15 * math.log(0.9 / 0.4)
     (row,) = scores(model, executed(loss_without=9.0), min_loss_reduction=exact + distance)
     assert row.is_kept == (distance < 0)
@@ -229,8 +213,8 @@ def test_a_verdict_within_a_hair_of_the_threshold_is_settled_on_the_sequence_alo
 @pytest.mark.parametrize("noise", [-5e-5, 0.0, 5e-5])
 @pytest.mark.parametrize("distance", [-1e-5, 1e-5])
 def test_a_call_within_a_hair_of_being_hopeless_is_settled_on_the_sequence_alone(noise: float, distance: float) -> None:
-    model = NoisyModel(suffixes({f"{ANSWERED}2 and 3 is": {" 5": 0.9}, f"{BOS}2 and 3 is": {" 5": 0.4}}))
-    model.noise = noise
+    beliefs = suffixes({f"{ANSWERED}2 and 3 is": {" 5": 0.9}, f"{BOS}2 and 3 is": {" 5": 0.4}})
+    model = NoisyModel(beliefs, noise, turns_sign="-> 5]")
     loss_without = 5 / 15 * math.log(1 / 0.4) + 4 / 15 * math.log(1_000) - noise
     exact = 5 / 15 * math.log(0.9 / 0.4)
     (row,) = scores(model, executed(loss_without=loss_without), min_loss_reduction=exact + distance)
@@ -262,5 +246,5 @@ def test_in_a_second_round_a_call_stands_at_its_place_while_it_is_scored() -> No
 
 
 def test_the_screen_is_not_for_calls_in_their_place() -> None:
-    with pytest.raises(ValueError, match="screen_margin is 1.0; .*leave it out with --second-round"):
+    with pytest.raises(ValueError, match="screen_margin is 1.0; .*leave it out in a second round"):
         ScoreOptions(in_place=True, screen=ScreenOptions(screen_margin=1.0))

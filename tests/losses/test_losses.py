@@ -5,15 +5,8 @@ import math
 import pytest
 
 from tests.support.scripted_model import ScriptedModel
-from toolformer_ray.losses.formulas import (
-    WEIGHTS,
-    is_hopeless,
-    loss_reduction,
-    loss_request,
-    weighted_loss,
-    weighted_token_indices,
-)
-from toolformer_ray.losses.weights import loss_alone
+from toolformer_ray.losses.question import LossQuestion, loss_alone, weighted_losses
+from toolformer_ray.losses.weights import WEIGHTS, weighted_loss, weighted_token_indices
 
 # p(column | row): the text is "a b c d a b c d".
 TABLE = {
@@ -32,7 +25,10 @@ def table_model() -> ScriptedModel:
 def loss(text: str, token_index: int, prefix: str = "") -> float:
     model = table_model()
     prefix_ids = [*model.tokenizer.bos_ids, *model.tokenizer.encode(prefix)]
-    return loss_alone(model, prefix_ids, model.tokenizer.encode(text), token_index)
+    text_ids = model.tokenizer.encode(text)
+    question = LossQuestion(text_id="", text_ids=text_ids, prefix_ids=prefix_ids, token_index=token_index)
+    assert weighted_losses(model, [question]) == [loss_alone(model, question)]
+    return loss_alone(model, question)
 
 
 @pytest.mark.paper("F1")
@@ -72,10 +68,10 @@ def test_a_prefix_does_not_shift_the_tokens_that_count() -> None:
 
 
 def test_the_sequence_ends_with_the_last_token_that_counts() -> None:
-    request = loss_request([90, 91], list(range(10)), 2)
-    assert list(request.ids) == [90, 91, 0, 1, 2, 3, 4, 5, 6]
-    assert list(request.targets) == [4, 5, 6, 7, 8]
-    assert [request.ids[target] for target in request.targets] == [2, 3, 4, 5, 6]
+    question = LossQuestion(text_id="", text_ids=list(range(10)), prefix_ids=[90, 91], token_index=2)
+    assert (list(question.targets), question.num_tokens) == ([4, 5, 6, 7, 8], 9)
+    sequence = [*question.prefix_ids, *question.text_ids][: question.num_tokens]
+    assert [sequence[target] for target in question.targets] == [2, 3, 4, 5, 6]
 
 
 @pytest.mark.paper("F1")
@@ -83,15 +79,3 @@ def test_no_weights_go_beyond_five_tokens() -> None:
     assert weighted_loss([-1.0] * 5) == pytest.approx(1)
     assert weighted_loss([-1.0] * 9) == pytest.approx(1)
     assert weighted_loss([]) == 0
-
-
-def test_the_baseline_is_the_smaller_of_no_call_and_the_call_without_an_answer() -> None:
-    assert loss_reduction(loss_without=2.0, loss_with_call=3.0, loss_with_result=0.5) == 1.5
-    assert loss_reduction(loss_without=3.0, loss_with_call=2.0, loss_with_result=0.5) == 1.5
-    assert math.isnan(loss_reduction(2.0, math.nan, 0.5))
-    assert math.isnan(loss_reduction(2.0, 1.0, math.nan))
-
-
-def test_a_call_is_hopeless_only_if_no_baseline_could_save_it() -> None:
-    assert is_hopeless(loss_without=2.0, loss_with_result=1.75, bound=0.5)
-    assert not is_hopeless(loss_without=2.0, loss_with_result=1.5, bound=0.5)

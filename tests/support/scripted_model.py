@@ -150,6 +150,25 @@ class ScriptedModel:
         return Sample(ids=tuple(ids), text=None if end is None else written.split(end)[0])
 
 
+class NoisyModel(ScriptedModel):
+    """Losses of a batch are off by `noise` in the last digits; those of a single request are not.
+
+    The sign of the noise turns where `turns_sign` is in the sequence, so that it does not cancel in a difference.
+    """
+
+    def __init__(self, next_token: NextToken, noise: float, turns_sign: str = "\0") -> None:
+        super().__init__(next_token)
+        self._noise, self._turns_sign = noise, turns_sign
+
+    def log_probs(self, requests: Sequence[ScoreRequest]) -> list[np.ndarray]:
+        signs = [-1 if self._turns_sign in self.tokenizer.decode(request.ids) else 1 for request in requests]
+        exact = super().log_probs(requests)
+        return [answer + np.float32(self._noise * sign) for answer, sign in zip(exact, signs, strict=True)]
+
+    def log_probs_inserted(self, texts: Sequence[Sequence[int]], insertions: Sequence[Insertion]) -> list[np.ndarray]:
+        return [answer + np.float32(self._noise) for answer in super().log_probs_inserted(texts, insertions)]
+
+
 class ScriptedReading:
     """Each text counts as one score, when it is first asked about."""
 

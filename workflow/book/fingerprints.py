@@ -6,10 +6,10 @@ are added per shard), and of scoring the verdict, which is spoken anew on the sa
 
 import re
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import astuple, fields
 from typing import Any
 
-from toolformer_ray.losses.weights import pruning_bound
+from toolformer_ray.losses.verdict import KeepRule
 from toolformer_ray.records.fingerprint import fingerprint
 from toolformer_ray.records.locations import without_keys
 from toolformer_ray.tools.tool import CHANGE_NO_ANSWER, Tool, ToolOptions, is_only_location
@@ -43,7 +43,7 @@ def tool_fingerprints(
         }
         answering = (tool.name, tool.version, own, tool_data[key])
         taught = (tool.name, tool.instruction, tuple(tool.demonstrations))
-        bound = pruning_bound(tool.options.min_loss_reduction, options.propose.prune_below)
+        bound = KeepRule.of(tool).pruning_bound(options.propose.prune_below)
         # Calls of an expensive tool are pruned before it is asked.
         offering = (tool.is_expensive, (own, tool_data[key]) if tool.wants_by_data else ())
         proposing[tool.name] = fingerprint(version["propose"], model, sampling, taught, thresholds, bound, offering)
@@ -62,7 +62,7 @@ def stage_fingerprints(
     max_text_tokens: int,
 ) -> Mapping[str, str]:
     reading = {name: value for name, value in plain_options(options.ingest).items() if name != "corpus"}
-    verdicts = {tool.name: (tool.options.min_loss_reduction, tool.strikes_future_inputs) for tool in tools.values()}
+    verdicts = {tool.name: astuple(KeepRule.of(tool)) for tool in tools.values()}
     # The order in which tools are proposed is the order of the rows.
     in_order = {stage: list(fingerprints.items()) for stage, fingerprints in by_tool.items()}
     made_from: Mapping[str, object] = {

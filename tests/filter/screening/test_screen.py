@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.models import build_language_model
-from tests.support.scripted_model import BOS, ScriptedModel, suffixes
+from tests.support.scripted_model import BOS, NoisyModel, ScriptedModel, suffixes
 from tests.support.small_world import Adder, SmallOptions, make_document, make_executed
 from toolformer_ray.filter.score import ScoreOptions, score
 from toolformer_ray.filter.screening.overlap import says, words_of
@@ -138,18 +138,6 @@ def test_calls_without_an_answer_are_not_screened() -> None:
     assert (row.loss_near, row.screening, row.is_kept) == (None, None, False)
 
 
-class NoisyModel(ScriptedModel):
-    """Batches are off in the last digits; answers to a single request are not."""
-
-    noise = 0.0
-
-    def log_probs(self, requests):  # type: ignore[no-untyped-def]
-        return [answer + self.noise for answer in super().log_probs(requests)]
-
-    def log_probs_inserted(self, texts, insertions):  # type: ignore[no-untyped-def]
-        return [answer + self.noise for answer in super().log_probs_inserted(texts, insertions)]
-
-
 @pytest.mark.parametrize("noise", [-5e-5, 0.0, 5e-5])
 @pytest.mark.parametrize("beyond", [-1e-5, 1e-5])
 @pytest.mark.parametrize(
@@ -160,8 +148,7 @@ class NoisyModel(ScriptedModel):
 def test_what_is_within_a_hair_of_the_margin_is_settled_alone(
     result: str, promise: float, beyond: float, noise: float
 ) -> None:
-    model = NoisyModel(TRUSTING)
-    model.noise = noise
+    model = NoisyModel(TRUSTING, noise)
     # Passes, or is looked at, if the promise is at least 0.5 - margin.
     (row,) = screened(model, result, margin=0.5 - promise - beyond)
     is_reached = row.screening == "passed" if result != "five" else model.asked.get("inserted", 0) == 1

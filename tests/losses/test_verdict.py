@@ -1,0 +1,104 @@
+"""The rule by which calls are kept: in Python, in SQL, and what can be told of it while losses are missing."""
+
+import itertools
+import math
+from dataclasses import fields
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tests.support.small_world import make_document, make_executed
+from toolformer_ray.losses.verdict import (
+    CLOSE_NATS,
+    LARGEST_REDUCTION_SQL,
+    CallLosses,
+    KeepRule,
+    settle,
+)
+from toolformer_ray.records.schema import arrow_schema
+from toolformer_ray.records.stages import Scored
+
+CALL = make_executed(make_document("2 and 3 is 5"), 10, 4)
+THRESHOLDS = (0.1, 0.3, 1.0, 1 / 3, 1e-5, 2.0000001)
+
+
+def row(losses: CallLosses, *, input_sees_future: bool = False) -> Scored:
+    columns = vars(CALL) | losses.columns()
+    return Scored(**columns, input_sees_future=input_sees_future, sees_future=False, is_kept=False)
+
+
+def reduced_by(value: float, *, input_sees_future: bool = False) -> Scored:
+    losses = CallLosses(loss_without=value, loss_with_call=9.0, loss_with_result=0.0)
+    return row(losses, input_sees_future=input_sees_future)
+
+
+def around(threshold: float) -> list[float]:
+    """The threshold as a float32, its neighbours on either side, and numbers far from it."""
+    at = np.float32(threshold)
+    below, above = (np.nextafter(at, side, dtype=np.float32) for side in (np.float32(-9), np.float32(9)))
+    return [*map(float, (at, below, above)), threshold - 0.5, threshold + 0.5]
+
+
+@pytest.mark.parametrize("strikes", [False, True])
+@pytest.mark.parametrize("threshold", THRESHOLDS)
+def test_python_and_sql_keep_the_same_rows(threshold: float, strikes: bool) -> None:
+    rule = KeepRule(min_loss_reduction=threshold, strikes_future_inputs=strikes)
+    values = itertools.chain.from_iterable(map(around, THRESHOLDS))
+    rows = [reduced_by(value, input_sees_future=sees) for value in values for sees in (False, True)]
+    unanswered = row(CallLosses(loss_without=3.0, loss_with_call=3.0))
+    pruned = row(CallLosses(loss_without=3.0, loss_with_result=0.5))
+    rows += [unanswered, pruned]
+    scored = pa.table({f.name: [getattr(r, f.name) for r in rows] for f in fields(Scored)}, schema=arrow_schema(Scored))
+    with duckdb.connect() as connection:
+        verdicts = connection.from_arrow(scored).project(f"({rule.sql()}) IS TRUE, {LARGEST_REDUCTION_SQL}")
+        kept, largest = zip(*verdicts.fetchall(), strict=True)
+    assert list(kept) == [rule.keeps(each) for each in rows]
+    assert 0 < sum(kept) < len(rows) - 2
+    assert (kept[-2:], largest[-2:]) == ((False, False), (None, 2.5))
+
+
+def test_a_reduction_at_the_threshold_is_enough_and_one_float32_below_is_not() -> None:
+    for threshold in THRESHOLDS:
+        at, below, *_ = around(threshold)
+        rule = KeepRule(min_loss_reduction=threshold)
+        assert (rule.keeps(reduced_by(at)), rule.keeps(reduced_by(below))) == (True, False)
+        struck = KeepRule(min_loss_reduction=threshold, strikes_future_inputs=True)
+        assert not struck.keeps(reduced_by(at, input_sees_future=True))
+
+
+def test_the_baseline_is_the_smaller_of_no_call_and_the_call_without_its_result() -> None:
+    assert CallLosses(loss_without=2.0, loss_with_call=3.0, loss_with_result=0.5).loss_reduction == 1.5
+    assert CallLosses(loss_without=3.0, loss_with_call=2.0, loss_with_result=0.5).loss_reduction == 1.5
+    for known in ({"loss_with_result": 1.0}, {"loss_with_call": 1.0}):
+        losses = CallLosses(loss_without=2.0, **known)
+        assert math.isnan(losses.loss_reduction) and losses.columns()["loss_reduction"] is None
+
+
+def test_a_call_is_given_up_only_if_no_loss_that_is_missing_could_save_it() -> None:
+    assert CallLosses(loss_without=2.0, loss_with_result=1.5).can_reach(0.5)
+    assert not CallLosses(loss_without=2.0, loss_with_result=1.75).can_reach(0.5)
+    assert CallLosses(loss_without=0.5).can_reach(0.5) and not CallLosses(loss_without=0.25).can_reach(0.5)
+    assert CallLosses(loss_with_call=0.5).can_reach(0.5) and not CallLosses(loss_with_call=0.25).can_reach(0.5)
+
+
+@pytest.mark.parametrize("threshold", THRESHOLDS)
+def test_what_cannot_reach_a_threshold_is_not_kept_at_it_to_the_last_digit(threshold: float) -> None:
+    rule = KeepRule(min_loss_reduction=threshold)
+    for value in (threshold, *around(threshold), math.nextafter(threshold, 0), math.nextafter(threshold, 9)):
+        assert CallLosses(loss_without=value).can_reach(threshold) == rule.keeps(reduced_by(value))
+
+
+def test_only_what_is_closer_to_a_threshold_than_batches_differ_is_computed_alone() -> None:
+    rule, exact = KeepRule(min_loss_reduction=1.0), CallLosses(loss_without=1.0)
+    for distance, is_settled in [(0.5 * CLOSE_NATS, True), (-0.5 * CLOSE_NATS, True), (2 * CLOSE_NATS, False)]:
+        batched = CallLosses(loss_without=1.0 + distance)
+        assert settle(batched, 1.0, lambda: exact) == (exact if is_settled else batched)
+        assert rule.is_close(reduced_by(1.0 + distance)) == is_settled
+    assert not rule.is_close(row(exact)), "without a reduction there is nothing to settle"
+
+
+def test_the_bound_for_a_later_sweep_counts_only_if_it_is_lower() -> None:
+    rule = KeepRule(min_loss_reduction=0.5)
+    assert [rule.pruning_bound(below) for below in (None, 0.3, 9.0)] == [0.5, 0.3, 0.5]
