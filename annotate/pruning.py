@@ -4,12 +4,19 @@ L- is at most L_i(epsilon) and at most L_i(e(c, epsilon)), and L+ is at least 0.
 L_i(epsilon) < tau_f, and a call with L_i(e(c, epsilon)) < tau_f is not kept whatever its tool answers.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from toolformer_ray.annotate.openings import Opening, drop_opening
-from toolformer_ray.losses.question import loss_alone, question_with_call, question_without_call, weighted_losses
+from toolformer_ray.losses.question import (
+    LossQuestion,
+    loss_alone,
+    question_with_call,
+    question_without_call,
+    weighted_losses,
+)
 from toolformer_ray.losses.verdict import CallLosses, KeepRule, settle
 from toolformer_ray.records.stages import Candidate, Dropped
 
@@ -55,13 +62,14 @@ def drop_hopeless_calls(
             candidates.append(call)
             continue
         bound = KeepRule.of(opening.tool).pruning_bound(prune_below)
-        losses = settle(
-            CallLosses(loss_with_call=computed[number]),
-            bound,
-            lambda question=questions[number]: CallLosses(loss_with_call=loss_alone(model, question)),
-        )
+        alone = functools.partial(_loss_alone, questions[number], model)
+        losses = settle(CallLosses(loss_with_call=computed[number]), bound, alone)
         if losses.can_reach(bound):
             candidates.append(replace(call, loss_with_call=losses.columns()["loss_with_call"]))
         else:
             dropped.append(drop_opening("loss_already_low_with_call", opening, detail=call.call_input))
     return candidates, dropped
+
+
+def _loss_alone(question: LossQuestion, model: "LanguageModel") -> CallLosses:
+    return CallLosses(loss_with_call=loss_alone(model, question))

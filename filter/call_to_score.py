@@ -1,7 +1,7 @@
 """A call on its way through the filter: which of its losses are known, and what the model is asked for the others."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ class CallToScore:
     in_place: bool
     """Whether the call stands at its place in the text while it is scored, instead of before the text."""
     losses: CallLosses
-    screen_columns: Mapping[str, float | str | None] = field(default_factory=dict)
+    screen_columns: dict[str, float | str | None] = field(default_factory=dict)
     """Columns of `scored` that the approximate screen fills (filter/screening/)."""
 
     @property
