@@ -8,28 +8,28 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from toolformer_ray.tools.tool import ToolOptions
+from toolformer_ray.tools.options import Teaching
 
 CLOSE_LOG_RATIO = 1e-4
 """Probabilities computed in different batches may differ by a factor this near to 1; see `is_close_choice`."""
 
 
-def choose_places(log_starts: np.ndarray, is_place: Sequence[bool], options: ToolOptions) -> list[int]:
+def choose_places(log_starts: np.ndarray, is_place: Sequence[bool], teaching: Teaching) -> list[int]:
     """Token indices of the chosen places, in the order of the text; of equal probabilities the earlier place wins.
 
     log_starts: log p_i for each token of the text. is_place: where a call may stand at all.
     """
     ranked = _rank(log_starts, is_place)
-    above = [index for index in ranked if log_starts[index] > _log(options.min_open_probability)]
-    return sorted(above[: options.max_places])
+    above = [index for index in ranked if log_starts[index] > _log(teaching.min_open_probability)]
+    return sorted(above[: teaching.max_places])
 
 
-def is_close_choice(log_starts: np.ndarray, is_place: Sequence[bool], options: ToolOptions) -> bool:
+def is_close_choice(log_starts: np.ndarray, is_place: Sequence[bool], teaching: Teaching) -> bool:
     """Whether a difference in the last digits could change the choice: at tau_s, or between place k and place k + 1."""
     ranked = _rank(log_starts, is_place)
     values = [float(log_starts[index]) for index in ranked]
-    threshold = _log(options.min_open_probability)
-    k = options.max_places
+    threshold = _log(teaching.min_open_probability)
+    k = teaching.max_places
     if sum(value > threshold for value in values) > k and values[k - 1] - values[k] <= CLOSE_LOG_RATIO:
         return True
     return any(abs(value - threshold) <= CLOSE_LOG_RATIO for value in values[: k + 1])

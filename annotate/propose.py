@@ -174,10 +174,10 @@ class _Portion:
         self._reading = None
 
     def _choose_openings(self, asked: _Asked, log_starts: np.ndarray) -> list[Opening]:
-        is_place, tool_options = asked.text.places.is_place, asked.tool.options
-        if is_close_choice(log_starts, is_place, tool_options):
+        is_place, teaching = asked.text.places.is_place, asked.tool.teaching
+        if is_close_choice(log_starts, is_place, teaching):
             log_starts = self._model.start_log_probs_alone(asked.prompt)
-        places = choose_places(log_starts, is_place, tool_options)
+        places = choose_places(log_starts, is_place, teaching)
         if not places:
             self.dropped.append(drop_text("no_position", asked.text, asked.tool))
         return [Opening(asked.text, asked.tool, place, math.exp(log_starts[place])) for place in places]
@@ -219,7 +219,7 @@ def _encode(document: Document, model: "LanguageModel", options: ProposeOptions)
 
 
 def _place(opening: Opening, seed: int) -> Place:
-    num_samples = opening.tool.options.num_samples
+    num_samples = opening.tool.teaching.num_samples
     keys = sample_keys(seed, opening.text.text_id, opening.tool.name, opening.token_index, num_samples)
     return Place(token_index=opening.token_index, keys=keys)
 

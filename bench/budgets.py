@@ -9,7 +9,7 @@ installation.
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from toolformer_ray.annotate.execute import execute
 from toolformer_ray.annotate.propose import ProposeOptions, propose
@@ -20,7 +20,9 @@ from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.records.shard_header import LUCK
 from toolformer_ray.records.stages import Document, Scored
 from toolformer_ray.tools.asking.pool import ToolPool
-from toolformer_ray.tools.calculator import Calculator, CalculatorOptions
+from toolformer_ray.tools.calculator import Calculator
+from toolformer_ray.tools.catalog import make_tool
+from toolformer_ray.tools.options import Teaching
 
 BUDGETS = (1, 512, 2048, 8192, 32768, 131072)
 TOLERANCE = 1e-4
@@ -38,25 +40,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     options = parser.parse_args(arguments)
-    tool_options = CalculatorOptions(max_places=5, num_samples=5)
+    teaching = replace(Calculator.teaching, max_places=5, num_samples=5)
     first: list[Scored] | None = None
     num_wrong = 0
     for budget in options.budgets:
         model = LanguageModel.load(options.model, device=options.device, dtype=options.dtype, token_budget=budget)
-        rows = annotate(stories(options.texts), model, tool_options)
+        rows = annotate(stories(options.texts), model, teaching)
         first = rows if first is None else first
         differ, gap = compare_rows(first, rows)
         num_wrong += differ
         print(f"{budget:>7,} tokens: {len(rows)} calls, {differ} other rows, numbers differ by {gap:.1e} at most")
-    on_edge = num_on_edge(first or [], tool_options.min_loss_reduction)
+    on_edge = num_on_edge(first or [], teaching.min_loss_reduction)
     print(f"{on_edge} of {len(first or [])} calls within {EDGE} nats of the threshold")
     return 1 if num_wrong else 0
 
 
-def annotate(documents: Sequence[Document], model: LanguageModel, options: CalculatorOptions) -> list[Scored]:
+def annotate(documents: Sequence[Document], model: LanguageModel, teaching: Teaching) -> list[Scored]:
     """The scored calls of all documents, in one go."""
-    tools = {"calculator": Calculator(options)}
-    pool = ToolPool({"Calculator": tools["calculator"]})
+    tool = make_tool("calculator", teaching=teaching)
+    tools, pool = {"calculator": tool}, ToolPool({"Calculator": tool})
     candidates, _ = propose(documents, model, tools, ProposeOptions())
     return score(execute(candidates, documents, pool), documents, model, tools, ScoreOptions())
 

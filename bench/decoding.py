@@ -32,7 +32,8 @@ from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.tokenizer import TextTokenizer
 from toolformer_ray.miniature.texts import tell_story
 from toolformer_ray.miniature.world import World
-from toolformer_ray.tools.calculator import Calculator, CalculatorOptions
+from toolformer_ray.tools.calculator import Calculator
+from toolformer_ray.tools.options import Asking
 from toolformer_ray.tools.tool import BadInput, CallContext
 
 BATCH_SIZE = 64
@@ -43,9 +44,10 @@ class SlowCalculator(Calculator):
     """Takes its time, as many calls at once as there are."""
 
     one_at_a_time = False
+    asking = Asking(max_in_flight=8 * BATCH_SIZE)
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(CalculatorOptions(max_in_flight=8 * BATCH_SIZE))
+        super().__init__()
         self._seconds = seconds
 
     def run(self, call_input: str, context: CallContext) -> str:

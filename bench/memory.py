@@ -11,6 +11,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from toolformer_ray.annotate.execute import execute
 from toolformer_ray.annotate.propose import ProposeOptions, propose
@@ -19,7 +20,8 @@ from toolformer_ray.bench.models import MINIATURE
 from toolformer_ray.filter.score import ScoreOptions, score
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.tools.asking.pool import ToolPool
-from toolformer_ray.tools.calculator import Calculator, CalculatorOptions
+from toolformer_ray.tools.calculator import Calculator
+from toolformer_ray.tools.catalog import make_tool
 
 SHARD_TEXTS = 200
 MIB = 2**20
@@ -48,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def annotate(num_texts: int, model_folder: str, device: str) -> int:
     """Annotate the texts shard by shard, keeping nothing; how many calls were scored."""
-    tools = {"calculator": Calculator(CalculatorOptions(max_places=1, num_samples=1))}
-    pool = ToolPool({"Calculator": tools["calculator"]})
+    tool = make_tool("calculator", teaching=replace(Calculator.teaching, max_places=1, num_samples=1))
+    tools, pool = {"calculator": tool}, ToolPool({"Calculator": tool})
     model = LanguageModel.load(model_folder, device=device)
     num_calls = 0
     for start in range(0, num_texts, SHARD_TEXTS):

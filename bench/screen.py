@@ -31,7 +31,7 @@ from toolformer_ray.lm.tokenizer import Places, TextTokenizer
 from toolformer_ray.losses.question import LossQuestion, weighted_losses
 from toolformer_ray.records.stages import Document, Executed, Scored
 from toolformer_ray.tools.asking.pool import ToolPool
-from toolformer_ray.tools.catalog import find_tools
+from toolformer_ray.tools.catalog import find_tools, make_tool
 from toolformer_ray.tools.tool import Tool
 
 MARGINS = (0.0, 0.25)
@@ -194,7 +194,7 @@ def _open_tools(world: Path) -> dict[str, Tool]:
         "qa": {"table": str(world / "questions.jsonl")},
         "translation": {"glossary": str(world / "glossary.jsonl")},
     }
-    tools = {key: find_tools()[key](find_tools()[key].Options(**known)) for key, known in data.items()}
+    tools = {key: make_tool(key, find_tools()[key].Options(**known)) for key, known in data.items()}
     for tool in tools.values():
         tool.open()
     return tools

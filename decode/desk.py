@@ -118,7 +118,7 @@ class ToolDesk:
     def _start_waiting(self) -> None:
         for name, waiting in self._waiting.items():
             tool = self._tools[name]
-            most = 1 if tool.one_at_a_time else tool.options.max_in_flight
+            most = 1 if tool.one_at_a_time else tool.asking.max_in_flight
             num_running = sum(ticket.call.tool == name for ticket in self._running) if waiting else 0
             while waiting and num_running < most:
                 self._start(waiting.popleft())

@@ -94,8 +94,10 @@ class KeepRule:
 
     @classmethod
     def of(cls, tool: Tool) -> Self:
-        """The rule for a tool, from its options."""
-        return cls(min_loss_reduction=tool.options.min_loss_reduction, strikes_future_inputs=tool.strikes_future_inputs)
+        """The rule for a tool, from how it is taught."""
+        return cls(
+            min_loss_reduction=tool.teaching.min_loss_reduction, strikes_future_inputs=tool.strikes_future_inputs
+        )
 
     @property
     def least_values(self) -> Mapping[str, float]:

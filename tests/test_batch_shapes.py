@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 
 from tests.support.models import build_language_model
-from tests.support.small_world import Adder, SmallOptions, Translator, make_document, make_executed
+from tests.support.small_world import Adder, Translator, make_document, make_executed
 from toolformer_ray.annotate.propose import ProposeOptions, propose
 from toolformer_ray.filter.score import ScoreOptions, score
 from toolformer_ray.lm.model import LanguageModel
@@ -29,8 +29,8 @@ def model(token_budget: int) -> LanguageModel:
 
 
 def proposals(documents: list[Document], token_budget: int) -> tuple[list[Candidate], list[Dropped]]:
-    options = SmallOptions(min_open_probability=0.001, max_places=3, min_loss_reduction=-1.0)
-    tools = {"adder": Adder(options), "translator": Translator(options)}
+    teaching = {"min_open_probability": 0.001, "max_places": 3, "min_loss_reduction": -1.0}
+    tools = {"adder": Adder(**teaching), "translator": Translator(**teaching)}
     return propose(documents, model(token_budget), tools, ProposeOptions(max_call_tokens=8))
 
 
@@ -41,7 +41,7 @@ def verdicts(documents: list[Document], token_budget: int) -> list[Scored]:
         for index in range(min(3, len(document.text)))
         for call_input, result in [("1+1", "2"), ("400-120", "280")]
     ]
-    return score(calls, documents, model(token_budget), {"adder": Adder(SmallOptions())}, ScoreOptions())
+    return score(calls, documents, model(token_budget), {"adder": Adder()}, ScoreOptions())
 
 
 @pytest.mark.parametrize("token_budget", [1, 300, 4096])

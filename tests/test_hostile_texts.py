@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.models import build_language_model
-from tests.support.small_world import Adder, SmallOptions, make_executed
+from tests.support.small_world import Adder, make_executed
 from toolformer_ray.annotate.cutting import max_text_tokens
 from toolformer_ray.annotate.ingest import IngestOptions, ingest
 from toolformer_ray.annotate.propose import ProposeOptions, propose
@@ -53,7 +53,7 @@ def ingested(folder: Path, text: str) -> list[Document]:
 
 def with_a_call_at_every_place(documents: list[Document]) -> list[Augmented]:
     """Scores an answered call at every place, keeps all of them, and writes them into the texts."""
-    tools = {"adder": Adder(SmallOptions(min_loss_reduction=-1e6))}
+    tools = {"adder": Adder(min_loss_reduction=-1e6)}
     executed = []
     for document in documents:
         places = model().tokenizer.places(document.text)
@@ -71,7 +71,7 @@ def with_a_call_at_every_place(documents: list[Document]) -> list[Augmented]:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_text_comes_out_to_the_letter(tmp_path: Path, name: str) -> None:
     documents = ingested(tmp_path, HOSTILE[name])
-    tools = {"adder": Adder(SmallOptions(min_open_probability=0.0, min_loss_reduction=-1e6))}
+    tools = {"adder": Adder(min_open_probability=0.0, min_loss_reduction=-1e6)}
     candidates, dropped = propose(documents, model(), tools, ProposeOptions(max_call_tokens=8))
     assert {row.text_id for row in (*candidates, *dropped)} == {document.text_id for document in documents}
     assert list(from_plain(Dropped, to_table(Dropped, dropped).to_pylist())) == dropped
@@ -90,6 +90,6 @@ def test_a_hostile_text_comes_out_to_the_letter(tmp_path: Path, name: str) -> No
 def test_a_million_characters_are_cut_into_texts_that_the_model_takes_in(tmp_path: Path, unit: str) -> None:
     documents = ingested(tmp_path, (unit * 1_000_000)[:1_000_000])
     assert len(documents) > 1_000
-    tools = {"adder": Adder(SmallOptions(min_open_probability=0.999))}
+    tools = {"adder": Adder(min_open_probability=0.999)}
     _, dropped = propose([*documents[:2], *documents[-2:]], model(), tools, ProposeOptions(max_call_tokens=8))
     assert "too_long" not in {drop.reason for drop in dropped}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.scripted_model import BOS, ScriptedModel, suffixes
-from tests.support.small_world import Adder, SmallOptions, Translator
+from tests.support.small_world import Adder, Translator
 from toolformer_ray.annotate.execute import execute
 from toolformer_ray.annotate.ingest import IngestOptions, ingest
 from toolformer_ray.annotate.propose import ProposeOptions, propose
@@ -22,8 +22,7 @@ WRONG = "4 and 4 is 9 pears."
 PLAIN = "Nothing to see here."
 
 # So many samples that each of the calls below is among them.
-OPTIONS = SmallOptions(num_samples=40)
-TOOLS: dict[str, Tool] = {"adder": Adder(OPTIONS), "translator": Translator(OPTIONS)}
+TOOLS: dict[str, Tool] = {"adder": Adder(num_samples=40), "translator": Translator(num_samples=40)}
 POOL = ToolPool({tool.name: tool for tool in TOOLS.values()})
 
 MODEL = ScriptedModel(

@@ -1,26 +1,15 @@
 """Calculator: + - * /, rounded to two decimals (paper, section 3)."""
 
-from dataclasses import dataclass
-
 from toolformer_ray.records.stages import Document
 from toolformer_ray.tools.backends.arithmetic import evaluate, format_rounded
 from toolformer_ray.tools.backends.number_texts import wants_calculator
-from toolformer_ray.tools.tool import CallContext, Tool, ToolOptions
-
-
-@dataclass(frozen=True, kw_only=True)
-class CalculatorOptions(ToolOptions):
-    """The calculator's thresholds (paper, appendix A)."""
-
-    min_open_probability: float = 0.0
-    max_places: int = 20
-    num_samples: int = 10
-    min_loss_reduction: float = 0.5
+from toolformer_ray.tools.options import Teaching
+from toolformer_ray.tools.tool import CallContext, Tool
 
 
 class Calculator(Tool):
-    Options = CalculatorOptions
     name = "Calculator"
+    teaching = Teaching(min_open_probability=0.0, max_places=20, num_samples=10, min_loss_reduction=0.5)
     one_at_a_time = True
     answers_at_once = True
     instruction = (

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from toolformer_ray import tools
+from toolformer_ray.tools.options import Asking, Teaching, ToolOptions
 from toolformer_ray.tools.tool import Tool
 
 
@@ -25,6 +26,19 @@ def find_tools() -> Mapping[str, type[Tool]]:
         if own:
             found[info.name] = own[0]
     return MappingProxyType(found)
+
+
+def make_tool(
+    key: str, options: ToolOptions | None = None, teaching: Teaching | None = None, asking: Asking | None = None
+) -> Tool:
+    """A tool by its key, not yet opened; what is not given is as its class has it.
+
+    Raises ValueError if the tool lacks an option that it cannot do without.
+    """
+    tool_class = find_tools()[key]
+    tool = tool_class(options or tool_class.Options())
+    tool.teaching, tool.asking = teaching or tool.teaching, asking or tool.asking
+    return tool
 
 
 def _is_tool_of(value: object, module_name: str) -> bool:

@@ -12,8 +12,8 @@ from toolformer_ray.tools.backends.passage_index import PassageIndex, read_descr
 from toolformer_ray.tools.backends.qa_endpoint import ChatEndpoint
 from toolformer_ray.tools.backends.qa_reader import PassageReader
 from toolformer_ray.tools.backends.qa_table import QuestionTable
-from toolformer_ray.tools.option_errors import naming_option
-from toolformer_ray.tools.tool import BadInput, CallContext, Tool, ToolOptions
+from toolformer_ray.tools.options import ToolOptions, naming_option
+from toolformer_ray.tools.tool import BadInput, CallContext, Tool
 
 MAX_QUESTION_CHARS = 1_000
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
@@ -40,7 +40,6 @@ class QuestionAnsweringOptions(ToolOptions):
     """With an endpoint: name of the environment variable that holds the key; none if the endpoint asks for no key."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if not 0 <= self.min_similarity <= 1:
             raise ValueError(f"min_similarity is {self.min_similarity}; it must be from 0 to 1")
         if self.endpoint_url is not None and without_keys(self.endpoint_url) != self.endpoint_url:
@@ -65,6 +64,7 @@ class QuestionAnswering(Tool):
     Options = QuestionAnsweringOptions
     name = "QA"
     wants_by_data = False
+    changes_no_answer = frozenset({"device", "api_key_variable"})
     locates_data = frozenset({"table", "index"})
     instruction = (
         "Add calls to a question answering system to the text. A call asks a question whose answer helps to write "
@@ -85,7 +85,7 @@ class QuestionAnswering(Tool):
         self._answerer: Answerer | None = None
 
     def open(self) -> None:
-        self._answerer = _open_backend(self._backend_name, self._qa_options)
+        self._answerer = _open_backend(self._backend_name, self._qa_options, self.asking.timeout)
 
     def data_version(self) -> str:
         options = self._qa_options
@@ -126,7 +126,7 @@ def _choose_backend(options: QuestionAnsweringOptions) -> str:
     return chosen[0]
 
 
-def _open_backend(backend: str, options: QuestionAnsweringOptions) -> Answerer:
+def _open_backend(backend: str, options: QuestionAnsweringOptions, timeout: float) -> Answerer:
     table, index, model = str(options.table), str(options.index), str(options.model)
     if backend == "table":
         with naming_option("--qa.table", table):
@@ -135,4 +135,4 @@ def _open_backend(backend: str, options: QuestionAnsweringOptions) -> Answerer:
         with naming_option("--qa.index", index):
             passages = PassageIndex(index)
         return PassageReader(passages, model, options.device)
-    return ChatEndpoint(str(options.endpoint_url), model, options.api_key_variable, options.timeout)
+    return ChatEndpoint(str(options.endpoint_url), model, options.api_key_variable, timeout)

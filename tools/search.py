@@ -7,8 +7,8 @@ from toolformer_ray.records.calls import MAX_RESULT_CHARS, unquote
 from toolformer_ray.records.stages import Document
 from toolformer_ray.tools.backends.passage_index import Passage, PassageIndex, read_description
 from toolformer_ray.tools.backends.snippets import cut_at_sentence
-from toolformer_ray.tools.option_errors import naming_option
-from toolformer_ray.tools.tool import BadInput, CallContext, Tool, ToolOptions
+from toolformer_ray.tools.options import ToolOptions, naming_option
+from toolformer_ray.tools.tool import BadInput, CallContext, Tool
 
 _ARTICLE = re.compile(r"^(?:the|an?)\s+", re.IGNORECASE)
 
@@ -23,7 +23,6 @@ class SearchOptions(ToolOptions):
     """The answer is the best passage's beginning, at most this many characters, cut at the end of a sentence."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if not 20 <= self.max_snippet_chars <= MAX_RESULT_CHARS:
             raise ValueError(f"max_snippet_chars is {self.max_snippet_chars}; it must be 20 to {MAX_RESULT_CHARS}")
 

@@ -7,7 +7,7 @@ tool's key on the command line (`tools/calculator.py` -> `--tools calculator`, `
 import datetime
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,6 +15,7 @@ from toolformer_ray.records.calls import remove_found_calls
 from toolformer_ray.records.fingerprint import MODEL_FILES, fingerprint, fingerprint_files
 from toolformer_ray.records.locations import without_keys
 from toolformer_ray.records.stages import Document
+from toolformer_ray.tools.options import Asking, Teaching, ToolOptions
 
 
 class BadInput(ValueError):  # noqa: N818  named for the status
@@ -31,54 +32,6 @@ class Unavailable(RuntimeError):  # noqa: N818  named for the status
 
 
 @dataclass(frozen=True, kw_only=True)
-class ToolOptions:
-    """Thresholds of the paper (appendix A, `default` column) and how the pool treats the tool."""
-
-    min_open_probability: float = 0.05
-    """tau_s: a call may start only where the model gives its start marker more than this probability."""
-    max_places: int = 5
-    """k: at most this many places per text, the most probable ones."""
-    num_samples: int = 5
-    """m: how many calls are sampled at each place."""
-    min_loss_reduction: float = 1.0
-    """tau_f, in nats: a call is kept if its result lowers the weighted loss by at least this much."""
-    timeout: float = 10.0
-    """Seconds until a call without an answer is given up."""
-    max_in_flight: int = 8
-    """How many calls one worker runs at a time."""
-    max_calls_per_second: float | None = None
-    """How often one worker asks the tool, at most; by default as often as it answers."""
-    max_retries: int = 3
-    """How often a call is repeated if the tool cannot be reached, after 1 second, then 2, 4 and so on."""
-    pause_after: int = 10
-    """After so many calls in a row without an answer (unavailable or timeout) the tool is left alone for a while."""
-    pause: float = 30.0
-    """Seconds for which it is left alone: calls are unavailable at once. Then one call tries if it is back."""
-
-    def __post_init__(self) -> None:
-        checks = {
-            "min_open_probability": (0.0 <= self.min_open_probability < 1.0, "at least 0 and below 1"),
-            "max_places": (self.max_places >= 1, "at least 1"),
-            "num_samples": (self.num_samples >= 1, "at least 1"),
-            "timeout": (self.timeout > 0, "more than 0 seconds"),
-            "max_in_flight": (self.max_in_flight >= 1, "at least 1"),
-            "max_calls_per_second": (self.max_calls_per_second is None or self.max_calls_per_second > 0, "more than 0"),
-            "max_retries": (self.max_retries >= 0, "at least 0"),
-            "pause_after": (self.pause_after >= 1, "at least 1"),
-            "pause": (self.pause >= 0, "at least 0 seconds"),
-        }
-        for option, (is_valid, remedy) in checks.items():
-            if not is_valid:
-                raise ValueError(f"{option} is {getattr(self, option)}; it must be {remedy}")
-
-
-CHANGE_NO_ANSWER = frozenset(
-    {"device", "api_key_variable", "max_in_flight", "max_calls_per_second", "max_retries", "pause_after", "pause"}
-)
-"""Options of tools that decide where and how often a tool is asked, not what it answers."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class CallContext:
     """What a call may know beside its input."""
 
@@ -90,6 +43,11 @@ class Tool(ABC):
     """One tool. Construction is cheap and checks options; `open` loads what is heavy, in the process that calls."""
 
     Options: ClassVar[type[ToolOptions]] = ToolOptions
+    """The record of the tool's own options."""
+    teaching: Teaching = Teaching()
+    """The paper's thresholds; those of the class are the defaults."""
+    asking: Asking = Asking()
+    """How the tool is asked."""
     name: ClassVar[str]
     """As it is written in a call, e.g. `Calculator`."""
     version: ClassVar[int] = 1
@@ -110,13 +68,15 @@ class Tool(ABC):
     """Whether an answer takes less time than looking one up, so that a cache leaves the tool out."""
     wants_by_data: ClassVar[bool] = True
     """Whether `wants` may depend on the tool's own options or data, so that other data mean other proposals too."""
+    changes_no_answer: ClassVar[frozenset[str]] = frozenset()
+    """Names of options that change no answer, such as the device on which a model runs."""
     locates_data: ClassVar[frozenset[str]] = frozenset()
     """Names of options that only say where data lie; what they hold is in `data_version`."""
     strikes_future_inputs: ClassVar[bool] = False
     """Whether a call is struck whose input occurs only after it (paper, appendix A: machine translation)."""
 
-    def __init__(self, options: ToolOptions) -> None:
-        self.options = options
+    def __init__(self, options: ToolOptions | None = None) -> None:
+        self.options = options or self.Options()
 
     def open(self) -> None:  # noqa: B027  most tools have nothing to load
         """Load indexes and models. Raises ValueError, naming the option, if something is missing or unusable."""
@@ -158,15 +118,14 @@ def is_only_location(tool: Tool, option: str) -> bool:
 
 
 def answer_fingerprint(tool: Tool) -> str:
-    """Identifies what decides a tool's answers: its name and version, its data, and the options that it adds.
+    """Identifies what decides a tool's answers: its name and version, its data, and its own options.
 
-    Thresholds, where data lie and how the tool is asked are not among them, nor are keys in URLs.
+    Where data lie is not among them, nor are keys in URLs.
     """
-    common = {field.name for field in fields(ToolOptions)} | CHANGE_NO_ANSWER
     deciding = {
         name: without_keys(value) if isinstance(value, str) else value
         for name, value in vars(tool.options).items()
-        if name not in common and not is_only_location(tool, name)
+        if name not in tool.changes_no_answer and not is_only_location(tool, name)
     }
     return fingerprint(tool.name, tool.version, full_data_version(tool), deciding)
 

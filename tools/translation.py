@@ -10,20 +10,16 @@ from toolformer_ray.tools.backends.language_id import FastTextIdentifier
 from toolformer_ray.tools.backends.translation_glossary import Glossary
 from toolformer_ray.tools.backends.translation_model import SequenceTranslator
 from toolformer_ray.tools.backends.translation_texts import LanguageIdentifier, wants_translation
-from toolformer_ray.tools.option_errors import naming_option
-from toolformer_ray.tools.tool import BadInput, CallContext, Tool, ToolOptions
+from toolformer_ray.tools.options import Teaching, ToolOptions, naming_option
+from toolformer_ray.tools.tool import BadInput, CallContext, Tool
 
 MAX_INPUT_CHARS = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class TranslationOptions(ToolOptions):
-    """Machine translation's thresholds (paper, appendix A)."""
+    """Who translates: a model or a glossary."""
 
-    min_open_probability: float = 0.0
-    max_places: int = 20
-    num_samples: int = 10
-    min_loss_reduction: float = 0.5
     model: str = "facebook/nllb-200-distilled-600M"
     """Name or folder of a Hugging Face translation model: NLLB, M2M100, or one into English such as Marian."""
     glossary: str | None = None
@@ -42,6 +38,8 @@ class Translator(Protocol):
 class MachineTranslation(Tool):
     Options = TranslationOptions
     name = "MT"
+    teaching = Teaching(min_open_probability=0.0, max_places=20, num_samples=10, min_loss_reduction=0.5)
+    changes_no_answer = frozenset({"device"})
     locates_data = frozenset({"glossary"})
     strikes_future_inputs = True
     instruction = (

@@ -8,8 +8,9 @@ from toolformer_ray.annotate.propose import ProposeOptions
 from toolformer_ray.filter.score import ScoreOptions
 from toolformer_ray.filter.screening.screen import ScreenOptions
 from toolformer_ray.tools.asking.answer_store import AnswerOptions
-from toolformer_ray.tools.catalog import find_tools
-from toolformer_ray.tools.tool import Tool, ToolOptions
+from toolformer_ray.tools.catalog import find_tools, make_tool
+from toolformer_ray.tools.options import Asking, Teaching, ToolOptions
+from toolformer_ray.tools.tool import Tool
 from toolformer_ray.workflow.report.progress import ProgressOptions
 from toolformer_ray.workflow.workers import WorkerOptions
 
@@ -55,7 +56,11 @@ class AnnotateOptions:
     propose: ProposeOptions = field(default_factory=ProposeOptions)
     screen: ScreenOptions = field(default_factory=ScreenOptions)
     tool_options: Mapping[str, ToolOptions] = field(default_factory=dict)
-    """Options of tools by key; a tool that is not there has its defaults."""
+    """Tools' own options by key; a tool that is not there has its defaults, here as in the next two."""
+    teaching: Mapping[str, Teaching] = field(default_factory=dict)
+    """The paper's thresholds by key of the tool."""
+    asking: Mapping[str, Asking] = field(default_factory=dict)
+    """How tools are asked, by key of the tool."""
     answers: AnswerOptions = field(default_factory=AnswerOptions)
     workers: WorkerOptions = field(default_factory=WorkerOptions)
     progress: ProgressOptions = field(default_factory=ProgressOptions)
@@ -78,7 +83,10 @@ class AnnotateOptions:
 
     def make_tools(self) -> dict[str, Tool]:
         """The chosen tools, not yet opened. Raises ValueError if one lacks an option that it cannot do without."""
-        return {key: make_tool(key, self.tool_options.get(key)) for key in self.tools}
+        return {
+            key: make_tool(key, self.tool_options.get(key), self.teaching.get(key), self.asking.get(key))
+            for key in self.tools
+        }
 
 
 def parse_tools(written: str) -> tuple[str, ...]:
@@ -91,9 +99,3 @@ def parse_tools(written: str) -> tuple[str, ...]:
     if not keys:
         raise ValueError(f"--tools is empty; choose among {known}")
     return keys
-
-
-def make_tool(key: str, options: ToolOptions | None) -> Tool:
-    """A tool by its key, not yet opened. Raises ValueError if it lacks an option that it cannot do without."""
-    tool = find_tools()[key]
-    return tool(options or tool.Options())

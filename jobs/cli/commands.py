@@ -8,7 +8,7 @@ import functools
 import importlib.metadata
 import inspect
 import typing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -19,10 +19,11 @@ from toolformer_ray.filter.screening.screen import ScreenOptions
 from toolformer_ray.finetune.choose import ChooseOptions
 from toolformer_ray.finetune.options import ExportOptions, TrainOptions
 from toolformer_ray.jobs.cli.decode_commands import evaluate, generate, serve, tasks
+from toolformer_ray.jobs.cli.tool_options import read_tool_options, tool_parameters
 from toolformer_ray.jobs.cli.watch_commands import estimate, status
 from toolformer_ray.jobs.training.finetune import TrainWorkerOptions
 from toolformer_ray.tools.asking.answer_store import AnswerOptions
-from toolformer_ray.tools.catalog import find_tools
+from toolformer_ray.tools.options import Asking
 from toolformer_ray.workflow.options import DEFAULT_TOOLS, AnnotateOptions, ModelOptions, parse_tools
 from toolformer_ray.workflow.report.progress import ProgressOptions
 from toolformer_ray.workflow.workers import WorkerOptions
@@ -42,6 +43,7 @@ def annotate(
     tools: str = DEFAULT_TOOLS,
     propose: ProposeOptions = ProposeOptions(),  # noqa: B008 - frozen
     screen: ScreenOptions = ScreenOptions(),  # noqa: B008
+    asking: Asking = Asking(),  # noqa: B008
     answers: AnswerOptions = AnswerOptions(),  # noqa: B008
     workers: WorkerOptions = WorkerOptions(),  # noqa: B008
     progress: ProgressOptions = ProgressOptions(),  # noqa: B008
@@ -76,7 +78,7 @@ def annotate(
             model=model,
             propose=propose,
             screen=screen,
-            tool_options=tool_options,
+            **read_tool_options(tool_options, asking, is_taught=True),
             answers=answers,
             workers=workers,
             progress=progress,
@@ -180,22 +182,14 @@ def _flat(command: Callable[..., int], more: Iterable[inspect.Parameter] = ()) -
     return flattened
 
 
-def _tool_options() -> Iterator[inspect.Parameter]:
-    """One parameter for each tool found, so that adding a tool adds its options."""
-    for key, tool in find_tools().items():
-        group = Parameter(group=f"Tool {key}: {tool.name}", negative_iterable=())
-        annotation: Any = Annotated[tool.Options, group]
-        yield inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=tool.Options(), annotation=annotation)
-
-
-app.command(_flat(annotate, _tool_options()))
+app.command(_flat(annotate, tool_parameters(is_taught=True)))
 app.command(_flat(finetune))
 app.command(_flat(export))
-app.command(_flat(generate, _tool_options()))
-app.command(_flat(serve, _tool_options()))
-app.command(_flat(evaluate, _tool_options()))
+app.command(_flat(generate, tool_parameters(is_taught=False)))
+app.command(_flat(serve, tool_parameters(is_taught=False)))
+app.command(_flat(evaluate, tool_parameters(is_taught=False)))
 app.command(tasks)
-app.command(_flat(estimate, _tool_options()))
+app.command(_flat(estimate, tool_parameters(is_taught=True)))
 app.command(status)
 app.command(query)
 app.command(verify)

@@ -5,11 +5,13 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from toolformer_ray.decode.options import DecodeOptions
+from toolformer_ray.jobs.cli.tool_options import read_tool_options
 from toolformer_ray.jobs.decoding.decoder import DecoderOptions
 from toolformer_ray.jobs.decoding.evaluate import EvaluateOptions
 from toolformer_ray.jobs.decoding.generate import PromptOptions
 from toolformer_ray.jobs.decoding.serve import ServeOptions
 from toolformer_ray.tools.asking.answer_store import AnswerOptions
+from toolformer_ray.tools.options import Asking
 from toolformer_ray.workflow.options import DEFAULT_TOOLS, ModelOptions, parse_tools
 
 # What follows an option's value is a prompt, not one more value.
@@ -22,6 +24,7 @@ def generate(
     tools: str = DEFAULT_TOOLS,
     decode: Annotated[DecodeOptions, _ONE_BY_ONE] = DecodeOptions(),  # noqa: B008 - frozen
     where: PromptOptions = PromptOptions(),  # noqa: B008
+    asking: Asking = Asking(),  # noqa: B008
     answers: AnswerOptions = AnswerOptions(),  # noqa: B008
     batch_size: int = 64,
     **tool_options: Any,
@@ -40,7 +43,11 @@ def generate(
     from toolformer_ray.jobs.decoding.generate import generate as generate_texts
 
     loaded = DecoderOptions(
-        model=model, tools=parse_tools(tools), tool_options=tool_options, answers=answers, batch_size=batch_size
+        model=model,
+        tools=parse_tools(tools),
+        answers=answers,
+        batch_size=batch_size,
+        **read_tool_options(tool_options, asking, is_taught=False),
     )
     return generate_texts(prompts, loaded, decode, where)
 
@@ -50,6 +57,7 @@ def serve(
     model: ModelOptions,
     tools: str = DEFAULT_TOOLS,
     at: ServeOptions = ServeOptions(),  # noqa: B008
+    asking: Asking = Asking(),  # noqa: B008
     answers: AnswerOptions = AnswerOptions(),  # noqa: B008
     batch_size: int = 64,
     **tool_options: Any,
@@ -66,7 +74,11 @@ def serve(
     from toolformer_ray.jobs.decoding.serve import serve_model
 
     loaded = DecoderOptions(
-        model=model, tools=parse_tools(tools), tool_options=tool_options, answers=answers, batch_size=batch_size
+        model=model,
+        tools=parse_tools(tools),
+        answers=answers,
+        batch_size=batch_size,
+        **read_tool_options(tool_options, asking, is_taught=False),
     )
     return serve_model(loaded, at)
 
@@ -77,6 +89,7 @@ def evaluate(
     model: ModelOptions,
     tools: str = DEFAULT_TOOLS,
     decode: Annotated[DecodeOptions, _ONE_BY_ONE] = DecodeOptions(),  # noqa: B008 - frozen
+    asking: Asking = Asking(),  # noqa: B008
     answers: AnswerOptions = AnswerOptions(),  # noqa: B008
     batch_size: int = 64,
     **tool_options: Any,
@@ -93,7 +106,11 @@ def evaluate(
     from toolformer_ray.jobs.decoding.evaluate import evaluate as evaluate_model
 
     loaded = DecoderOptions(
-        model=model, tools=parse_tools(tools), tool_options=tool_options, answers=answers, batch_size=batch_size
+        model=model,
+        tools=parse_tools(tools),
+        answers=answers,
+        batch_size=batch_size,
+        **read_tool_options(tool_options, asking, is_taught=False),
     )
     return evaluate_model(which, loaded, decode)
 

@@ -7,8 +7,10 @@ from cyclopts import Parameter
 from toolformer_ray.annotate.ingest import IngestOptions
 from toolformer_ray.annotate.propose import ProposeOptions
 from toolformer_ray.filter.screening.screen import ScreenOptions
+from toolformer_ray.jobs.cli.tool_options import read_tool_options
 from toolformer_ray.jobs.driver.actors import WorkerOptions
 from toolformer_ray.tools.asking.answer_store import AnswerOptions
+from toolformer_ray.tools.options import Asking
 from toolformer_ray.workflow.estimate.estimate import EstimateOptions
 from toolformer_ray.workflow.options import DEFAULT_TOOLS, AnnotateOptions, ModelOptions, parse_tools
 
@@ -21,6 +23,7 @@ def estimate(
     how: EstimateOptions = EstimateOptions(),  # noqa: B008
     propose: ProposeOptions = ProposeOptions(),  # noqa: B008
     screen: ScreenOptions = ScreenOptions(),  # noqa: B008
+    asking: Asking = Asking(),  # noqa: B008
     answers: AnswerOptions = AnswerOptions(),  # noqa: B008
     workers: WorkerOptions = WorkerOptions(),  # noqa: B008
     run: str | None = None,
@@ -47,7 +50,7 @@ def estimate(
             model=model,
             propose=propose,
             screen=screen,
-            tool_options=tool_options,
+            **read_tool_options(tool_options, asking, is_taught=True),
             answers=answers,
             workers=workers,
         ),

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from toolformer_ray.decode.options import DecodeOptions
 from toolformer_ray.finetune.model_card import TOOLS_FILE
 from toolformer_ray.tools.asking.answer_store import AnswerOptions, open_store
-from toolformer_ray.tools.catalog import find_tools
-from toolformer_ray.tools.tool import Tool, ToolOptions
+from toolformer_ray.tools.catalog import find_tools, make_tool
+from toolformer_ray.tools.options import Asking, ToolOptions
+from toolformer_ray.tools.tool import Tool
 from toolformer_ray.workflow.model_files import look_at_model, model_folder
-from toolformer_ray.workflow.options import ModelOptions, make_tool
+from toolformer_ray.workflow.options import ModelOptions
 
 if TYPE_CHECKING:
     from toolformer_ray.decode.decoder import Decoder
@@ -25,7 +26,9 @@ class DecoderOptions:
     tools: tuple[str, ...]
     """Keys of the tools, as in `tools/<key>.py`."""
     tool_options: Mapping[str, ToolOptions] = field(default_factory=dict)
-    """Options of tools by key; a tool that is not there has its defaults."""
+    """Tools' own options by key; a tool that is not there has its defaults."""
+    asking: Mapping[str, Asking] = field(default_factory=dict)
+    """How tools are asked, by key of the tool."""
     answers: AnswerOptions = field(default_factory=AnswerOptions)
     batch_size: int = 64
     """How many texts are written at a time; texts that wait for a tool do not count."""
@@ -38,7 +41,7 @@ class DecoderOptions:
 
     def make_tools(self) -> dict[str, Tool]:
         """The tools by the name written in calls, not yet opened. Raises ValueError for an option that is missing."""
-        made = [make_tool(key, self.tool_options.get(key)) for key in self.tools]
+        made = [make_tool(key, self.tool_options.get(key), asking=self.asking.get(key)) for key in self.tools]
         return {tool.name: tool for tool in made}
 
 

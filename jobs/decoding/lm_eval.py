@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from toolformer_ray.decode.options import DecodeOptions
 from toolformer_ray.jobs.cli.main import EXIT_BAD_INPUT, EXIT_CTRL_C, describe_error
+from toolformer_ray.jobs.cli.tool_options import read_tool_options
 from toolformer_ray.jobs.decoding.decoder import DecoderOptions, open_decoder, refuse_missing_tools
 from toolformer_ray.tools.asking.answer_store import AnswerOptions
+from toolformer_ray.tools.options import Asking
 from toolformer_ray.workflow.options import ModelOptions, parse_tools
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ def read_arguments(arguments: Mapping[str, Any]) -> tuple[DecoderOptions, Decode
     options = DecoderOptions(
         model=found["model"],
         tools=keys,
-        tool_options={key: found[key] for key in keys if key in found},
+        **read_tool_options(found, found.get("asking", Asking()), is_taught=False),
         answers=found.get("answers", AnswerOptions()),
     )
     return options, found.get("decode", DecodeOptions())
@@ -81,9 +83,8 @@ def main() -> int:
 
 def _as_options(arguments: Mapping[str, Any], keys: tuple[str, ...]) -> Iterator[str]:
     """The arguments as `toolformer generate` has them. Raises ValueError for one that is none of a model's."""
-    known = {
-        field.name for record in (ModelOptions, DecodeOptions, AnswerOptions) for field in dataclasses.fields(record)
-    }
+    records = (ModelOptions, DecodeOptions, AnswerOptions, Asking)
+    known = {field.name for record in records for field in dataclasses.fields(record)}
     for name, value in arguments.items():
         if name != "tools" and name not in known and not ("." in name and name.partition(".")[0] in keys):
             raise ValueError(f"--model_args {name} is not understood; give model, tools, or an option of one of them")

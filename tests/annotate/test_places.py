@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolformer_ray.annotate.places import choose_places, is_close_choice
-from toolformer_ray.tools.tool import ToolOptions
+from toolformer_ray.tools.options import Teaching
 
 
 def logs(*probabilities: float) -> np.ndarray:
@@ -14,8 +14,8 @@ def logs(*probabilities: float) -> np.ndarray:
 
 
 def choose(log_starts: np.ndarray, is_place: list[bool] | None = None, *, tau: float = 0.0, k: int = 5) -> list[int]:
-    options = ToolOptions(min_open_probability=tau, max_places=k)
-    return choose_places(log_starts, is_place or [True] * len(log_starts), options)
+    teaching = Teaching(min_open_probability=tau, max_places=k)
+    return choose_places(log_starts, is_place or [True] * len(log_starts), teaching)
 
 
 @pytest.mark.paper("C6")
@@ -54,18 +54,18 @@ def test_a_text_without_tokens_or_with_no_probable_place_has_none() -> None:
 def test_unless_the_choice_is_close_noise_in_the_last_digits_does_not_change_it(
     values: list[float], tau: float, k: int, chance: object
 ) -> None:
-    options = ToolOptions(min_open_probability=tau, max_places=k)
+    teaching = Teaching(min_open_probability=tau, max_places=k)
     places = [True] * len(values)
     exact = np.array(values, np.float64)
     noisy = exact + np.array([chance.uniform(-4e-5, 4e-5) for _ in values])  # type: ignore[attr-defined]
-    if not is_close_choice(exact, places, options):
-        assert choose_places(exact, places, options) == choose_places(noisy, places, options)
+    if not is_close_choice(exact, places, teaching):
+        assert choose_places(exact, places, teaching) == choose_places(noisy, places, teaching)
 
 
 def test_a_choice_is_close_at_the_threshold_and_at_rank_k_only() -> None:
     def is_close(*values: float, tau: float, k: int) -> bool:
-        options = ToolOptions(min_open_probability=tau, max_places=k)
-        return is_close_choice(np.array(values), [True] * len(values), options)
+        teaching = Teaching(min_open_probability=tau, max_places=k)
+        return is_close_choice(np.array(values), [True] * len(values), teaching)
 
     assert is_close(math.log(0.5) + 5e-5, tau=0.5, k=1)
     assert not is_close(math.log(0.5) + 2e-4, tau=0.5, k=1)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.models import build_language_model
 from tests.support.scripted_model import BOS, NextToken, ScriptedModel, suffixes
-from tests.support.small_world import Adder, SmallOptions, Translator, make_document
+from tests.support.small_world import Adder, Translator, make_document
 from toolformer_ray.annotate.prompt import render_demonstrations, render_text_slot
 from toolformer_ray.annotate.propose import ProposeOptions, propose, sample_keys
 from toolformer_ray.lm.requests import Prompt
@@ -20,7 +20,7 @@ SUM = "2 and 3 is 5"
 def proposals(
     model: ScriptedModel, *documents: Document, options: ProposeOptions | None = None, **thresholds: float
 ) -> tuple[list[Candidate], list[Dropped]]:
-    tools = {"adder": Adder(SmallOptions(**thresholds)), "translator": Translator(SmallOptions(**thresholds))}
+    tools = {"adder": Adder(**thresholds), "translator": Translator(**thresholds)}
     return propose(documents, model, tools, options or ProposeOptions())
 
 
@@ -276,7 +276,7 @@ def proposals_of_a_random_model(
         watch(model)
     documents = [make_document(f"{n} and {n + 1} is {2 * n + 1}, so they say") for n in range(12)]
     options = ProposeOptions(max_call_tokens=10)
-    tools = {"adder": Adder(SmallOptions(min_open_probability=0.0, num_samples=3, min_loss_reduction=0.0))}
+    tools = {"adder": Adder(min_open_probability=0.0, num_samples=3, min_loss_reduction=0.0)}
     return propose(documents, model, tools, options)
 
 

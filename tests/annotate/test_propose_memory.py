@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.support.models import build_language_model
-from tests.support.small_world import Adder, SmallOptions, make_document
+from tests.support.small_world import Adder, make_document
 from toolformer_ray.annotate.propose import ProposeOptions, propose
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.network import Network
@@ -46,7 +46,7 @@ def proposals(model: LanguageModel) -> tuple[list[Answer], list[Dropped]]:
 
     model.stream_calls = kept  # type: ignore[method-assign]
     documents = [make_document(f"{n} and {n + 1} is {2 * n + 1}, so they say") for n in range(8)]
-    tools = {"adder": Adder(SmallOptions(min_open_probability=0.0, num_samples=9, min_loss_reduction=6.0))}
+    tools = {"adder": Adder(min_open_probability=0.0, num_samples=9, min_loss_reduction=6.0)}
     _, dropped = propose(documents, model, tools, ProposeOptions(max_call_tokens=6))
     return answers, dropped
 

@@ -16,7 +16,7 @@ from toolformer_ray.lm.requests import Sample
 from toolformer_ray.lm.tokenizer import TextTokenizer
 from toolformer_ray.records.calls import render_call
 from toolformer_ray.tools.calculator import Calculator
-from toolformer_ray.tools.tool import ToolOptions
+from toolformer_ray.tools.options import Teaching
 
 
 @pytest.fixture
@@ -31,12 +31,12 @@ def test_the_prompt_is_the_calculators() -> None:
 
 def test_the_places_are_those_that_propose_would_choose() -> None:
     rng = random.Random(0)
-    options = ToolOptions(min_open_probability=0.0, max_places=3)
+    teaching = Teaching(min_open_probability=0.0, max_places=3)
     for _ in range(50):
         # Few values, so that some are equal.
         log_starts = np.array([-float(rng.randint(1, 6)) for _ in range(12)])
         is_place = [rng.random() < 0.7 for _ in range(12)]
-        assert choose_places(log_starts, is_place, 3) == choose_places_of_the_stage(log_starts, is_place, options)
+        assert choose_places(log_starts, is_place, 3) == choose_places_of_the_stage(log_starts, is_place, teaching)
 
 
 def test_texts_have_exactly_the_length_asked_for_and_follow_from_the_seed(tokenizer: TextTokenizer) -> None:

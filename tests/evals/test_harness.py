@@ -69,7 +69,7 @@ def test_the_models_arguments_are_read_as_the_command_line_reads_them() -> None:
     given = {"model": "x", "tools": "calculator+calendar", "calculator.timeout": 3, "device": "cpu"}
     options, decode = read_arguments({**given, "today": "2024-01-31", "barred": "QA+MT", "max_calls": 2})
     assert (options.model.model, options.tools) == ("x", ("calculator", "calendar"))
-    assert options.tool_options["calculator"].timeout == 3
+    assert options.asking["calculator"].timeout == 3
     assert decode == DecodeOptions(today=datetime.date(2024, 1, 31), barred=("QA", "MT"), max_calls=2)
     assert read_arguments({"model": 7})[0].tools == ()
     for name, value, says in (

@@ -20,7 +20,7 @@ from tests.support.reference import (
     reference_sample,
     reference_start_log_probs,
 )
-from tests.support.small_world import Adder, SmallOptions, Translator, make_document, make_executed
+from tests.support.small_world import Adder, Translator, make_document, make_executed
 from toolformer_ray.annotate.prompt import render_demonstrations, render_text_slot
 from toolformer_ray.annotate.propose import ProposeOptions, propose, sample_keys
 from toolformer_ray.filter.score import ScoreOptions, score
@@ -29,6 +29,7 @@ from toolformer_ray.lm.tokenizer import TextTokenizer
 from toolformer_ray.records.calls import parse_sample
 from toolformer_ray.records.stages import Document, Executed, Scored
 from toolformer_ray.tools.catalog import find_tools
+from toolformer_ray.tools.options import Teaching
 from toolformer_ray.tools.tool import Tool
 
 MINIATURE = Path(__file__).parents[2] / "miniature/model"
@@ -60,9 +61,9 @@ def reference_places(family: str, tool: Tool, document: Document) -> dict[int, f
     above = {
         index: log_start
         for index, log_start in enumerate(log_starts)
-        if places.is_place[index] and math.exp(log_start) > tool.options.min_open_probability
+        if places.is_place[index] and math.exp(log_start) > tool.teaching.min_open_probability
     }
-    return dict(sorted(above.items(), key=lambda item: -item[1])[: tool.options.max_places])
+    return dict(sorted(above.items(), key=lambda item: -item[1])[: tool.teaching.max_places])
 
 
 def before_text(tokenizer: TextTokenizer, tool: Tool, document: Document) -> list[int]:
@@ -79,7 +80,7 @@ def reference_outcomes(
     outcomes: Counter[tuple] = Counter()
     for index in indices:
         before = [*before_text(tokenizer, tool, document), *places.ids[:index]]
-        for key in sample_keys(3, document.text_id, tool.name, index, tool.options.num_samples):
+        for key in sample_keys(3, document.text_id, tool.name, index, tool.teaching.num_samples):
             _, written = reference_sample(model, tokenizer, before, key, max_call_tokens)
             call = None if written is None else parse_sample(written)
             what = call[1] if call and call[0] == tool.name else "sample_malformed"
@@ -90,8 +91,8 @@ def reference_outcomes(
 @pytest.mark.paper("F7")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_places_probabilities_samples_and_losses_without_a_call_are_the_formulas(family: str) -> None:
-    options = SmallOptions(min_open_probability=0.001, max_places=2, num_samples=3, min_loss_reduction=-1.0)
-    tools = {"adder": Adder(options), "translator": Translator(options)}
+    teaching = {"min_open_probability": 0.001, "max_places": 2, "num_samples": 3, "min_loss_reduction": -1.0}
+    tools = {"adder": Adder(**teaching), "translator": Translator(**teaching)}
     candidates, drops = propose(DOCUMENTS, engine(family), tools, ProposeOptions(seed=3, max_call_tokens=6))
     for document in DOCUMENTS:
         for tool in tools.values():
@@ -115,7 +116,7 @@ def test_places_probabilities_samples_and_losses_without_a_call_are_the_formulas
 def bare_tools() -> dict[str, Tool]:
     """The five tools without their backends, which scoring does not need; tau_f so low that random models pass it."""
     return {
-        key: type(tool.__name__, (tool,), {"__init__": Tool.__init__})(tool.Options(min_loss_reduction=0.02))
+        key: type(tool.__name__, (tool,), {"__init__": Tool.__init__, "teaching": Teaching(min_loss_reduction=0.02)})()
         for key, tool in find_tools().items()
     }
 
@@ -172,7 +173,7 @@ def _reference_verdict(row: Scored, text: str, tool: Tool, model: object, tokeni
     phrase = row.call_input.strip('"')
     before, after = text[: row.char_offset], text[row.char_offset :]
     is_struck = tool.name == "MT" and phrase in after and phrase not in before
-    return min(without, with_call) - with_result >= tool.options.min_loss_reduction and not is_struck
+    return min(without, with_call) - with_result >= tool.teaching.min_loss_reduction and not is_struck
 
 
 @pytest.mark.paper("F7")

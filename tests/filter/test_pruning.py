@@ -11,7 +11,7 @@ import pytest
 from tests.support.models import FAMILIES, build_language_model
 from tests.support.reference import reference_loss
 from tests.support.scripted_model import BOS, NoisyModel, ScriptedModel
-from tests.support.small_world import Adder, SmallOptions, make_document
+from tests.support.small_world import Adder, make_document
 from toolformer_ray.annotate.execute import execute
 from toolformer_ray.annotate.openings import EncodedText, Opening
 from toolformer_ray.annotate.propose import ProposeOptions, propose
@@ -39,8 +39,8 @@ class SlowAdder(Adder):
 
     is_expensive = True
 
-    def __init__(self, options: SmallOptions) -> None:
-        super().__init__(options)
+    def __init__(self, **teaching: float) -> None:
+        super().__init__(**teaching)
         self.asked: list[str] = []
 
     def run(self, call_input: str, context: CallContext) -> str:
@@ -68,7 +68,7 @@ def four_fates(context: str) -> dict[str, float]:
 
 def annotate_four(prune_below: float | None) -> tuple[list[Scored], SlowAdder, list[str]]:
     """All rows, the tool, and the reasons for which propose dropped anything."""
-    tool = SlowAdder(SmallOptions(max_places=4, num_samples=2))
+    tool = SlowAdder(max_places=4, num_samples=2)
     tools, model = {"adder": tool}, ScriptedModel(four_fates)
     candidates, drops = propose([FOUR_PLACES], model, tools, ProposeOptions(prune_below=prune_below))
     executed = execute(candidates, [FOUR_PLACES], ToolPool({tool.name: tool}))
@@ -128,7 +128,7 @@ def answered(candidates: Sequence[Candidate]) -> list[Executed]:
 
 
 def rows_of(family: str, tau: float, prune_below: float | None) -> list[Scored]:
-    model, tool = model_of(family), SlowAdder(SmallOptions(min_loss_reduction=tau))
+    model, tool = model_of(family), SlowAdder(min_loss_reduction=tau)
     candidates, _ = drop_hopeless_calls(found_calls(model, tool), model, prune_below)
     return score(answered(candidates), DOCUMENTS, model, {"adder": tool}, ScoreOptions(prune_below=prune_below))
 
@@ -142,7 +142,7 @@ def names(rows: Sequence[Scored]) -> set[tuple[str, int, str]]:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_random_models_keep_the_same_calls_with_and_without_pruning(family: str, tau: float) -> None:
     pruned, everything = rows_of(family, tau, None), rows_of(family, tau, OFF)
-    assert len(everything) == len(found_calls(model_of(family), SlowAdder(SmallOptions())))
+    assert len(everything) == len(found_calls(model_of(family), SlowAdder()))
     kept = names([row for row in everything if row.is_kept])
     assert names([row for row in pruned if row.is_kept]) == kept
     if tau < 1:
@@ -163,7 +163,7 @@ def test_down_to_prune_below_a_sweep_over_the_columns_keeps_what_a_run_at_that_t
 def test_the_loss_that_came_with_a_call_is_the_formula_and_is_not_computed_again(
     family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, tool = model_of(family), SlowAdder(SmallOptions(min_loss_reduction=0.02))
+    model, tool = model_of(family), SlowAdder(min_loss_reduction=0.02)
     candidates, _ = drop_hopeless_calls(found_calls(model, tool), model, None)
     texts = {document.text_id: document.text for document in DOCUMENTS}
     for row in candidates[::5]:
@@ -189,7 +189,7 @@ def test_a_call_within_a_hair_of_being_dropped_before_its_tool_is_settled_alone(
     model = NoisyModel(lambda context: {" 5": 0.5} if context.endswith(" -> ]2 and 3 is") else {}, noise)
     document = make_document("2 and 3 is 5")
     # One token is left, with weight 5/15.
-    tool = SlowAdder(SmallOptions(min_loss_reduction=5 / 15 * math.log(2) + distance))
+    tool = SlowAdder(min_loss_reduction=5 / 15 * math.log(2) + distance)
     opening = Opening(EncodedText(document, model.tokenizer.places(document.text), ()), tool, 4, 0.5, 9.0)
     call = Candidate(
         text_id=document.text_id,
@@ -207,7 +207,7 @@ def test_a_call_within_a_hair_of_being_dropped_before_its_tool_is_settled_alone(
 
 
 def test_a_call_that_does_not_fit_before_its_text_is_left_to_the_filter() -> None:
-    tool, model = SlowAdder(SmallOptions(max_places=4, num_samples=2)), ScriptedModel(four_fates)
+    tool, model = SlowAdder(max_places=4, num_samples=2), ScriptedModel(four_fates)
     opening = Opening(EncodedText(FOUR_PLACES, model.tokenizer.places(FOUR_PLACES.text), ()), tool, 7, 0.5, 9.0)
     (call,) = (row for row in annotate_four(OFF)[0] if row.call_input == "1+1")
     candidate = Candidate(**{field.name: getattr(call, field.name) for field in fields(Candidate)})

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.scripted_model import BOS, NoisyModel, ScriptedModel, suffixes
-from tests.support.small_world import Adder, SmallOptions, Translator, make_document, make_executed
+from tests.support.small_world import Adder, Translator, make_document, make_executed
 from toolformer_ray.filter.score import ScoreOptions, score, sees_future
 from toolformer_ray.filter.screening.screen import ScreenOptions
 from toolformer_ray.records.stages import Document, Executed, Scored
@@ -25,7 +25,7 @@ def scores(
     options: ScoreOptions | None = None,
     **thresholds: float,
 ) -> list[Scored]:
-    tools = {"adder": Adder(SmallOptions(**thresholds)), "translator": Translator(SmallOptions(**thresholds))}
+    tools = {"adder": Adder(**thresholds), "translator": Translator(**thresholds)}
     return score(calls, documents, model, tools, options or ScoreOptions())
 
 

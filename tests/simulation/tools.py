@@ -9,7 +9,8 @@ from typing import Literal
 from tests.simulation.rows import PROFILES, answer
 from toolformer_ray.records.stages import Document
 from toolformer_ray.tools.asking.pool import ToolPool
-from toolformer_ray.tools.tool import BadInput, CallContext, Tool, ToolOptions, Unavailable
+from toolformer_ray.tools.options import Asking
+from toolformer_ray.tools.tool import BadInput, CallContext, Tool, Unavailable
 
 Kind = Literal["hang", "crash", "garbage", "down"]
 KINDS: tuple[Kind, ...] = ("hang", "crash", "garbage", "down")
@@ -71,9 +72,10 @@ class SimulatedTool(Tool):
 
     instruction = ""
     demonstrations = ()
+    asking = Asking(timeout=0.5, max_retries=1, pause_after=10, pause=0.5)
 
     def __init__(self, name: str, trouble: Trouble, seed: int) -> None:
-        super().__init__(ToolOptions(timeout=0.5, max_retries=1, pause_after=10, pause=0.5))
+        super().__init__()
         self.name = name  # type: ignore[misc]  # one class for all of them
         self._trouble, self._seed = trouble, seed
 

@@ -14,7 +14,7 @@ from toolformer_ray.records.stages import Document
 from toolformer_ray.records.storage import Bucket
 from toolformer_ray.tools.asking.answer_store import AnswerOptions, open_store
 from toolformer_ray.tools.asking.outcome import Call, Outcome
-from toolformer_ray.tools.calculator import Calculator, CalculatorOptions
+from toolformer_ray.tools.calculator import Calculator
 from toolformer_ray.workflow.book.lease import LEASE_FILE, hold_run
 
 
@@ -136,7 +136,7 @@ def test_a_lease_in_a_bucket_keeps_a_second_driver_away(s3: S3Server, bucket: st
 
 @pytest.mark.parametrize("mode", ["cache", "record"])
 def test_answers_are_shared_through_a_bucket(mode: str, s3: S3Server, bucket: str, tmp_path: Path) -> None:
-    call, tool = Call(tool="Calculator", call_input="1+1", today=None), Calculator(CalculatorOptions())
+    call, tool = Call(tool="Calculator", call_input="1+1", today=None), Calculator()
     tool.answers_at_once = False
     location = s3.uri(bucket, "answers")
     store = open_store(AnswerOptions(**{mode: location}))

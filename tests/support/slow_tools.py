@@ -5,11 +5,12 @@ from typing import Any
 
 from toolformer_ray.records.stages import Document
 from toolformer_ray.tools.calculator import Calculator
-from toolformer_ray.tools.tool import CallContext, Tool, ToolOptions, Unavailable
+from toolformer_ray.tools.options import Asking
+from toolformer_ray.tools.tool import CallContext, Tool, Unavailable
 
 
 def calculator() -> Calculator:
-    return Calculator(Calculator.Options())
+    return Calculator()
 
 
 class Gate(Tool):
@@ -19,8 +20,9 @@ class Gate(Tool):
     instruction = "Add."
     demonstrations = ("1 and 2 are [Calculator(1+2)] 3.",)
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(ToolOptions(**options))
+    def __init__(self, **asking: Any) -> None:
+        super().__init__()
+        self.asking = Asking(**asking)
         self.is_open, self.asked = threading.Event(), threading.Event()
         self.inputs: list[str] = []
 

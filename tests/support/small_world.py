@@ -2,26 +2,24 @@
 
 import datetime
 import hashlib
-from dataclasses import dataclass
+from typing import Any
 
 from toolformer_ray.records.stages import Document, Executed
-from toolformer_ray.tools.tool import BadInput, CallContext, Tool, ToolOptions
+from toolformer_ray.tools.options import Teaching
+from toolformer_ray.tools.tool import BadInput, CallContext, Tool
 
 
-@dataclass(frozen=True, kw_only=True)
-class SmallOptions(ToolOptions):
-    """Thresholds that leave room on both sides."""
+class SmallTool(Tool):
+    """A tool that is made with the thresholds to teach it by; the default ones leave room on both sides."""
 
-    min_open_probability: float = 0.05
-    max_places: int = 2
-    num_samples: int = 4
-    min_loss_reduction: float = 0.5
+    def __init__(self, **teaching: Any) -> None:
+        super().__init__()
+        self.teaching = Teaching(**{"max_places": 2, "num_samples": 4, "min_loss_reduction": 0.5} | teaching)
 
 
-class Adder(Tool):
+class Adder(SmallTool):
     """Adds two numbers: `Add(2+3)` is 5."""
 
-    Options = SmallOptions
     name = "Add"
     instruction = "Add calls."
     demonstrations = ("One and two are [Add(1+2)] 3.",)
@@ -37,10 +35,9 @@ class Adder(Tool):
         return str(first + second)
 
 
-class Translator(Tool):
+class Translator(SmallTool):
     """Knows the sea; struck where its input stands later in the text."""
 
-    Options = SmallOptions
     name = "MT"
     instruction = "Translate."
     demonstrations = ('La mer, or [MT("La mer")] the sea.',)

@@ -16,9 +16,10 @@ from toolformer_ray.records.stages import Document
 from toolformer_ray.tools.asking.answer_store import AnswerOptions, AnswerStore, Mode, open_store
 from toolformer_ray.tools.asking.outcome import Outcome
 from toolformer_ray.tools.asking.pool import ToolPool
-from toolformer_ray.tools.calculator import Calculator, CalculatorOptions
+from toolformer_ray.tools.calculator import Calculator
+from toolformer_ray.tools.options import Asking, Teaching, ToolOptions
 from toolformer_ray.tools.qa import QuestionAnswering, QuestionAnsweringOptions
-from toolformer_ray.tools.tool import BadInput, CallContext, Tool, ToolOptions, Unavailable, answer_fingerprint
+from toolformer_ray.tools.tool import BadInput, CallContext, Tool, Unavailable, answer_fingerprint
 
 MONDAY, TUESDAY = datetime.date(2017, 6, 5), datetime.date(2017, 6, 6)
 
@@ -37,13 +38,15 @@ class Shout(Tool):
     """Says the input in capitals; fails for some. Remembers what it was asked."""
 
     Options = ShoutOptions
+    asking = Asking(max_retries=0, pause_after=1_000)
+    changes_no_answer = frozenset({"device"})
     name = "Shout"
     instruction = ""
     demonstrations = ()
     data = ""
 
     def __init__(self, options: ShoutOptions | None = None) -> None:
-        super().__init__(options or ShoutOptions(max_retries=0, pause_after=1_000))
+        super().__init__(options)
         self.seen: list[str] = []
 
     def data_version(self) -> str:
@@ -113,10 +116,9 @@ def test_another_version_other_data_or_other_options_are_asked_anew(
 
 def test_thresholds_the_device_and_how_a_tool_is_asked_do_not_make_it_another() -> None:
     plain = answer_fingerprint(Shout(ShoutOptions()))
-    asked_otherwise = ShoutOptions(
-        min_loss_reduction=0.1, num_samples=2, timeout=1.0, device="cuda", max_retries=9, max_calls_per_second=1.0
-    )
-    assert answer_fingerprint(Shout(asked_otherwise)) == plain
+    elsewhere = Shout(ShoutOptions(device="cuda"))
+    elsewhere.teaching, elsewhere.asking = Teaching(num_samples=2), Asking(timeout=1.0, max_retries=9)
+    assert answer_fingerprint(elsewhere) == plain
     assert answer_fingerprint(Shout(ShoutOptions(suffix="!"))) != plain
 
 
@@ -156,7 +158,7 @@ def test_inputs_are_equal_only_to_the_letter(tmp_path: Path) -> None:
 
 
 def test_a_cache_leaves_out_what_is_faster_calculated_than_looked_up_and_a_recording_does_not(tmp_path: Path) -> None:
-    calculator = Calculator(CalculatorOptions())
+    calculator = Calculator()
     assert not use(tmp_path / "cache", "cache", calculator, ["1 + 1"])[0].from_cache
     assert not use(tmp_path / "cache", "cache", calculator, ["1 + 1"])[0].from_cache
     use(tmp_path / "record", "record", calculator, ["1 + 1"])

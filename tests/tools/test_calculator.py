@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from toolformer_ray.records.stages import Document
 from toolformer_ray.tools.backends.number_texts import is_drawn, wants_calculator
-from toolformer_ray.tools.calculator import Calculator, CalculatorOptions
+from toolformer_ray.tools.calculator import Calculator
 from toolformer_ray.tools.tool import BadInput, CallContext
 
-calculator = Calculator(CalculatorOptions())
+calculator = Calculator()
 
 
 def calculate(expression: str) -> str:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolformer_ray.tools.calculator import Calculator, CalculatorOptions
+from toolformer_ray.tools.calculator import Calculator
 from toolformer_ray.tools.tool import BadInput, CallContext
 
-calculator = Calculator(CalculatorOptions())
+calculator = Calculator()
 MOST_SECONDS, MOST_BYTES = 0.25, 2**20
 """What a calculation may take: fifty times what the worst expression below takes, and a megabyte."""
 

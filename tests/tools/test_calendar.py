@@ -6,9 +6,9 @@ import pytest
 
 from toolformer_ray.records.stages import Document
 from toolformer_ray.tools.calendar import Calendar
-from toolformer_ray.tools.tool import BadInput, CallContext, ToolOptions
+from toolformer_ray.tools.tool import BadInput, CallContext
 
-calendar = Calendar(ToolOptions())
+calendar = Calendar()
 
 
 @pytest.mark.paper("T5")

@@ -21,6 +21,7 @@ from toolformer_ray.records.stages import STATUSES, Document
 from toolformer_ray.tools.asking.pool import ToolPool
 from toolformer_ray.tools.backends.passage_index import build_index
 from toolformer_ray.tools.catalog import find_tools
+from toolformer_ray.tools.options import Asking, Teaching
 from toolformer_ray.tools.tool import Tool, demonstration_input
 
 KEYS = list(find_tools())
@@ -150,14 +151,7 @@ def test_the_input_of_a_demonstration_is_the_text_without_calls(key: str) -> Non
 @pytest.mark.parametrize("key", PAPER)
 def test_its_thresholds_and_demonstrations_are_as_many_as_in_the_paper(key: str) -> None:
     tool = find_tools()[key]
-    defaults = tool.Options()
-    assert PAPER[key] == (
-        defaults.min_open_probability,
-        defaults.max_places,
-        defaults.num_samples,
-        defaults.min_loss_reduction,
-        len(tool.demonstrations),
-    )
+    assert PAPER[key] == (*dataclasses.astuple(tool.teaching), len(tool.demonstrations))
 
 
 @pytest.mark.paper("T1")
@@ -177,35 +171,28 @@ def test_only_translation_strikes_inputs_from_the_future_and_only_the_calendar_r
     assert [key for key in PAPER if find_tools()[key].reads_today] == ["calendar"]
 
 
-@pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize(
-    ("option", "value"),
+    ("record", "option", "value"),
     [
-        ("min_open_probability", -0.1),
-        ("min_open_probability", 1.0),
-        ("max_places", 0),
-        ("num_samples", 0),
-        ("timeout", 0.0),
-        ("max_in_flight", 0),
-        ("max_calls_per_second", 0.0),
-        ("max_retries", -1),
-        ("pause_after", 0),
-        ("pause", -1.0),
+        (Teaching, "min_open_probability", -0.1),
+        (Teaching, "min_open_probability", 1.0),
+        (Teaching, "max_places", 0),
+        (Teaching, "num_samples", 0),
+        (Asking, "timeout", 0.0),
+        (Asking, "max_in_flight", 0),
+        (Asking, "max_calls_per_second", 0.0),
+        (Asking, "max_retries", -1),
+        (Asking, "pause_after", 0),
+        (Asking, "pause", -1.0),
+        (find_tools()["search"].Options, "max_snippet_chars", 5),
+        (find_tools()["search"].Options, "max_snippet_chars", 5_000),
+        (find_tools()["qa"].Options, "min_similarity", 1.5),
     ],
 )
-def test_its_options_refuse_bad_values_naming_option_and_value(key: str, option: str, value: float) -> None:
+def test_options_refuse_bad_values_naming_option_and_value(record: type, option: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"^{option} is {value}; it must be ") as caught:
-        find_tools()[key].Options(**{option: value})
+        record(**{option: value})
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("key", "option", "value"),
-    [("search", "max_snippet_chars", 5), ("search", "max_snippet_chars", 5_000), ("qa", "min_similarity", 1.5)],
-)
-def test_options_of_one_tool_refuse_bad_values(key: str, option: str, value: float) -> None:
-    with pytest.raises(ValueError, match=f"^{option} is {value}; it must be "):
-        find_tools()[key].Options(**{option: value})
 
 
 @pytest.mark.parametrize(("key", "option"), [("search", "--search.index"), ("qa", "--qa.table")])
@@ -216,9 +203,8 @@ def test_a_tool_without_what_it_needs_says_so_in_one_line_when_it_is_made(key: s
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_every_option_is_a_plain_value_with_a_docstring(key: str) -> None:
-    options = find_tools()[key].Options
+@pytest.mark.parametrize("options", [Teaching, Asking, *(tool.Options for tool in find_tools().values())])
+def test_every_option_is_a_plain_value_with_a_docstring(options: type) -> None:
     assert dataclasses.is_dataclass(options)
     source = "".join(Path(sys.modules[base.__module__].__file__ or "").read_text() for base in options.__mro__[:-1])
     for field in dataclasses.fields(options):

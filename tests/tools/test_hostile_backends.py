@@ -19,6 +19,7 @@ from toolformer_ray.tools.asking.answer_store import AnswerOptions, open_store
 from toolformer_ray.tools.asking.outcome import Outcome
 from toolformer_ray.tools.asking.pool import ToolPool
 from toolformer_ray.tools.backends.qa_endpoint import MAX_ANSWER_BYTES
+from toolformer_ray.tools.options import Asking
 from toolformer_ray.tools.qa import QuestionAnswering, QuestionAnsweringOptions
 
 KEY = "sk-do-not-tell-0123456789"
@@ -68,10 +69,9 @@ def ask(port: int, *questions: str, store: Path | None = None, timeout: float = 
         endpoint_url=f"http://127.0.0.1:{port}/v1",
         model="tiny",
         api_key_variable="HOSTILE_KEY",
-        timeout=timeout,
-        max_retries=1,
     )
     tool = QuestionAnswering(options)
+    tool.asking = Asking(timeout=timeout, max_retries=1)
     tool.open()
     pool = ToolPool({"QA": tool}, open_store(AnswerOptions(record=str(store) if store else None)), first_delay=0.0)
     return pool.run([("QA", question, None) for question in questions or ("Who?",)])

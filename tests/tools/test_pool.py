@@ -19,7 +19,8 @@ from toolformer_ray.tools.asking.outcome import Outcome
 from toolformer_ray.tools.asking.pool import ToolPool
 from toolformer_ray.tools.asking.standing import MAX_LEFT_BEHIND
 from toolformer_ray.tools.calendar import Calendar
-from toolformer_ray.tools.tool import BadInput, CallContext, Tool, ToolOptions, Unavailable
+from toolformer_ray.tools.options import Asking
+from toolformer_ray.tools.tool import BadInput, CallContext, Tool, Unavailable
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -31,8 +32,9 @@ class Scripted(Tool):
     instruction = ""
     demonstrations = ()
 
-    def __init__(self, answer: Callable[[str], str], **options: Any) -> None:
-        super().__init__(ToolOptions(**{"timeout": 20.0, "max_in_flight": 4} | options))
+    def __init__(self, answer: Callable[[str], str], **asking: Any) -> None:
+        super().__init__()
+        self.asking = Asking(**{"timeout": 20.0, "max_in_flight": 4} | asking)
         self.answer = answer
         self.seen: list[str] = []
 
@@ -105,7 +107,7 @@ def test_inputs_are_equal_only_to_the_letter() -> None:
 def test_a_tool_that_reads_today_is_asked_once_a_day_the_others_once() -> None:
     days = [datetime.date(2017, 6, 5), datetime.date(2017, 6, 6), datetime.date(2017, 6, 5)]
     scripted = Scripted(fail)
-    pool = ToolPool({"Calendar": Calendar(ToolOptions()), "Scripted": scripted})
+    pool = ToolPool({"Calendar": Calendar(), "Scripted": scripted})
     outcomes = pool.run([("Calendar", "", day) for day in days] + [("Scripted", "a", day) for day in days])
     assert [outcome.result for outcome in outcomes[:3]] == [
         "Today is Monday, June 5, 2017.",
@@ -411,7 +413,7 @@ def test_execute_adds_to_every_candidate_what_its_tool_answered_on_the_documents
         candidate("x", "Scripted", "a"),
     ]
     documents = [document("x", datetime.date(2017, 6, 5)), document("y", datetime.date(2003, 8, 21))]
-    tools: dict[str, Tool] = {"Calendar": Calendar(ToolOptions()), "Scripted": Scripted(fail)}
+    tools: dict[str, Tool] = {"Calendar": Calendar(), "Scripted": Scripted(fail)}
     executed = execute(candidates, documents, ToolPool(tools))
     assert [(row.status, row.result, row.from_cache) for row in executed] == [
         ("ok", "Today is Monday, June 5, 2017.", False),

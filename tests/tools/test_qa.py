@@ -147,7 +147,6 @@ def open_endpoint(port: int, api_key_variable: str | None = None) -> QuestionAns
             endpoint_url=f"http://127.0.0.1:{port}/v1",
             model="tiny",
             api_key_variable=api_key_variable,
-            timeout=5.0,
         )
     )
     tool.open()

@@ -1,7 +1,9 @@
 """`toolformer estimate` with the real stages, on a model with random weights that writes calls; without Ray."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,7 @@ from toolformer_ray.workflow.estimate.estimate import Estimate, EstimateOptions,
 from toolformer_ray.workflow.options import AnnotateOptions, ModelOptions
 
 NUM_TEXTS = 40
-TOOL = {"max_places": 4, "num_samples": 20, "min_loss_reduction": -1.0}
+TOOL: dict[str, Any] = {"max_places": 4, "num_samples": 20, "min_loss_reduction": -1.0}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,7 @@ def options_for(corpus: Path, model: str) -> AnnotateOptions:
         ingest=IngestOptions(corpus=(str(corpus),)),
         model=ModelOptions(model=model),
         propose=ProposeOptions(max_call_tokens=10),
-        tool_options={"calculator": Calculator.Options(**TOOL)},
+        teaching={"calculator": replace(Calculator.teaching, **TOOL)},
     )
 
 

@@ -44,17 +44,17 @@ class Lane:
     def start(self, calls: Iterable[Call]) -> None:
         self._waiting.extend(calls)
         self._num_calls = len(self._waiting)
-        most = 1 if self._tool.one_at_a_time else self._tool.options.max_in_flight
+        most = 1 if self._tool.one_at_a_time else self._tool.asking.max_in_flight
         for _ in range(min(most, self._num_calls)):
             self._start_thread()
 
     def seconds_to_deadline(self) -> float:
         """Until the next running call is overdue; one that has yet to start is not before a whole timeout."""
-        now, timeout = time.monotonic(), self._tool.options.timeout
+        now, timeout = time.monotonic(), self._tool.asking.timeout
         return max(0.0, min((started + timeout - now for _, started in self._running.values()), default=timeout))
 
     def give_up_overdue(self) -> None:
-        now, timeout = time.monotonic(), self._tool.options.timeout
+        now, timeout = time.monotonic(), self._tool.asking.timeout
         overdue = [thread for thread, (_, started) in self._running.items() if now - started >= timeout]
         for thread in overdue:
             call, started = self._running.pop(thread)
@@ -97,7 +97,7 @@ class Lane:
 
     def _seconds_to_next(self, now: float) -> float:
         if self._standing.breaker.is_probed:
-            return self._tool.options.timeout  # it ends earlier, with a notification
+            return self._tool.asking.timeout  # it ends earlier, with a notification
         delay = 0.0 if self._waiting else self._delayed[0][0] - now
         return max(delay, self._standing.pace.seconds_to_wait(now))
 
@@ -118,7 +118,7 @@ class Lane:
             self._standing.pace.hold(asked_for, now)
         self._num_failures[call] += 1
         number, standing = self._num_failures[call], self._standing
-        if number > self._tool.options.max_retries or asked_for > MAX_RETRY_DELAY or standing.breaker.is_open:
+        if number > self._tool.asking.max_retries or asked_for > MAX_RETRY_DELAY or standing.breaker.is_open:
             return False
         heapq.heappush(self._delayed, (now + max(asked_for, retry_delay(number, self._first_delay)), call))
         return True

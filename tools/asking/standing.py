@@ -19,10 +19,10 @@ class Standing:
     """One tool as one worker sees it. Not safe for threads: the pool's lock is held by whoever uses it."""
 
     def __init__(self, tool: Tool) -> None:
-        options = tool.options
-        self.breaker = Breaker(limit=options.pause_after, pause=options.pause)
-        self.pace = Pace(options.max_calls_per_second)
-        self._name, self._options = tool.name, options
+        asking = tool.asking
+        self.breaker = Breaker(limit=asking.pause_after, pause=asking.pause)
+        self.pace = Pace(asking.max_calls_per_second)
+        self._name, self._asking = tool.name, asking
         self._left_behind: list[threading.Thread] = []
         self._logged: set[object] = set()
         self._num_not_asked = 0
@@ -43,8 +43,8 @@ class Standing:
             logger.warning(
                 "%s: %d calls in a row had no answer; it is left alone for %g seconds at a time",
                 self._name,
-                self._options.pause_after,
-                self._options.pause,
+                self._asking.pause_after,
+                self._asking.pause,
             )
         if was_open and not self.breaker.is_open:
             logger.warning("%s answers again; meanwhile %d calls were not asked", self._name, self._num_not_asked)

@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from toolformer_ray.tools.backends.passage_index import Passage, PassageIndex
-from toolformer_ray.tools.option_errors import check_model_folder, naming_option
+from toolformer_ray.tools.options import check_model_folder, naming_option
 
 if TYPE_CHECKING:
     import torch

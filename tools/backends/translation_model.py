@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from toolformer_ray.tools.backends.nllb_codes import NLLB_CODES
 from toolformer_ray.tools.backends.translation_texts import LanguageIdentifier
-from toolformer_ray.tools.option_errors import check_model_folder, naming_option
+from toolformer_ray.tools.options import check_model_folder, naming_option
 from toolformer_ray.tools.tool import BadInput
 
 MAX_TOKENS = 256

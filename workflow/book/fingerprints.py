@@ -5,19 +5,17 @@ are added per shard), and of scoring the verdict, which is spoken anew on the sa
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import astuple, fields
+from collections.abc import Collection, Mapping
+from dataclasses import astuple
 from typing import Any
 
 from toolformer_ray.losses.verdict import KeepRule
 from toolformer_ray.records.fingerprint import fingerprint
 from toolformer_ray.records.locations import without_keys
-from toolformer_ray.tools.tool import CHANGE_NO_ANSWER, Tool, ToolOptions, is_only_location
+from toolformer_ray.tools.tool import Tool, is_only_location
 from toolformer_ray.workflow.options import AnnotateOptions
 from toolformer_ray.workflow.pipeline import PIPELINE
 
-NO_SETTINGS = CHANGE_NO_ANSWER | {"timeout"}
-"""Options of tools that may change within a run. A call that had no answer in time is asked again by --retry-failed."""
 CHOOSING = ("min-open-probability", "max-places", "num-samples")
 """Options of every tool that decide which calls are proposed."""
 _SECRET = re.compile(r"(^|_)(key|token|secret|password)$")
@@ -31,15 +29,14 @@ def tool_fingerprints(
     model = (model_fingerprint, options.model.dtype)
     sampling = {name: value for name, value in plain_propose_options(options).items() if name != "prune-below"}
     placing = ("in place",) if options.propose.second_round else ()
-    common = {field.name.replace("_", "-") for field in fields(ToolOptions)}
     proposing, executing, scoring = {}, {}, {}
     for key, tool in tools.items():
-        plain = plain_options(tool.options)
-        thresholds = {name: plain[name] for name in CHOOSING}
+        teaching = plain_options(tool.teaching)
+        thresholds = {name: teaching[name] for name in CHOOSING}
         own = {
             name: value
-            for name, value in plain.items()
-            if name not in common and not is_only_location(tool, name.replace("-", "_"))
+            for name, value in plain_own_options(tool).items()
+            if not is_only_location(tool, name.replace("-", "_"))
         }
         answering = (tool.name, tool.version, own, tool_data[key])
         taught = (tool.name, tool.instruction, tuple(tool.demonstrations))
@@ -86,12 +83,17 @@ def screen_options(options: AnnotateOptions) -> dict[str, Any]:
     return {} if options.screen.screen_margin is None else plain_options(options.screen)
 
 
-def plain_options(options: Any) -> dict[str, Any]:
-    """An options record by the names of the command line, without secrets and without what changes no row."""
+def plain_own_options(tool: Tool) -> dict[str, Any]:
+    """A tool's own options as `plain_options` gives them, without those that change no answer."""
+    return plain_options(tool.options, leaving_out=tool.changes_no_answer)
+
+
+def plain_options(options: Any, leaving_out: Collection[str] = ()) -> dict[str, Any]:
+    """An options record by the names of the command line, without secrets."""
     return {
         name.replace("_", "-"): _written(value)
         for name, value in vars(options).items()
-        if name not in NO_SETTINGS and not _SECRET.search(name)
+        if name not in leaving_out and not _SECRET.search(name)
     }
 
 

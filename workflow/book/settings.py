@@ -16,6 +16,7 @@ from toolformer_ray.tools.catalog import find_tools
 from toolformer_ray.tools.tool import Tool, full_data_version
 from toolformer_ray.workflow.book.fingerprints import (
     plain_options,
+    plain_own_options,
     plain_propose_options,
     screen_options,
     stage_fingerprints,
@@ -55,7 +56,7 @@ def resolve_settings(
     options: AnnotateOptions, tools: Mapping[str, Tool], model_fingerprint: str, max_text_tokens: int
 ) -> RunSettings:
     """The settings of a run and the fingerprints of its stages. Longer texts than `max_text_tokens` are cut."""
-    per_tool = {key: plain_options(tool.options) for key, tool in tools.items()}
+    per_tool = {key: plain_options(tool.teaching) | plain_own_options(tool) for key, tool in tools.items()}
     settings = {
         **plain_options(options.ingest),
         "model": options.model.model,

@@ -158,4 +158,4 @@ def _carry(sample: TextSample, rows: Sequence[Executed]) -> Total:
 
 def workers_at_once(tool: Tool, num_workers: int) -> int:
     """Calls of a tool that a run has in flight at most."""
-    return num_workers * (1 if tool.one_at_a_time else tool.options.max_in_flight)
+    return num_workers * (1 if tool.one_at_a_time else tool.asking.max_in_flight)

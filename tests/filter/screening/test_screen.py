@@ -7,14 +7,14 @@ import pytest
 
 from tests.support.models import build_language_model
 from tests.support.scripted_model import BOS, NoisyModel, ScriptedModel, suffixes
-from tests.support.small_world import Adder, SmallOptions, make_document, make_executed
+from tests.support.small_world import Adder, make_document, make_executed
 from toolformer_ray.filter.score import ScoreOptions, score
 from toolformer_ray.filter.screening.overlap import says, words_of
 from toolformer_ray.filter.screening.screen import SWAY, ScreenOptions
 from toolformer_ray.records.stages import SCREENINGS, Scored
 
 DOCUMENT = make_document("2 and 3 is 5 apples")
-TOOLS = {"adder": Adder(SmallOptions())}
+TOOLS = {"adder": Adder()}
 FIVE, SIX = " [Add(2+3) -> five]", " [Add(2+3) -> six]"
 
 # Behind "five", wherever that stands, " 5" is likely; behind " 5", " apples" always is.

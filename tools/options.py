@@ -1,0 +1,82 @@
+"""What can be said of a tool: how it is taught, how it is asked, and options of its own; and errors that name them.
+
+How a tool is taught decides which calls annotation proposes and keeps. How it is asked decides no row, and is the same
+for annotation and decoding. Its own options (a table, an index, a model) stand in the tool's file.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolformer_ray.records.errors import OptionError, one_line
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teaching:
+    """The paper's thresholds for one tool (appendix A, column `default`)."""
+
+    min_open_probability: float = 0.05
+    """tau_s: a call may start only where the model gives its start marker more than this probability."""
+    max_places: int = 5
+    """k: at most this many places per text, the most probable ones."""
+    num_samples: int = 5
+    """m: how many calls are sampled at each place."""
+    min_loss_reduction: float = 1.0
+    """tau_f, in nats: a call is kept if its result lowers the weighted loss by at least this much."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.min_open_probability < 1.0:
+            raise OptionError("min_open_probability", self.min_open_probability, "it must be at least 0 and below 1")
+        _check_at_least(self, max_places=1, num_samples=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asking:
+    """How a worker asks a tool: time limit, repetitions, pace, and when it leaves the tool alone."""
+
+    timeout: float = 10.0
+    """Seconds until a call without an answer is given up."""
+    max_in_flight: int = 8
+    """How many calls one worker runs at a time."""
+    max_calls_per_second: float | None = None
+    """How often one worker asks the tool, at most; by default as often as it answers."""
+    max_retries: int = 3
+    """How often a call is repeated if the tool cannot be reached, after 1 second, then 2, 4 and so on."""
+    pause_after: int = 10
+    """After so many calls in a row without an answer (unavailable or timeout) the tool is left alone for a while."""
+    pause: float = 30.0
+    """Seconds for which it is left alone: calls are unavailable at once. Then one call tries if it is back."""
+
+    def __post_init__(self) -> None:
+        if self.timeout <= 0:
+            raise OptionError("timeout", self.timeout, "it must be more than 0 seconds")
+        if self.max_calls_per_second is not None and self.max_calls_per_second <= 0:
+            raise OptionError("max_calls_per_second", self.max_calls_per_second, "it must be more than 0")
+        _check_at_least(self, max_in_flight=1, max_retries=0, pause_after=1, pause=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolOptions:
+    """A tool's own options, such as the file that it looks things up in; this tool has none."""
+
+
+def _check_at_least(options: object, **lowest: int) -> None:
+    for field, least in lowest.items():
+        if getattr(options, field) < least:
+            raise OptionError(field, getattr(options, field), f"it must be at least {least}")
+
+
+@contextmanager
+def naming_option(option: str, value: str) -> Iterator[None]:
+    """Turns an error in opening what an option names, a file, an index or a model, into a ValueError of one line."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, AssertionError) as error:
+        raise ValueError(f"{option} {value}: {one_line(error)}") from error
+
+
+def check_model_folder(model: str) -> None:
+    """Raises ValueError for a missing folder, which Hugging Face would take for a strange name and look for online."""
+    if model.startswith(("/", "./", "../", "~")) and not Path(model).expanduser().is_dir():
+        raise ValueError("there is no such folder")
