@@ -33,9 +33,9 @@ def tool_parameters(*, is_taught: bool) -> Iterator[inspect.Parameter]:
         yield _parameter(f"{key}_asking", AskingOverrides, Parameter(name=key, group=group, show=False))
 
 
-def read_tool_options(given: Mapping[str, Any], asking: Asking, *, is_taught: bool) -> dict[str, dict[str, Any]]:
+def read_tool_options(given: Mapping[str, Any], asking: Asking, *, is_taught: bool) -> dict[str, Any]:
     """What the parameters were given, as the fields of an options record: by what they say, then by key of the tool."""
-    found: dict[str, dict[str, Any]] = {"tool_options": {}, "asking": {}} | ({"teaching": {}} if is_taught else {})
+    found: dict[str, Any] = {"tool_options": {}, "asking": {}} | ({"teaching": {}} if is_taught else {})
     for key, tool in find_tools().items():
         found["tool_options"][key] = given.get(f"{key}_own", tool.Options())
         overrides = vars(given.get(f"{key}_asking", AskingOverrides()))
