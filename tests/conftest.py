@@ -1,3 +1,4 @@
+import logging
 import os
 from collections.abc import Iterator
 
@@ -19,3 +20,23 @@ def s3() -> Iterator[S3Server]:
     """A bucket store for whoever asks: one for all tests, so each makes a bucket of its own."""
     with serve_s3() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def shared_ray() -> Iterator[None]:
+    """One Ray for all tests of a session, with three slots and no dashboard."""
+    import ray  # Takes seconds; most tests do without.
+
+    # Ray's workers yield to everything else on the machine unless told otherwise.
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - so it is spelled
+    os.environ["RAY_metrics_report_interval_ms"] = "500"  # noqa: SIM112 - ten seconds otherwise
+    ray.init(
+        address="local",
+        num_cpus=3,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        object_store_memory=100 * 2**20,
+    )
+    yield
+    ray.shutdown()

@@ -8,11 +8,11 @@ from toolformer_ray.annotate.ingest import IngestOptions
 from toolformer_ray.annotate.propose import ProposeOptions
 from toolformer_ray.filter.screening.screen import ScreenOptions
 from toolformer_ray.jobs.cli.tool_options import read_tool_options
-from toolformer_ray.jobs.driver.actors import WorkerOptions
 from toolformer_ray.tools.asking.answer_store import AnswerOptions
 from toolformer_ray.tools.options import Asking
 from toolformer_ray.workflow.estimate.estimate import EstimateOptions
 from toolformer_ray.workflow.options import DEFAULT_TOOLS, AnnotateOptions, ModelOptions, parse_tools
+from toolformer_ray.workflow.workers import WorkerOptions
 
 
 def estimate(

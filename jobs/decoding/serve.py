@@ -77,7 +77,7 @@ def _serving(decoder: DecoderOptions, options: ServeOptions, name: str, port: in
     from ray import serve
 
     from toolformer_ray.jobs.decoding.replica import Replica
-    from toolformer_ray.jobs.driver.actors import ray_session
+    from toolformer_ray.jobs.driver.cluster import ray_session
     from toolformer_ray.records.errors import UnusableError
     from toolformer_ray.workflow.workers import WorkerOptions
 

@@ -79,7 +79,7 @@ def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
             settings.write(run)
         if changes:
             warn("settings_changed", f"what depends on it is made again: {'; '.join(changes)}", changes=list(changes))
-        outcome = run_job(replace(job, holder=holder), interrupts)
+        outcome = run_job(replace(job, taken_by=lambda: holder.taken_by), interrupts)
     _print_end(job, outcome)
     if outcome.last.state == "stopped":
         return interrupts.exit_code

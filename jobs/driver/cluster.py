@@ -1,14 +1,25 @@
-"""Getting to a Ray cluster that somebody else has started, or finding out in one line why not."""
+"""Ray's start and end: connect to a cluster that somebody else has started, or start a Ray of our own.
 
+An address that cannot be reached is told in one line, at once. Workers go to every node but those with the label
+`toolformer-role=driver`: workers that ask for no CPU (those of the tools) would else sit on a head that has none.
+"""
+
+import contextlib
+import functools
 import logging
+import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import ray
 
 from toolformer_ray.records.errors import first_line
+from toolformer_ray.workflow.pipeline import Needs
+from toolformer_ray.workflow.workers import Node, PoolSize, WorkerOptions, pool_sizes
 
+# The object store carries shard names only; Ray takes a third of the memory unless told otherwise.
+OBJECT_STORE_BYTES = 100 * 2**20
 SECONDS_TO_CONNECT = 10.0
 SECONDS_TO_ANSWER = 2.0
 NOT_WHERE_ONLY_DRIVERS_ARE = {"toolformer-role": "!driver"}
@@ -17,10 +28,30 @@ NOT_WHERE_ONLY_DRIVERS_ARE = {"toolformer-role": "!driver"}
 _HOST_AND_PORT = re.compile(r"(ray://)?(?P<host>[^:/]+):(?P<port>\d+)/?")
 _WEB = re.compile(r"https?://")
 
+CountPools = Callable[[], Mapping[Needs, PoolSize]]
+"""Tells how large the pools of workers are to be by now."""
 
-def is_for_workers(labels: Mapping[str, str]) -> bool:
-    """Whether a node with these labels takes workers."""
-    return not any(labels.get(key) == value.removeprefix("!") for key, value in NOT_WHERE_ONLY_DRIVERS_ARE.items())
+
+@contextlib.contextmanager
+def ray_session(options: WorkerOptions, *, on_gpu: bool) -> Iterator[CountPools]:
+    """Connect to the cluster that is asked for, else start a Ray of our own; at the end leave all as it was found.
+
+    Raises ValueError, one line, if neither can be had.
+    """
+    count_pools = functools.partial(_sizes_for_cluster, options, on_gpu=on_gpu)
+    if ray.is_initialized():
+        yield count_pools
+        return
+    address = options.address or os.environ.get("RAY_ADDRESS")
+    try:
+        if address:
+            connect(address, option="--address" if options.address else "RAY_ADDRESS")
+            yield count_pools
+        else:
+            sizes = _start_own_ray(options, on_gpu=on_gpu)
+            yield lambda: sizes
+    finally:
+        ray.shutdown()
 
 
 def connect(address: str, *, option: str) -> None:
@@ -36,10 +67,20 @@ def connect(address: str, *, option: str) -> None:
         ) from error
 
 
+def is_node_alive(node_id: str) -> bool:
+    """Whether the cluster knows that node and has not noticed its end."""
+    return any(node["Alive"] and node["NodeID"] == node_id for node in ray.nodes())
+
+
+def is_for_workers(labels: Mapping[str, str]) -> bool:
+    """Whether a node with these labels takes workers."""
+    return not any(labels.get(key) == value.removeprefix("!") for key, value in NOT_WHERE_ONLY_DRIVERS_ARE.items())
+
+
 def _is_web_server(address: str) -> bool:
     """Whether HTTP/1 is spoken there, as the dashboard does and Ray's own ports do not. Raises OSError if nobody is.
 
-    Ray itself would try for minutes, deaf to Ctrl-C.
+    Ray itself would try for minutes and not react to Ctrl-C.
     """
     match = _HOST_AND_PORT.fullmatch(address)
     if not match:
@@ -50,4 +91,47 @@ def _is_web_server(address: str) -> bool:
             connection.sendall(b"GET /api/version HTTP/1.0\r\n\r\n")
             return connection.recv(5) == b"HTTP/"
         except OSError:
-            return False  # It does not care for such talk.
+            return False  # Whatever listens there, it is no web server.
+
+
+def _start_own_ray(options: WorkerOptions, *, on_gpu: bool) -> dict[Needs, PoolSize]:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    num_cpus = len(os.sched_getaffinity(0))
+    num_gpus = _count_gpus() if on_gpu else 0
+    if on_gpu and not num_gpus:
+        raise ValueError("--device cuda: this machine has no CUDA device; use --device cpu, or --address for a cluster")
+    if on_gpu and num_gpus < options.gpus_per_worker:
+        raise ValueError(
+            f"--gpus-per-worker {options.gpus_per_worker:g}: this machine has {num_gpus} CUDA devices; ask for fewer, "
+            "or use --address for a cluster"
+        )
+    sizes = pool_sizes(options, [Node(num_cpus=num_cpus, num_gpus=num_gpus)], on_gpu=on_gpu)
+    # A Ray CPU is a slot, not a core: as many as the workers ask for, so that none waits for another to end.
+    slots = sum(size.num_workers * size.num_cpus for size in sizes.values())
+    try:
+        ray.init(
+            address="local",
+            num_cpus=max(num_cpus, int(slots)),
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=OBJECT_STORE_BYTES,
+        )
+    except Exception as error:  # Ray raises bare exceptions here.
+        raise ValueError(
+            f"Ray cannot be started on this machine ({first_line(error)}); is it very busy, or its temporary folder "
+            "full? Try again, or give the --address of a Ray that is running"
+        ) from error
+    return sizes
+
+
+def _sizes_for_cluster(options: WorkerOptions, *, on_gpu: bool) -> dict[Needs, PoolSize]:
+    resources = [node["Resources"] for node in ray.nodes() if node["Alive"] and is_for_workers(node["Labels"])]
+    nodes = [Node(num_cpus=int(node.get("CPU", 0)), num_gpus=int(node.get("GPU", 0))) for node in resources]
+    return pool_sizes(options, nodes, on_gpu=on_gpu)
+
+
+def _count_gpus() -> int:
+    import torch  # Two seconds, and only needed here.
+
+    return torch.cuda.device_count()

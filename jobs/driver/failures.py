@@ -1,4 +1,4 @@
-"""What a failed call of a worker means: try again, or tell the user what to change."""
+"""What a failed call of a worker was: which line of the retry rule applies, and how it is told to people."""
 
 import contextlib
 import traceback
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
 
-from toolformer_ray.jobs.driver.task import Task
+from toolformer_ray.jobs.driver.retry import Happened, Verdict
 from toolformer_ray.records.errors import UnusableError, first_line
 from toolformer_ray.records.locations import without_keys
 from toolformer_ray.records.run_folder import DamagedError, RunFolder
@@ -15,9 +15,29 @@ from toolformer_ray.workflow.run_folder_errors import REMEDIES, blaming_run_fold
 MAX_LINE_CHARS = 300
 
 
+class NodeLostError(Exception):
+    """A worker is gone with its node, or its node cannot be reached."""
+
+    def __init__(self, cause: RayError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+CallError = RayError | NodeLostError
+"""What a call of a worker fails with."""
+
+
+class GivenUpError(Exception):
+    """A call has failed as often as the retry rule allows."""
+
+    def __init__(self, error: CallError, verdict: Verdict) -> None:
+        super().__init__(describe(error))
+        self.error, self.verdict = error, verdict
+
+
 @contextlib.contextmanager
 def blaming_cluster(address: str | None) -> Iterator[None]:
-    """For a block that asks Ray: a lost connection there is UnusableError, naming the cluster."""
+    """For a block that calls Ray: a lost connection there becomes UnusableError, naming the cluster."""
     try:
         yield
     except ConnectionError as error:
@@ -28,60 +48,62 @@ def blaming_cluster(address: str | None) -> Iterator[None]:
         ) from error
 
 
-def raise_if_refused(error: RayError) -> None:
-    """Raise UnusableError if a worker found that an option or the corpus cannot be used: no retry helps."""
-    if isinstance(error, RayTaskError) and isinstance(error.cause, ValueError):
-        raise UnusableError(str(error.cause)) from error
+def what_happened(error: CallError, *, is_users: bool = False) -> Happened:
+    """The line of the retry rule for an error.
+
+    `is_users` tells that the worker was checking what the user gave (an option, the corpus), so that a ValueError is
+    the user's to mend. What the system refuses (files, connections) and a damaged input are no row's fault.
+    """
+    if isinstance(error, NodeLostError):
+        return "node_lost"
+    if not isinstance(error, RayTaskError):
+        died = isinstance(error, ActorDiedError | OutOfMemoryError | WorkerCrashedError)
+        return "worker_died" if died else "system_error"
+    match error.cause:
+        case OSError(errno=number) if number in REMEDIES:
+            return "disk_refused"
+        case OSError():
+            return "system_error"
+        case ValueError() if is_users:
+            return "unusable"
+        case DamagedError():
+            return "system_error"
+    return "row_error"
 
 
-def raise_if_disk_refuses(error: RayError, run: RunFolder) -> None:
-    """Raise UnusableError if the run folder could not be written to."""
-    cause = error.cause if isinstance(error, RayTaskError) else None
-    if isinstance(cause, OSError) and cause.errno in REMEDIES:
-        raise UnusableError(
-            f"--run {run.shown} cannot be written to ({cause}); {REMEDIES[cause.errno]} and run the same command "
+def unusable(error: CallError, run: RunFolder) -> UnusableError:
+    """What the user is told when an error ends the run."""
+    cause = error.cause if isinstance(error, RayTaskError) else error
+    if isinstance(cause, OSError):
+        return UnusableError(
+            f"--run {run.shown} cannot be written to ({cause}); {REMEDIES[cause.errno or 0]} and run the same command "
             "again to go on"
-        ) from error
+        )
+    return UnusableError(str(cause))
 
 
-def put_aside(run: RunFolder, task: Task, error: RayError, reason: str) -> None:
-    """Write down, in `failed/`, that a shard could not be done, and why not without a few of its rows."""
+def put_aside(run: RunFolder, stage: str, shard: str, error: CallError, *, attempts: int, reason: str) -> None:
+    """Write down, in `failed/`, that a shard could not be done, and why leaving out some rows does not help."""
     failure = {
-        "stage": task.stage.name,
-        "shard": task.shard,
-        "attempts": task.num_attempts,
-        "error": without_keys(one_line(error)),
+        "stage": stage,
+        "shard": shard,
+        "attempts": attempts,
+        "error": without_keys(describe(error)),
         "not_without_some_rows": reason,
         "traceback": without_keys("".join(traceback.format_exception(error))),
     }
     with blaming_run_folder(run):
-        run.write_json(f"failed/{task.stage.name}/{task.shard}.json", failure)
+        run.write_json(f"failed/{stage}/{shard}.json", failure)
 
 
-def log_fields(task: Task, error: RayError) -> dict[str, object]:
-    """What the log says of a shard that failed."""
-    attempt = task.num_attempts + task.num_losses
-    return {"stage": task.stage.name, "shard": task.shard, "attempt": attempt, "error": one_line(error)}
+def describe(error: BaseException) -> str:
+    """The error that a worker met, in one line without its traceback."""
+    cause = error.cause if isinstance(error, RayTaskError | NodeLostError) and error.cause else error
+    return f"{type(cause).__name__}: {first_line(cause)}"
 
 
-def may_be_fault_of_rows(error: RayError) -> bool:
-    """Whether a shard may have failed over some of its rows: by an error in its stage, or by taking its worker down.
-
-    What the system refuses (files, connections) and a damaged input are no row's fault.
-    """
-    if isinstance(error, RayTaskError):
-        return not isinstance(error.cause, OSError | DamagedError)
-    return isinstance(error, ActorDiedError | OutOfMemoryError | WorkerCrashedError)
-
-
-def told_in_a_line(error: RayError) -> str:
+def describe_briefly(error: CallError) -> str:
     """What happened, for a row of `dropped`: short and without keys."""
-    told = one_line(error) if isinstance(error, RayTaskError) else f"the worker died: {first_line(error)}"
+    told = describe(error) if isinstance(error, RayTaskError) else f"the worker died: {first_line(error)}"
     line = " ".join(without_keys(told).split())
     return line if len(line) <= MAX_LINE_CHARS else f"{line[: MAX_LINE_CHARS - 1]}…"
-
-
-def one_line(error: RayError) -> str:
-    """The error that a worker met, without its traceback."""
-    cause = error.cause if isinstance(error, RayTaskError) and error.cause else error
-    return f"{type(cause).__name__}: {first_line(cause)}"

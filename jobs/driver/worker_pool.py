@@ -1,23 +1,26 @@
 """The workers of one kind: each is started when it is wanted, replaced when it dies, let go when its node is gone.
 
-A pool has seats, one coroutine each. Whoever sits there takes shards from the pool's queue and has its worker do them;
-if the worker dies the next one is started. When nodes join, seats are added; when they leave, those seats end whose
-worker waits for room that is no longer there, and a worker that dies is not replaced. No worker that works is taken
-from its shard.
+A pool has seats, one coroutine each. A seat starts a worker, takes calls from the pool's queue and has its worker do
+them, one at a time; if the worker dies it starts the next one. When nodes join, seats are added; when nodes leave,
+those seats end whose worker still waits for room, and a worker that dies is not replaced. No worker is taken from a
+shard that it works on.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+import itertools
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import ray
-from ray.exceptions import ActorUnavailableError, RayError
+from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
 
-from toolformer_ray.jobs.driver.actors import is_node_alive, start_actor
-from toolformer_ray.jobs.driver.failures import one_line, raise_if_disk_refuses, raise_if_refused
-from toolformer_ray.jobs.driver.task import Task
+from toolformer_ray.jobs.driver.cluster import is_node_alive
+from toolformer_ray.jobs.driver.failures import NodeLostError, describe, unusable, what_happened
+from toolformer_ray.jobs.driver.retry import Tries
+from toolformer_ray.jobs.driver.worker import start_actor
 from toolformer_ray.records.errors import UnusableError
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.workflow.log import warn
@@ -25,7 +28,6 @@ from toolformer_ray.workflow.pipeline import Needs
 from toolformer_ray.workflow.shard.work import Recipe
 from toolformer_ray.workflow.workers import PoolSize, WorkerOptions
 
-MAX_RETRY_DELAY = 60.0
 MAX_FAILED_STARTS = 5
 
 
@@ -37,8 +39,19 @@ class Worker:
     node_id: str
 
 
-Serve = Callable[["WorkerPool", Worker], Awaitable[bool]]
-"""Has a worker do what is next in the pool's queue; False if the worker may be dead."""
+@dataclass(order=True, frozen=True)
+class Call:
+    """Something that waits for a worker."""
+
+    rank: tuple[int, str]
+    """The smallest goes first."""
+    number: int
+    """Tells apart calls of the same rank."""
+    stage: str = field(compare=False)
+    ask: Callable[[Any], Any] = field(compare=False)
+    """Calls a method of the actor that it is given; returns what Ray returns."""
+    answer: asyncio.Future[Any] = field(compare=False)
+    """Resolved with the actor's result or error."""
 
 
 class WorkerPool:
@@ -52,25 +65,34 @@ class WorkerPool:
         run: RunFolder,
         recipe: Recipe,
         options: WorkerOptions,
-        serve: Serve,
         fail: Callable[[Exception], None],
     ) -> None:
         self.needs, self.size = needs, size
-        self._run, self._recipe, self._options = run, recipe, options
-        self._serve, self._fail = serve, fail
-        self.queue: asyncio.PriorityQueue[Task] = asyncio.PriorityQueue()
-        self.num_open = 0
-        """Workers that have loaded what they need."""
+        self._run, self._recipe, self._options, self._fail = run, recipe, options, fail
+        self._queue: asyncio.PriorityQueue[Call] = asyncio.PriorityQueue()
+        self._numbers = itertools.count()
+        self.in_hand: Counter[str] = Counter()
+        """Calls that a worker has in hand, per stage."""
+        self._num_open = 0
         self._num_wanted = 0
         self._num_given_up = 0
         self._seats: set[asyncio.Task[None]] = set()
         self._waiting: set[asyncio.Task[None]] = set()
-        self._calls: set[asyncio.Future[Any]] = set()
+        self._results: set[asyncio.Future[Any]] = set()
+
+    async def call(self, rank: tuple[int, str], stage: str, ask: Callable[[Any], Any]) -> Any:
+        """Have a worker do something: the smallest rank first, then whoever came first.
+
+        Raises RayTaskError for an error in the worker, NodeLostError or another RayError if the worker is gone.
+        """
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait(Call(rank, next(self._numbers), stage, ask, answer))
+        return await answer
 
     @property
     def is_awaited(self) -> bool:
         """Whether there is something to do and no worker yet that is open."""
-        return bool(self._num_wanted) and not self.num_open
+        return bool(self._num_wanted) and not self._num_open
 
     def want(self, num_workers: int) -> None:
         """Have at least so many workers, but no more than the pool's size."""
@@ -81,7 +103,7 @@ class WorkerPool:
             seat.add_done_callback(self._seats.discard)
 
     def resize(self, size: PoolSize) -> None:
-        """The cluster has changed: have other workers join, or stop waiting for room that will not come."""
+        """The cluster has changed: add workers, or stop waiting for room that will not come."""
         if size.num_workers != self.size.num_workers:
             self._num_given_up = 0
         self.size = size
@@ -91,17 +113,10 @@ class WorkerPool:
         self.want(0)
 
     async def close(self) -> None:
-        """End all workers, whatever they are at."""
+        """End all workers, whatever they are doing."""
         for seat in self._seats:
             seat.cancel()
-        await asyncio.gather(*self._seats, *self._calls, return_exceptions=True)
-
-    async def answer(self, call: Any) -> Any:
-        """Wait for a call of a worker. The call itself is never cancelled: it ends when its worker is killed."""
-        answer = asyncio.ensure_future(_awaited(call))
-        self._calls.add(answer)
-        answer.add_done_callback(self._calls.discard)
-        return await asyncio.shield(answer)
+        await asyncio.gather(*self._seats, *self._results, return_exceptions=True)
 
     @property
     def _num_places(self) -> int:
@@ -113,36 +128,52 @@ class WorkerPool:
                 async with self._worker() as worker:
                     if worker is None:
                         return
-                    self.num_open += 1
+                    self._num_open += 1
                     try:
-                        while await self._serve(self, worker):
+                        while await self._serve(worker):
                             pass
                     finally:
-                        self.num_open -= 1
+                        self._num_open -= 1
         except Exception as error:  # noqa: BLE001 - handed on to whoever awaits the run
             self._fail(error)
 
+    async def _serve(self, worker: Worker) -> bool:
+        """Have the next call done; False if the worker may be dead: only an error from within shows that it lives."""
+        call = await self._queue.get()
+        self.in_hand[call.stage] += 1
+        try:
+            call.answer.set_result(await self._result(call.ask(worker.actor)))
+        except RayTaskError as error:
+            call.answer.set_exception(error)
+        except RayError as error:
+            call.answer.set_exception(NodeLostError(error) if await _has_left_cluster(worker, error) else error)
+            return False
+        finally:
+            self.in_hand[call.stage] -= 1
+        return True
+
     @contextlib.asynccontextmanager
     async def _worker(self) -> AsyncIterator[Worker | None]:
-        """A worker that has loaded what it needs, gone when the block ends, however it ends; None if none starts."""
+        """A worker that has loaded what it needs, killed when the block ends, however it ends; None if none starts."""
         actor, node_id = None, ""
         seat = cast("asyncio.Task[None]", asyncio.current_task())
+        tries = Tries(MAX_FAILED_STARTS, self._options.retry_delay)
         self._waiting.add(seat)
         try:
-            for attempt in range(1, MAX_FAILED_STARTS + 1):
+            while actor is None:
                 actor = start_actor(self._run, self._recipe, self.size)
                 try:
-                    node_id = await self.answer(actor.open.remote(self.needs))
-                    break
+                    node_id = await self._result(actor.open.remote(self.needs))
                 except RayError as error:
                     ray.kill(actor)
                     actor = None
-                    raise_if_disk_refuses(error, self._run)
-                    raise_if_refused(error)
-                    if attempt == MAX_FAILED_STARTS:
+                    verdict = tries.count(what_happened(error, is_users=True))
+                    if verdict == "end_run":
+                        raise unusable(error, self._run) from error
+                    if verdict != "retry":
                         self._go_on_without(seat, error)
-                    else:
-                        await asyncio.sleep(retry_delay(self._options, attempt))
+                        break
+                    await asyncio.sleep(tries.delay)
             self._waiting.discard(seat)
             yield Worker(actor, node_id) if actor else None
         finally:
@@ -154,24 +185,26 @@ class WorkerPool:
         """One worker less: the others do its work. Raises UnusableError if it was the last of its pool."""
         self._num_given_up += 1
         if self._num_given_up >= self.size.num_workers:
-            raise UnusableError(f"no {self.needs} worker can be started: {one_line(error)}") from error
-        lost = f"a {self.needs} worker cannot be started ({one_line(error)}); the others go on"
-        warn("worker_given_up", lost, needs=self.needs, error=one_line(error))
+            raise UnusableError(f"no {self.needs} worker can be started: {describe(error)}") from error
+        lost = f"a {self.needs} worker cannot be started ({describe(error)}); the others go on"
+        warn("worker_given_up", lost, needs=self.needs, error=describe(error))
         self._seats.discard(seat)
-        # Those that nobody needed so far may be the only ones left.
+        # Workers that nobody needed so far may be the only ones left.
         self.want(self.size.num_workers)
 
+    async def _result(self, reference: Any) -> Any:
+        """Wait for a call of an actor. The call itself is never cancelled: it ends when its actor is killed."""
+        result = asyncio.ensure_future(_awaited(reference))
+        self._results.add(result)
+        result.add_done_callback(self._results.discard)
+        return await asyncio.shield(result)
 
-def retry_delay(options: WorkerOptions, num_attempts: int) -> float:
-    """Seconds to wait after so many attempts."""
-    return float(min(MAX_RETRY_DELAY, options.retry_delay * 2 ** (num_attempts - 1)))
 
-
-async def has_left_cluster(worker: Worker, error: RayError) -> bool:
+async def _has_left_cluster(worker: Worker, error: RayError) -> bool:
     """Whether a worker is gone because its node is, or cannot be reached; a shard is not to blame for that."""
     return isinstance(error, ActorUnavailableError) or not await asyncio.to_thread(is_node_alive, worker.node_id)
 
 
-async def _awaited(call: Any) -> Any:
-    # What Ray returns can be awaited but, on a client, is no coroutine.
-    return await call
+async def _awaited(reference: Any) -> Any:
+    # What Ray returns can be awaited but, over Ray Client, is no coroutine.
+    return await reference

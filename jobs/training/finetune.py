@@ -23,8 +23,8 @@ from toolformer_ray.finetune.result_folder import (
     refuse_foreign_folder,
     refuse_other_fine_tuning,
 )
-from toolformer_ray.jobs.driver.actors import ray_session
-from toolformer_ray.jobs.driver.failures import one_line
+from toolformer_ray.jobs.driver.cluster import ray_session
+from toolformer_ray.jobs.driver.failures import describe
 from toolformer_ray.records.errors import UnusableError
 from toolformer_ray.records.fingerprint import fingerprint
 from toolformer_ray.records.run_folder import RunFolder
@@ -158,7 +158,7 @@ def _train(out: Path, options: TrainOptions, workers: TrainWorkerOptions) -> Non
                 trainer.fit()
         except TrainingFailedError as error:
             causes = getattr(error, "worker_failures", None) or {0: error}
-            raise UnusableError(f"the training failed: {one_line(next(iter(causes.values())))}") from error
+            raise UnusableError(f"the training failed: {describe(next(iter(causes.values())))}") from error
 
 
 @contextlib.contextmanager

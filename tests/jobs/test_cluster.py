@@ -4,15 +4,10 @@ import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 
 import pytest
-import ray
 
-from tests.support.small_jobs import SmallRecipe
-from toolformer_ray.jobs.driver.actors import ShardActor
 from toolformer_ray.jobs.driver.cluster import connect
-from toolformer_ray.records.run_folder import RunFolder
 
 
 @pytest.fixture
@@ -56,15 +51,3 @@ def test_what_answers_in_another_way_or_not_at_all_is_left_to_ray(
         connect(address, option="--address")
     connect("auto", option="--address")
     assert asked == [address, "auto"]
-
-
-def test_a_worker_that_does_not_see_the_run_folder_makes_none_of_its_own(shared_ray: None, tmp_path: Path) -> None:
-    run = RunFolder(str(tmp_path / "mounted" / "run"))
-    actor = ShardActor.remote(run, SmallRecipe(), 1, str(tmp_path))
-    try:
-        with pytest.raises(ValueError, match=rf"--run {run.shown} does not exist on .*; give a path or URI that all"):
-            ray.get(actor.open.remote("cpu"))
-        run.create()
-        ray.get(actor.open.remote("cpu"))
-    finally:
-        ray.kill(actor)

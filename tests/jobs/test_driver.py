@@ -14,11 +14,11 @@ from tests.simulation.measure import measure, usage_table
 from tests.simulation.process_usage import Sample
 from tests.support.small_jobs import Gate, SmallRecipe, make_job, read_rows, run_small_job
 from toolformer_ray.jobs.driver.loop import Driver
-from toolformer_ray.jobs.driver.run_job import _end_ingest, _open_ledger
-from toolformer_ray.jobs.driver.worker_pool import WorkerPool
 from toolformer_ray.records.errors import UnusableError
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.shard_header import ShardHeader
+from toolformer_ray.workflow.book.resume import end_ingest, open_ledger
+from toolformer_ray.workflow.log import warn
 from toolformer_ray.workflow.pipeline import PIPELINE
 from toolformer_ray.workflow.shard.outputs import Expected, find_output, find_outputs, write_output
 from toolformer_ray.workflow.shard.reuse import UNANSWERED
@@ -185,13 +185,12 @@ def test_a_worker_that_never_starts_leaves_its_work_to_the_others(
 ) -> None:
     (tmp_path / "gates").mkdir()
     gate = Gate(str(tmp_path / "gates")).build()
-    go_on_without = WorkerPool._go_on_without
 
-    def go_on_and_open_gate(*arguments: object) -> None:
-        go_on_without(*arguments)
+    def warn_and_open_gate(*told: str, **fields: object) -> None:
+        warn(*told, **fields)
         (tmp_path / "gates/go").write_text("")
 
-    monkeypatch.setattr(WorkerPool, "_go_on_without", go_on_and_open_gate)
+    monkeypatch.setattr("toolformer_ray.jobs.driver.worker_pool.warn", warn_and_open_gate)
     monkeypatch.setattr("toolformer_ray.jobs.driver.worker_pool.MAX_FAILED_STARTS", 2)
     recipe = SmallRecipe(gate=gate, gate_at=("propose", "part-00000"), first_to_open=str(tmp_path / "opened"))
     with ThreadPoolExecutor(1) as thread:
@@ -264,10 +263,10 @@ def test_what_failed_is_forgotten_with_its_shard_as_soon_as_the_corpus_was_read(
     for path in (gone, known):
         path.write_text("{}")
     job = make_job(finished, SmallRecipe())
-    ledger = _open_ledger(job)
+    ledger = open_ledger(job.run, job.stage_fingerprints)
     for shard in ("part-00000", "part-00001"):
         ledger.admit(shard, ledger.headers["documents"][shard])
-    _end_ingest(job, ledger)
+    end_ingest(job.run, ledger, job.corpus)
     assert (gone.exists(), known.exists()) == (False, True)
 
 

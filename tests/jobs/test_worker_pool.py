@@ -5,9 +5,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from ray.exceptions import ActorUnavailableError
 
-from toolformer_ray.jobs.driver.worker_pool import Worker, WorkerPool
+from toolformer_ray.jobs.driver.worker_pool import WorkerPool
 from toolformer_ray.workflow.workers import PoolSize, WorkerOptions
+
+NUM_CALLS = 20
+"""That wait for workers; each lasts until its worker is gone."""
 
 
 class Cluster:
@@ -52,30 +56,28 @@ async def settle() -> None:
 def in_pool(
     monkeypatch: pytest.MonkeyPatch,
     cluster: Cluster,
-    size: int,
+    num_workers: int,
     test: Callable[[WorkerPool], Coroutine[Any, Any, None]],
 ) -> None:
     monkeypatch.setattr("toolformer_ray.jobs.driver.worker_pool.start_actor", cluster.start)
     monkeypatch.setattr("ray.kill", cluster.kill)
 
-    async def serve(_: WorkerPool, worker: Worker) -> bool:
-        while worker.actor in cluster.open:
+    async def work(actor: Actor) -> None:
+        while actor in cluster.open:
             await asyncio.sleep(0)
-        return False
+        raise ActorUnavailableError("gone", None)
 
     async def run() -> None:
         errors: list[Exception] = []
-        pool = WorkerPool(
-            "model",
-            PoolSize(num_workers=size),
-            run=None,
-            recipe=None,
-            options=WorkerOptions(),
-            serve=serve,
-            fail=errors.append,
-        )
+        size = PoolSize(num_workers=num_workers)
+        options = WorkerOptions(retry_delay=0.0)
+        pool = WorkerPool("model", size, run=None, recipe=None, options=options, fail=errors.append)
+        calls = [asyncio.create_task(pool.call((0, ""), "score", work)) for _ in range(NUM_CALLS)]
         await test(pool)
+        for call in calls:
+            call.cancel()
         await pool.close()
+        await asyncio.gather(*calls, return_exceptions=True)
         assert errors == []
 
     asyncio.run(run())

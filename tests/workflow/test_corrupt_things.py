@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.small_jobs import SmallRecipe, make_job, read_rows, run_small_job
-from toolformer_ray.jobs.driver.run_job import _admit_documents, _end_ingest, _forget_old_failures, _open_ledger
 from toolformer_ray.records.errors import UnusableError
 from toolformer_ray.records.run_folder import DamagedError, RunFolder
 from toolformer_ray.records.schema import Record
 from toolformer_ray.records.stages import OUTPUT_RECORDS, Document, Dropped, Scored
 from toolformer_ray.workflow.book.lease import LEASE_FILE, hold_run
 from toolformer_ray.workflow.book.ledger import Ledger
+from toolformer_ray.workflow.book.resume import admit_documents, end_ingest, forget_old_failures, open_ledger
 from toolformer_ray.workflow.corpus import CorpusState, settle_corpus
 from toolformer_ray.workflow.pipeline import PIPELINE
 from toolformer_ray.workflow.report.progress import PROGRESS_FILE, take_snapshot
@@ -38,14 +38,15 @@ RECIPE = SmallRecipe(num_shards=len(TABLES) + 1)
 def make_all(folder: Path) -> Ledger:
     """What a driver does, as a plain loop: look at what is there, make what is missing; nothing is tried twice."""
     job = make_job(folder, RECIPE)
-    job = replace(job, corpus=settle_corpus(job.run, job.corpus, may_change=False, may_forget=False))
+    settled = settle_corpus(job.run, job.corpus, may_change=False, may_forget=False)
     discard_damaged(job.run)
-    ledger, worker = _open_ledger(job), StageWorker(job.run, RECIPE, "cpu")
-    if not _admit_documents(job, ledger):
+    ledger = open_ledger(job.run, job.stage_fingerprints, tool_fingerprints=job.tool_fingerprints)
+    worker = StageWorker(job.run, RECIPE, "cpu")
+    if not admit_documents(ledger, settled.shards):
         corpus = IngestWorker(job.run, RECIPE, PIPELINE[0], ledger.ingest_fingerprint)
         while report := corpus.next_shard():
             ledger.admit(report.shard, report.header)
-        _end_ingest(job, ledger)
+        end_ingest(job.run, ledger, settled)
     for shard in ledger.shards:
         stage = ledger.next_stage(shard)
         while stage:
@@ -57,7 +58,7 @@ def make_all(folder: Path) -> Ledger:
                 break
             assert done
             stage = ledger.finish(stage, shard, done.header)
-    _forget_old_failures(job.run, ledger)
+    forget_old_failures(job.run, ledger)
     last = take_snapshot(ledger, state="finished", seconds=1.0, tools=job.tool_names, is_ingesting=False)
     job.run.write_json(PROGRESS_FILE, asdict(last))
     return ledger

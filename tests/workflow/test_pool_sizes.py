@@ -2,7 +2,7 @@
 
 import pytest
 
-from toolformer_ray.jobs.driver.actors import ray_session
+from toolformer_ray.jobs.driver.cluster import ray_session
 from toolformer_ray.workflow.workers import Node, PoolSize, WorkerOptions, pool_sizes
 
 

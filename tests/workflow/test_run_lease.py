@@ -116,7 +116,7 @@ def test_a_driver_that_was_suspended_finds_its_successor_and_ends(
         write(run, ELSEWHERE)
         assert not holder.beat()
         assert holder.taken_by == ELSEWHERE
-        job = replace(make_job(Path(run.root), SmallRecipe()), holder=holder)
+        job = replace(make_job(Path(run.root), SmallRecipe()), taken_by=lambda: holder.taken_by)
         # The loop that would hand out shards: it ends only by being told to.
         monkeypatch.setattr(Driver, "drive", wait_for_end)
         with Interrupts() as interrupts, pytest.raises(UnusableError, match=r"\(process 7 on far\) has taken over"):

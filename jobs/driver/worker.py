@@ -1,0 +1,102 @@
+"""The actor: a process that does shards, with the model, the tools or nothing loaded."""
+
+import contextlib
+import os
+import platform
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from toolformer_ray.jobs.driver.cluster import NOT_WHERE_ONLY_DRIVERS_ARE
+from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.workflow.pipeline import Needs, Stage
+from toolformer_ray.workflow.shard.work import Expected, IngestWorker, Recipe, ShardReport, StageWorker
+from toolformer_ray.workflow.workers import PoolSize
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardTask:
+    """A shard to do at one stage. The driver makes it, an actor gets it."""
+
+    stage: Stage
+    shard: str
+    expected: Expected
+    ask_again: Collection[str] = ()
+    """Statuses of calls that are asked again, although their shard is done."""
+    only_reuse: bool = False
+    """Whether nothing may be computed: an output for other settings may hold all that is needed."""
+    may_be_done: bool = False
+    """Whether an earlier worker may have written the output and died before it said so."""
+    broken: Mapping[int, str] = field(default_factory=dict)
+    """Rows of the first input that are left out, by number, with the errors that they are dropped with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowTrial:
+    """Some rows of a shard that failed, to see whether they break the stage; nothing is written."""
+
+    task: ShardTask
+    rows: Sequence[int]
+    """Numbers of rows of the first input; with none the shard is only read."""
+
+
+@ray.remote(max_restarts=0, max_task_retries=0)
+class ShardActor:
+    """Does one shard a call. It is opened by a call of its own, so that a bad option comes back as an error."""
+
+    def __init__(self, run: RunFolder, recipe: Recipe, num_threads: int, folder: str) -> None:
+        self._run, self._recipe = run, recipe
+        self._corpus: IngestWorker | None = None
+        # Relative paths, of the corpus or of an index, are relative to where the command was typed.
+        with contextlib.suppress(OSError):
+            os.chdir(folder)
+        # Before torch is imported: OpenMP reads them once, and oversubscribed it is up to 40 times slower.
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(num_threads)), TOKENIZERS_PARALLELISM="false")
+
+    def open(self, needs: Needs) -> str:
+        """Load what the stages with these needs work with; returns the id of the node."""
+        _refuse_absent(self._run)
+        self._worker = StageWorker(self._run, self._recipe, needs)
+        return str(ray.get_runtime_context().get_node_id())
+
+    def work(self, task: ShardTask) -> ShardReport | None:
+        """Do a shard at a stage; None if it was only to be reused and something has to be computed."""
+        order = (task.stage, task.shard, task.expected, task.ask_again)
+        if task.may_be_done and (report := self._worker.find(*order)):
+            return report
+        return self._worker.work(*order, only_reuse=task.only_reuse, broken=task.broken)
+
+    def try_rows(self, trial: RowTrial) -> int:
+        """See whether some rows of a shard break a stage. Returns how many rows there are in all."""
+        task = trial.task
+        return self._worker.try_rows(task.stage, task.shard, task.expected, task.ask_again, trial.rows)
+
+    def next_shard(self, stage: Stage, stage_fingerprint: str) -> ShardReport | None:
+        """Write the next shard of documents; None after the last. After an error it begins with the first again."""
+        corpus = self._corpus or IngestWorker(self._run, self._recipe, stage, stage_fingerprint)
+        self._corpus = None
+        report = corpus.next_shard()
+        self._corpus = corpus
+        return report
+
+
+def _refuse_absent(run: RunFolder) -> None:
+    """Raise ValueError if the run folder is not there, rather than make a second one that nobody else sees."""
+    if "://" not in run.location and not Path(run.root).is_dir():
+        raise ValueError(
+            f"--run {run.shown} does not exist on {platform.node()}; give a path or URI that all machines share, such "
+            "as s3://bucket/runs/one"
+        )
+
+
+def start_actor(run: RunFolder, recipe: Recipe, size: PoolSize) -> Any:
+    """Ask the cluster for one worker; it may start much later, when there is room."""
+    options = ShardActor.options(  # type: ignore[attr-defined]
+        num_cpus=size.num_cpus, num_gpus=size.num_gpus, label_selector=NOT_WHERE_ONLY_DRIVERS_ARE
+    )
+    return options.remote(run, recipe, size.num_threads, str(Path.cwd()))

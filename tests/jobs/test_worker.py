@@ -1,0 +1,83 @@
+"""What an actor does when it is asked, on a real Ray: open, read the corpus, do a shard, find one that is done."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from tests.support.small_jobs import SmallRecipe, make_job
+from toolformer_ray.jobs.driver.run_job import Job
+from toolformer_ray.jobs.driver.worker import ShardActor, ShardTask
+from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.records.stages import Document, Dropped
+from toolformer_ray.workflow.book.ledger import Ledger
+from toolformer_ray.workflow.pipeline import PIPELINE
+
+pytestmark = pytest.mark.usefixtures("shared_ray")
+INGEST, PROPOSE, *_ = PIPELINE
+
+
+class BreaksOnce(SmallRecipe):
+    """Reading the corpus breaks before the second shard, the first time."""
+
+    def ingest(self, readings: Sequence[Sequence[str]]) -> Iterator[tuple[Sequence[Document], Sequence[Dropped]]]:
+        first, *others = super().ingest(readings)
+        yield first
+        if not Path("broken").exists():
+            Path("broken").touch()
+            raise OSError("no such luck")
+        yield from others
+
+
+class Asked:
+    """An actor, asked and waited for: `asked.next_shard(…)`."""
+
+    def __init__(self, job: Job, folder: Path) -> None:
+        self.actor = ShardActor.remote(job.run, job.recipe, 1, str(folder))
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *given: ray.get(getattr(self.actor, name).remote(*given))
+
+
+def read_first_shard(asked: Asked, job: Job) -> ShardTask:
+    """The first shard of documents, as it is to be proposed for."""
+    ledger = Ledger(PIPELINE, job.stage_fingerprints, {})
+    report = asked.next_shard(INGEST, ledger.ingest_fingerprint)
+    ledger.admit(report.shard, report.header)
+    return ShardTask(stage=PROPOSE, shard=report.shard, expected=ledger.expected(PROPOSE, report.shard))
+
+
+def test_a_worker_that_does_not_see_the_run_folder_makes_none_of_its_own(tmp_path: Path) -> None:
+    run = RunFolder(str(tmp_path / "mounted" / "run"))
+    actor = ShardActor.remote(run, SmallRecipe(), 1, str(tmp_path))
+    with pytest.raises(ValueError, match=rf"--run {run.shown} does not exist on .*; give a path or URI that all"):
+        ray.get(actor.open.remote("cpu"))
+    run.create()
+    ray.get(actor.open.remote("cpu"))
+
+
+def test_reading_begins_with_the_first_shard_again_after_an_error(tmp_path: Path) -> None:
+    job = make_job(tmp_path / "run", BreaksOnce(num_shards=2))
+    asked = Asked(job, tmp_path)
+    assert asked.next_shard(INGEST, "0").shard == "part-00000"
+    with pytest.raises(OSError, match="no such luck"):
+        asked.next_shard(INGEST, "0")
+    reports = [asked.next_shard(INGEST, "0") for _ in range(3)]
+    assert [report and report.shard for report in reports] == ["part-00000", "part-00001", None]
+
+
+def test_what_a_worker_had_done_before_it_died_is_found_and_not_done_again(tmp_path: Path) -> None:
+    job = make_job(tmp_path / "run", SmallRecipe())
+    asked = Asked(job, tmp_path)
+    asked.open("model")
+    task = read_first_shard(asked, job)
+    path = tmp_path / f"run/candidates/{task.shard}.parquet"
+
+    def written_at(**given: bool) -> int:
+        assert asked.work(ShardTask(**vars(task) | given)).shard == task.shard
+        return path.stat().st_mtime_ns
+
+    first = written_at()
+    assert written_at(may_be_done=True) == first < written_at()
