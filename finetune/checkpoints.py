@@ -1,6 +1,6 @@
-"""The checkpoints of a training, in `<out>/checkpoints`: from which one it can go on, and how one becomes the result.
+"""The checkpoints of a training, in `<out>/checkpoints`: which one it resumes from, and how one becomes the result.
 
-A checkpoint holds the model as any Hugging Face folder does, beside what the training needs to go on.
+A checkpoint is a Hugging Face model folder with the optimizer's and the Trainer's state beside the model.
 """
 
 import shutil
@@ -16,29 +16,29 @@ CHECKPOINTS = "checkpoints"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that was written to its end."""
+    """A complete checkpoint."""
 
     path: Path
     state: TrainerState
-    """The training up to there: its step, what was logged, which checkpoint was the best."""
+    """The training so far: its step, what was logged, which checkpoint was the best."""
 
 
 def checkpoint_path(out: Path, step: int) -> Path:
-    """Where the checkpoint of a step lies."""
+    """The folder of the checkpoint of a step."""
     return out / CHECKPOINTS / f"checkpoint-{step}"
 
 
 def last_whole_checkpoint(out: Path) -> Checkpoint | None:
-    """The newest that was written to its end; None if there is none.
+    """The newest complete checkpoint; None if there is none.
 
-    The state is written last, and not at once: what a kill leaves of a checkpoint has none, or a part of one.
+    The Trainer writes its state last, and not atomically: a checkpoint that a kill cut short has none, or a part of it.
     """
     steps = [path.name.rpartition("-")[2] for path in (out / CHECKPOINTS).glob("checkpoint-*")]
     for step in sorted((int(step) for step in steps if step.isdecimal()), reverse=True):
         path = checkpoint_path(out, step)
         try:
             state = TrainerState.load_from_json(str(path / TRAINER_STATE_NAME))
-        # Absent, cut, or JSON of something else.
+        # It is absent, cut short, or JSON of something else.
         except (FileNotFoundError, ValueError, TypeError):
             continue
         if state.global_step == step:
@@ -47,9 +47,9 @@ def last_whole_checkpoint(out: Path) -> Checkpoint | None:
 
 
 def make_result(out: Path, state: TrainerState) -> None:
-    """Make the model of the best checkpoint the one in `out`; of the last one, if nothing was measured.
+    """Make the model of the best checkpoint the one in `out`; of the last one, if nothing was evaluated.
 
-    Files are copied, nothing is loaded: that is as quick as the disk, for any size and however the training is spread.
+    Files are copied and nothing is loaded, so it takes as long as the disk does, however large or sharded the model is.
     """
     best = checkpoint_path(out, state.best_global_step or state.global_step)
     for pattern in ("*.safetensors", "*.safetensors.index.json", GENERATION_CONFIG_NAME):

@@ -2,10 +2,11 @@
 
 Reads `documents` and `scored`. A threshold may be set here, for all tools or one, as low as the run pruned; a cap per
 tool keeps a tool with many calls from crowding out the others (paper, appendix B: at most 25k examples per tool).
-The order of the texts, and who is left out, is that of a hash of their ids: random, and the same every time.
+Texts are ordered, and left out, by a hash of their ids: a random order that is the same every time.
 """
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,6 +16,7 @@ import pyarrow.dataset
 
 from toolformer_ray.finetune.choice_sql import CHOOSE, HELD_OUT, ORDER, PAIRS, PLAIN, WITH_CALLS
 from toolformer_ray.losses.verdict import LARGEST_REDUCTION_SQL, KeepRule
+from toolformer_ray.records.errors import OptionError, UnusableError, one_line
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.schema import arrow_schema
 from toolformer_ray.records.stages import Document, KeptCall, Scored
@@ -39,37 +41,36 @@ class ChooseOptions:
     plain_share: float = 0.0
     """Texts without calls that are mixed in, as a share of all."""
     plain_copies: float = 0.0
-    """Share of the texts with calls that are shown once more without them, as they were: how the model is to go on at
-    such places where calls are disabled, or none are left."""
+    """Share of the texts with calls that are repeated without them. They teach the model to go on without a call, as it
+    has to where calls are disabled or used up."""
     num_held_out: int = 1000
-    """Texts that are kept apart for the perplexity; at most a tenth of the documents."""
+    """Texts that are held out to measure the perplexity; at most a tenth of the documents."""
     without_calls: bool = False
-    """Whether the texts are to be as they were: the control, fine-tuned on C."""
+    """Whether the calls are left out of all texts: the control, fine-tuned on C."""
     choice_seed: int = 0
     """Another seed, another choice of texts where a cap leaves some out."""
 
     def __post_init__(self) -> None:
         if not self.run:
-            raise ValueError("run is empty; name at least one run folder")
-        if self.max_texts_per_tool < 1:
-            raise ValueError(f"max_texts_per_tool is {self.max_texts_per_tool}; it must be at least 1 text")
-        if not 0 <= self.plain_share < 1:
-            raise ValueError(f"plain_share is {self.plain_share}; it must be at least 0 and less than 1")
-        if not 0 <= self.plain_copies <= 1:
-            raise ValueError(f"plain_copies is {self.plain_copies}; it must be a share, from 0 to 1")
-        if self.num_held_out < 0:
-            raise ValueError(f"num_held_out is {self.num_held_out}; it must be at least 0 texts")
-        self._check_tools()
-
-    def _check_tools(self) -> None:
+            raise UnusableError("run is empty; name at least one run folder")
+        checks = {
+            "max_texts_per_tool": (self.max_texts_per_tool >= 1, "it must be at least 1 text"),
+            "plain_share": (0 <= self.plain_share < 1, "it must be at least 0 and less than 1"),
+            "plain_copies": (0 <= self.plain_copies <= 1, "it must be a share, from 0 to 1"),
+            "num_held_out": (self.num_held_out >= 0, "it must be at least 0 texts"),
+        }
+        for name, (is_valid, remedy) in checks.items():
+            if not is_valid:
+                raise OptionError(name, getattr(self, name), remedy)
+        known = ", ".join(find_tools())
         for key in self.once_per_text:
             if key not in find_tools():
-                raise ValueError(f"once_per_text is {key}; there is no such tool, only {', '.join(find_tools())}")
+                raise OptionError("once_per_text", key, f"there is no such tool, only {known}")
         for key, value in self.min_loss_reduction.items():
             if key not in find_tools():
-                raise ValueError(f"min_loss_reduction.{key} names no tool; there are {', '.join(find_tools())}")
+                raise UnusableError(f"min_loss_reduction.{key} names no tool; there are {known}")
             if not value > 0:
-                raise ValueError(f"min_loss_reduction.{key} is {value}; it must be more than 0 nats")
+                raise OptionError(f"min_loss_reduction.{key}", value, "it must be more than 0 nats")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,13 +90,12 @@ class Choice:
 
     examples: Sequence[Example]
     held_out: Sequence[Example]
-    """None of them, and without calls."""
+    """None of the examples; without calls."""
 
     @property
     def num_calls(self) -> dict[str, int]:
-        """Calls of each tool in the examples."""
-        tools = sorted({call.tool for example in self.examples for call in example.calls})
-        return {tool: sum(c.tool == tool for e in self.examples for c in e.calls) for tool in tools}
+        """Calls of each tool in the examples, by its name."""
+        return dict(sorted(Counter(call.tool for example in self.examples for call in example.calls).items()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,12 +112,15 @@ def choose(options: ChooseOptions) -> Choice:
     """Choose. Raises ValueError, one line, if a run has no kept call, or a threshold lies below what it pruned."""
     with _tables(options) as connection:
         rows = list(_rows(connection, WITH_CALLS))
-        share = options.plain_share
-        most = round(len(rows) * share / (1 - share))
-        plain = [Example(text_id=row[0], text=row[1]) for row in _rows(connection, PLAIN, {"most": most})]
+        num_plain = round(len(rows) * options.plain_share / (1 - options.plain_share))
+        plain = [Example(text_id=row[0], text=row[1]) for row in _rows(connection, PLAIN, {"most": num_plain})]
         held_out = [Example(text_id=row[0], text=row[1]) for row in _rows(connection, HELD_OUT)]
-    shown_calls = (lambda _: ()) if options.without_calls else _calls
-    examples = [Example(text_id=text_id, text=text, calls=shown_calls(calls)) for text_id, text, calls in rows]
+    examples = [
+        Example(text_id=text_id, text=text, calls=tuple(KeptCall(**call) for call in calls))
+        for text_id, text, calls in rows
+    ]
+    if options.without_calls:
+        examples = [replace(example, calls=()) for example in examples]
     copies = [replace(example, calls=()) for example in examples[: round(len(examples) * options.plain_copies)]]
     return Choice(examples=[*examples, *copies, *plain], held_out=held_out)
 
@@ -133,49 +136,45 @@ def choose_pairs(options: ChooseOptions) -> list[Pair]:
 
 @contextlib.contextmanager
 def _tables(options: ChooseOptions) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The runs' documents, their calls, and which of these are chosen."""
+    """A database with the runs' documents, their calls, and which of these are chosen."""
     with duckdb.connect() as connection:
         for number, location in enumerate(options.run):
             _open_run(connection, number, location, options)
         for view in ("documents", "calls"):
             selects = (f"SELECT * FROM {view}_{number}" for number in range(len(options.run)))  # noqa: S608 - ours
             connection.execute(f"CREATE VIEW {view} AS {' UNION ALL '.join(selects)}")
+        shown = ", ".join(options.run)
         try:
             connection.execute(ORDER, {"seed": str(options.choice_seed), "num_held_out": options.num_held_out})
             once = [find_tools()[key].name for key in options.once_per_text]
             connection.execute(CHOOSE, {"most": options.max_texts_per_tool, "once": once})
             [(num_chosen,)] = connection.execute("SELECT count(*) FROM chosen").fetchall()
             if not num_chosen:
-                raise ValueError(
-                    f"no call was kept in {', '.join(options.run)}, so there is nothing to learn from; look at "
-                    "`toolformer status`, and lower tau_f or annotate more texts"
+                raise UnusableError(
+                    f"no call was kept in {shown}, so there is nothing to learn from; look at `toolformer status`, and "
+                    "lower tau_f or annotate more texts"
                 )
             yield connection
         except duckdb.Error as error:
-            raise ValueError(
-                f"the tables of {', '.join(options.run)} cannot be read ({_one_line(error)}); `toolformer verify` "
-                "names what is damaged, and annotate makes it again"
+            raise UnusableError(
+                f"the tables of {shown} cannot be read ({one_line(error)}); `toolformer verify` names what is damaged, "
+                "and annotate makes it again"
             ) from error
 
 
-def lowest_threshold(settings: Mapping[str, Any], key: str) -> float:
-    """The lowest tau_f at which a run still has all of a tool's calls."""
-    bounds = (settings.get("prune-below"), settings.get(f"{key}.min-loss-reduction"))
-    return float(min(bound for bound in bounds if bound is not None))
-
-
 def _open_run(connection: duckdb.DuckDBPyConnection, number: int, location: str, options: ChooseOptions) -> None:
+    """Make the views `documents_<number>` and `calls_<number>` of a run."""
     run = RunFolder(location)
     told = run.read_json(RUN_FILE)
     settings = told.get("settings") if isinstance(told, dict) else None
     if not isinstance(settings, dict) or not isinstance(settings.get("tools"), list):
-        raise ValueError(f"run is {run.shown}; no run folder is there: `toolformer annotate --run` makes one")
+        raise OptionError("run", run.shown, "no run folder is there: `toolformer annotate --run` makes one")
     for table, record in (("documents", Document), ("scored", Scored)):
         schema, paths = arrow_schema(record), run.paths(table)
         dataset = pyarrow.dataset.dataset(paths, schema=schema, filesystem=run.filesystem, format="parquet")
         connection.register(f"{table}_of_run_{number}", dataset)
     kept = _condition(settings, run.shown, options.min_loss_reduction)
-    # Made of numbers, and of names of tools of ours.
+    # The statements hold numbers and names of our tools, nothing that a user writes.
     connection.execute(f"CREATE VIEW documents_{number} AS SELECT {number} AS run, * FROM documents_of_run_{number}")  # noqa: S608
     connection.execute(
         f"CREATE VIEW calls_{number} AS SELECT {number} AS run, (({kept}) IS TRUE) AS is_chosen, "  # noqa: S608
@@ -184,17 +183,16 @@ def _open_run(connection: duckdb.DuckDBPyConnection, number: int, location: str,
 
 
 def _condition(settings: Mapping[str, Any], shown: str, thresholds: Mapping[str, float]) -> str:
-    """What is kept of `scored`: by the run's own verdict, of the tools named by another threshold on its losses."""
+    """Which rows of `scored` are chosen: by the run's own verdict or, for tools that have one, by another threshold."""
     conditions, names = [], []
     for key, threshold in thresholds.items():
         tool = find_tools()[key]
         if key not in settings["tools"]:
-            raise ValueError(f"min_loss_reduction.{key} names a tool that {shown} was not annotated with")
-        if threshold < (lowest := lowest_threshold(settings, key)):
-            raise ValueError(
-                f"min_loss_reduction.{key} is {threshold}; {shown} was pruned below {lowest}: annotate it again with "
-                f"--prune-below {threshold} --change-settings"
-            )
+            raise UnusableError(f"min_loss_reduction.{key} names a tool that {shown} was not annotated with")
+        annotated = KeepRule(min_loss_reduction=float(settings[f"{key}.min-loss-reduction"]))
+        if threshold < (lowest := annotated.pruning_bound(settings.get("prune-below"))):
+            remedy = f"annotate it again with prune_below {threshold} and change_settings"
+            raise OptionError(f"min_loss_reduction.{key}", threshold, f"{shown} was pruned below {lowest}: {remedy}")
         names.append(f"'{tool.name}'")
         rule = KeepRule(min_loss_reduction=threshold, strikes_future_inputs=tool.strikes_future_inputs)
         conditions.append(f"(tool = '{tool.name}' AND {rule.sql()})")
@@ -208,11 +206,3 @@ def _rows(
     result = connection.execute(sql, parameters)
     while rows := result.fetchmany(10_000):
         yield from rows
-
-
-def _calls(calls: Sequence[Mapping[str, Any]]) -> tuple[KeptCall, ...]:
-    return tuple(KeptCall(**call) for call in calls)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -1,4 +1,4 @@
-"""C* for other people's trainers: one file, one line or row per text, in the form that they read.
+"""Exports C* for other trainers: one file, one line or row per text, in a format that they read.
 
 Reads the tables of runs as `finetune.choose` does; writes JSON Lines or, if the file ends in `.parquet`, Parquet.
 """
@@ -22,7 +22,7 @@ from toolformer_ray.records.stages import KeptCall
 from toolformer_ray.tools.catalog import find_tools
 
 INSTRUCTION = "Write the text. Use the tools where their answers help to go on."
-"""What the user says in the formats that are conversations."""
+"""The user's message in the chat formats."""
 
 
 def export(choice_options: ChooseOptions, options: ExportOptions) -> int:
@@ -55,7 +55,7 @@ def as_text(example: Example) -> dict[str, Any]:
 
 
 def as_tokens(example: Example, tokenizer: TextTokenizer) -> dict[str, Any]:
-    """Token ids, labels with -100 for what tools said, and that mask itself (1: a tool said it)."""
+    """Token ids, labels with -100 for the results of tools, and the mask of these results."""
     text = tokenise(example, tokenizer, tokenizer.end_ids)
     labels = [IGNORED if is_result else token for token, is_result in zip(text.ids, text.is_result, strict=True)]
     return {"text_id": example.text_id, "input_ids": text.ids, "labels": labels, "is_result": list(text.is_result)}
@@ -93,7 +93,7 @@ def as_preference(pair: Pair) -> dict[str, Any]:
 
 
 def tool_schemas(names: Iterable[str]) -> list[dict[str, Any]]:
-    """What each tool does and takes, as JSON schema: one string, what stands between the parentheses."""
+    """The JSON schemas of tools; each takes one string, what stands between the parentheses of a call."""
     tools = {tool.name: tool for tool in find_tools().values()}
     parameters = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
     return [

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from toolformer_ray.records.errors import OptionError
+
 Decay = Literal["none", "linear"]
 Offload = Literal["none", "optimizer", "all"]
 Format = Literal["text", "tokens", "chat", "sharegpt", "preference"]
@@ -19,74 +21,70 @@ class TrainOptions:
     """The folder for the trained model, on a disk that all machines share; checkpoints and logs lie in it too, and a
     second call resumes from them."""
     max_steps: int = 2000
-    """Updates of the weights."""
+    """Optimizer steps."""
     batch_size: int = 128
-    """Rows of `max_length` tokens for one update, over all workers."""
+    """Rows of `max_length` tokens in one optimizer step, over all workers."""
     rows_at_once: int = 8
-    """Rows that go through the model of one worker at once; less needs less memory."""
+    """Micro batch size: rows in one forward and backward pass of a worker; less needs less memory."""
     max_length: int = 1024
-    """Tokens of a row. Shorter texts share one if the model keeps them apart there; longer texts are cut."""
+    """Tokens of a row. Shorter texts are packed into shared rows if the model keeps them apart; longer ones are cut."""
     learning_rate: float = 1e-5
-    """Its highest value."""
+    """The peak learning rate, after the warm-up."""
     warmup_share: float = 0.1
     """Share of the steps in which the learning rate rises."""
     decay: Decay = "none"
-    """Whether it then stays, none, or falls to 0 by the last step, linear; the paper names none."""
+    """Learning rate schedule after the warm-up: none, constant, or linear, down to 0; the paper names none."""
     evaluate_every: int = 500
-    """Steps from one perplexity on the held-out texts, and one checkpoint, to the next; the best one is the result."""
+    """Steps between evaluations of the held-out perplexity, each with a checkpoint; the best one is the result."""
     masks_results: bool = False
-    """Whether the loss leaves out what tools said; the paper learns it like any other word."""
+    """Whether the results of tools are masked out of the loss; the paper trains on them like on any other token."""
     dtype: str = "bfloat16"
-    """The type in which the passes are computed, bfloat16 or float32; the weights that are updated are float32."""
+    """The type of the forward and backward pass, bfloat16 or float32; the weights that are updated are float32."""
     zero_stage: int = 3
-    """DeepSpeed's ZeRO stage, 0 to 3: what is spread over the workers."""
+    """DeepSpeed's ZeRO stage, 0 to 3: whether optimizer states, gradients and weights are sharded over the workers."""
     without_deepspeed: bool = False
-    """Whether plain PyTorch trains, with a whole copy of everything in each worker."""
+    """Whether plain PyTorch trains, with all states replicated in each worker."""
     offload: Offload = "none"
-    """What ZeRO keeps in the memory of the CPU: none, optimizer (stages 1 to 3), or all, the weights too (stage 3)."""
+    """What ZeRO offloads to the CPU's memory: none, optimizer (stages 1 to 3), or all, the weights too (stage 3)."""
     recomputes: bool = False
-    """Whether activations are computed again for the way back: less memory, a third more time."""
+    """Activation checkpointing: recompute activations in the backward pass; less memory, about a third more time."""
     seed: int = 0
-    """Of the order of the rows, and of dropout if the model has it."""
+    """Decides the order of the rows, and dropout if the model has it."""
 
     def __post_init__(self) -> None:
-        for name in ("max_steps", "batch_size", "rows_at_once", "evaluate_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if self.max_length < 2:
-            raise ValueError(f"max_length is {self.max_length}; it must be at least 2 tokens")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate is {self.learning_rate}; it must be more than 0")
-        if not 0 <= self.warmup_share <= 1:
-            raise ValueError(f"warmup_share is {self.warmup_share}; it must be between 0 and 1")
-        if self.dtype not in ("bfloat16", "float32"):
-            raise ValueError(f"dtype is {self.dtype}; it must be bfloat16 or float32")
-        if self.zero_stage not in (0, 1, 2, 3):
-            raise ValueError(f"zero_stage is {self.zero_stage}; it must be 0, 1, 2 or 3")
-        least = {"none": 0, "optimizer": 1, "all": 3}[self.offload]
-        if self.zero_stage < least:
-            raise ValueError(f"offload is {self.offload}; it needs --zero-stage {least} or more")
+        least_stage = {"none": 0, "optimizer": 1, "all": 3}[self.offload]
+        checks = {
+            **{
+                name: (getattr(self, name) >= 1, "it must be at least 1")
+                for name in ("max_steps", "batch_size", "rows_at_once", "evaluate_every")
+            },
+            "max_length": (self.max_length >= 2, "it must be at least 2 tokens"),
+            "learning_rate": (self.learning_rate > 0, "it must be more than 0"),
+            "warmup_share": (0 <= self.warmup_share <= 1, "it must be between 0 and 1"),
+            "dtype": (self.dtype in ("bfloat16", "float32"), "it must be bfloat16 or float32"),
+            "zero_stage": (self.zero_stage in (0, 1, 2, 3), "it must be 0, 1, 2 or 3"),
+            "offload": (self.zero_stage >= least_stage, f"it needs a zero_stage of {least_stage} or more"),
+        }
+        for name, (is_valid, remedy) in checks.items():
+            if not is_valid:
+                raise OptionError(name, getattr(self, name), remedy)
 
     def check_window(self, window: int) -> None:
-        """Raise ValueError if the model, which reads `window` tokens, cannot read a whole row."""
+        """Raise OptionError if a row is longer than the model's window of so many tokens."""
         if self.max_length > window:
-            raise ValueError(
-                f"max_length is {self.max_length}; {self.model} reads {window} tokens at most: give --max-length "
-                f"{window} or less"
-            )
+            remedy = f"{self.model} reads {window} tokens at most: give {window} or less"
+            raise OptionError("max_length", self.max_length, remedy)
 
-    def accumulation(self, num_workers: int) -> int:
-        """Passes of each worker for one update. Raises ValueError if the batch cannot be shared out evenly."""
+    def gradient_accumulation_steps(self, num_workers: int) -> int:
+        """Passes of each worker in one optimizer step. Raises OptionError if the batch cannot be shared out evenly."""
         at_once = self.rows_at_once * num_workers
         if self.batch_size % at_once:
-            raise ValueError(
-                f"batch_size is {self.batch_size}; it must be a multiple of {at_once}, {num_workers} workers with "
-                f"--rows-at-once {self.rows_at_once} each"
-            )
+            remedy = f"it must be a multiple of {at_once}, {num_workers} workers with {self.rows_at_once} rows_at_once"
+            raise OptionError("batch_size", self.batch_size, remedy)
         return self.batch_size // at_once
 
     def deepspeed_config(self) -> dict[str, Any] | None:
-        """What DeepSpeed is told; batch, clipping and types are the Trainer's. None without it."""
+        """DeepSpeed's configuration; batch, clipping and types are left to the Trainer. None without DeepSpeed."""
         if self.without_deepspeed:
             return None
         zero: dict[str, Any] = {"stage": self.zero_stage, "stage3_gather_16bit_weights_on_model_save": True}
@@ -97,7 +95,7 @@ class TrainOptions:
         return {
             "zero_optimization": zero,
             "bf16": {"enabled": self.dtype == "bfloat16"},
-            # The same AdamW with and without DeepSpeed.
+            # So that training uses the same AdamW with and without DeepSpeed.
             "zero_allow_untested_optimizer": True,
             "zero_force_ds_cpu_optimizer": False,
             "gradient_accumulation_steps": "auto",
@@ -113,14 +111,14 @@ class ExportOptions:
     out: str
     """The file to write: .jsonl or .parquet."""
     format: Format = "text"
-    """text: C* as it reads. tokens: ids, labels and a mask of the results. chat: messages with tools and tool_calls, as
-    TRL reads them. sharegpt: turns whose texts join to C*, for axolotl. preference: kept calls against others at
+    """text: C* as plain text. tokens: ids, labels and a mask of the results. chat: messages with tools and tool_calls,
+    as TRL reads them. sharegpt: turns whose texts join to C*, for axolotl. preference: kept calls against others at
     their places, as prompt, chosen and rejected."""
     model: str | None = None
     """The model whose tokenizer makes the ids of `tokens`: a folder, or a name on the Hugging Face Hub."""
 
     def __post_init__(self) -> None:
         if Path(self.out).suffix not in (".jsonl", ".parquet"):
-            raise ValueError(f"out is {self.out}; its name must end in .jsonl or .parquet")
+            raise OptionError("out", self.out, "its name must end in .jsonl or .parquet")
         if self.format == "tokens" and self.model is None:
-            raise ValueError("model is None; --format tokens needs --model, whose tokenizer makes the ids")
+            raise OptionError("model", self.model, "the format tokens needs a model, whose tokenizer makes the ids")

@@ -1,8 +1,8 @@
-"""Several short texts in one row, so that little of a batch is padding, where nothing of one text reaches another.
+"""Packing: several short texts share one row, so that little of a batch is padding; attention stays within a text.
 
-Positions begin at 0 with every text. For most families transformers takes a step back in the positions for the border
-of a sequence and masks attention across it; for others (OPT, Falcon, BLOOM) it does not. Which one a model is of is
-tried on the model itself, and where texts are not kept apart each has a row of its own.
+Position ids restart at 0 with every text. For most model families transformers takes that as the border of a sequence
+and masks attention across it; for others (OPT, Falcon, BLOOM) it does not. Which of the two a model does is tested on
+the model itself; where it does not mask, each text has a row of its own.
 
 Shapes: B rows, T tokens of a row, V vocabulary entries.
 """
@@ -22,16 +22,16 @@ IGNORED = -100
 """The label of a token that the loss leaves out."""
 NUM_TRIED_TOKENS = 8
 MOST_ROUNDING = 1e-3
-"""Difference of two logits that rounding explains, as a share of their standard deviation; a text that is reached by
-another has differences a hundred times larger."""
+"""Largest difference of two logits that rounding explains, as a share of their standard deviation. Where attention
+crosses from text to text, differences are a hundred times larger."""
 
 
 @torch.no_grad()
 def keeps_texts_apart(model: PreTrainedModel, ids: Sequence[int]) -> bool:
-    """Whether a text, tried on its first tokens, has behind another in one row the logits that it has alone.
+    """Whether the first tokens of a text have the same logits behind another text in a row as alone.
 
-    So it shows whatever might differ: attention across the border, positions that go on, a state that is carried over.
-    The model must be whole in this process, not training, and make no cache.
+    That covers every way in which they might differ: attention across the border, position ids that are ignored, a
+    state that is carried over. The model must be unsharded, in evaluation mode and without a key-value cache.
     """
     tried = list(ids[:NUM_TRIED_TOKENS])
     length, vocabulary_size = len(tried), model.config.get_text_config().vocab_size
@@ -44,7 +44,7 @@ def keeps_texts_apart(model: PreTrainedModel, ids: Sequence[int]) -> bool:
 
 
 def pack(lengths: Sequence[int], max_length: int) -> list[list[int]]:
-    """Which texts share a row: longest first, each into the fullest row that has room (best fit decreasing).
+    """Which texts share each row, by best fit decreasing: longest first, each into the fullest row that has room.
 
     >>> pack([3, 6, 4, 2], 8)
     [[1, 3], [2, 0]]
@@ -70,11 +70,11 @@ class PackedRows(Dataset[dict[str, Tensor]]):
 
     texts: Sequence[TokenisedText]
     rows: Sequence[Sequence[int]]
-    """Which texts are in each; more than one only for a model that keeps them apart."""
+    """The numbers of the texts in each row; more than one only for a model that keeps them apart."""
     max_length: int
-    """T; what the texts of a row leave of it is padding."""
+    """T; rows are padded to it."""
     masks_results: bool
-    """Whether the loss leaves out what tools said."""
+    """Whether the loss leaves out the results of tools."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -86,7 +86,7 @@ class PackedRows(Dataset[dict[str, Tensor]]):
         for text in (self.texts[index] for index in self.rows[number]):
             ids += text.ids
             positions += range(len(text.ids))
-            # Nothing foretells the first token of a text: what stands before it in the row is another one.
+            # The first token of a text has no label: the token before it in the row is another text's.
             labels += [IGNORED, *(self._label(text, index) for index in range(1, len(text.ids)))]
         padding = self.max_length - len(ids)
         return {

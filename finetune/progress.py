@@ -1,4 +1,4 @@
-"""How far a training is: a file in the folder of the result, at which whoever started it can look, wherever it runs."""
+"""The progress of a training: a file in the result's folder, which the process that started the workers reads."""
 
 import json
 import time
@@ -19,15 +19,15 @@ class Progress:
 
     step: int
     loss: float
-    """Nats a token."""
+    """Nats per token."""
     seconds_per_step: float
-    """Since this training, or this part of it after a resume, began."""
+    """Mean since this training began or was resumed."""
     shares_rows: bool = True
-    """Whether short texts share a row; False if the model does not keep them apart there."""
+    """Whether short texts are packed into shared rows; False if the model does not keep them apart."""
 
 
 class ProgressFile(TrainerCallback):
-    """Writes the file with each logged loss; the first worker does."""
+    """Writes the file with each logged loss, on rank 0."""
 
     def __init__(self, out: Path, *, shares_rows: bool) -> None:
         self._out, self._shares_rows = out, shares_rows
@@ -40,7 +40,7 @@ class ProgressFile(TrainerCallback):
         control: TrainerControl,  # noqa: ARG002
         **_: Any,
     ) -> None:
-        """Count from here."""
+        """Start measuring the seconds per step."""
         self._started, self._first_step = time.monotonic(), state.global_step
 
     def on_log(
@@ -51,7 +51,7 @@ class ProgressFile(TrainerCallback):
         logs: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
-        """Say where it is."""
+        """Write the file."""
         if state.is_world_process_zero and logs and "loss" in logs:
             seconds = (time.monotonic() - self._started) / max(1, state.global_step - self._first_step)
             progress = Progress(
@@ -64,7 +64,7 @@ class ProgressFile(TrainerCallback):
 
 
 def read_progress(out: Path) -> Progress | None:
-    """The last that was written; None if nothing was."""
+    """The progress that was written last; None if none was."""
     try:
         return Progress(**json.loads((out / PROGRESS_FILE).read_bytes()))
     except FileNotFoundError:

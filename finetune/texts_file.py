@@ -1,5 +1,7 @@
-"""The tokenised texts of one fine-tuning on disk, so that every worker reads the same ones."""
+"""The tokenised texts of one fine-tuning, and the file by which every worker reads the same ones."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,13 +9,20 @@ import pyarrow.parquet as pq
 
 from toolformer_ray.finetune.result_folder import TEXTS_FILE
 from toolformer_ray.finetune.tokens import TokenisedText
-from toolformer_ray.finetune.train import TrainingTexts
 
 _COLUMNS: dict[str, pa.DataType] = {
     "ids": pa.list_(pa.int32()),
     "is_result": pa.list_(pa.bool_()),
     "is_held_out": pa.bool_(),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingTexts:
+    """What all workers train on, and what the perplexity is measured on."""
+
+    texts: Sequence[TokenisedText]
+    held_out: Sequence[TokenisedText]
 
 
 def write_texts(folder: Path, texts: TrainingTexts) -> None:
@@ -30,7 +39,7 @@ def write_texts(folder: Path, texts: TrainingTexts) -> None:
 
 
 def read_texts(folder: Path) -> TrainingTexts:
-    """What `write_texts` has written."""
+    """Read what `write_texts` has written."""
     texts: list[TokenisedText] = []
     held_out: list[TokenisedText] = []
     for batch in pq.ParquetFile(folder / TEXTS_FILE).iter_batches():

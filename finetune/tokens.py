@@ -1,7 +1,7 @@
-"""Texts as the model is to read them: token ids with their calls, and which of them a tool said.
+"""Texts of C* as token ids, and which of these are the results of tools.
 
-A text is encoded as the annotating model saw it, alone, without special tokens; a call stands before the token at its
-`char_offset`, in the parts in which it comes about when the model decodes (`records.calls.call_parts`).
+A text is encoded as the annotating model read it, alone, without special tokens. A call stands before the token at its
+`char_offset`, and is encoded in the same parts as in decoding (`records.calls.call_parts`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ class TokenisedText:
 
     ids: Sequence[int]
     is_result: Sequence[bool]
-    """Per token, whether it is what a tool said or the end marker behind it: what the model is never to write."""
+    """Per token, whether it belongs to a result or its end marker, which the model never has to write."""
 
 
 def tokenise(example: Example, tokenizer: TextTokenizer, end_ids: Sequence[int]) -> TokenisedText:

@@ -1,6 +1,6 @@
-"""Fine-tuning on C*, as every worker does it: a Hugging Face Trainer, with DeepSpeed if asked for (paper, section 2).
+"""Fine-tuning on C* in one worker: a Hugging Face Trainer, with DeepSpeed if asked for (paper, section 2).
 
-Knows nothing of Ray: whoever starts the workers has set up their process group. Reads the chosen texts, writes
+Needs no Ray: whoever starts the workers has set up their process group. Reads the chosen texts, writes
 checkpoints into `<out>/checkpoints`, progress for TensorBoard into `<out>/logs`, and the best model into `<out>`.
 """
 
@@ -29,6 +29,7 @@ from toolformer_ray.finetune.options import TrainOptions
 from toolformer_ray.finetune.packing import PackedRows, keeps_texts_apart, pack
 from toolformer_ray.finetune.perplexity import perplexity, row_losses
 from toolformer_ray.finetune.progress import ProgressFile
+from toolformer_ray.finetune.texts_file import TrainingTexts
 from toolformer_ray.finetune.tokens import TokenisedText
 from toolformer_ray.lm.loading import load_network
 from toolformer_ray.lm.tokenizer import TextTokenizer
@@ -37,23 +38,15 @@ LOGS = "logs"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingTexts:
-    """What all workers train on, and are measured by."""
-
-    texts: Sequence[TokenisedText]
-    held_out: Sequence[TokenisedText]
-
-
-@dataclass(frozen=True, kw_only=True)
 class TrainingResult:
-    """What came of it."""
+    """The course of a training."""
 
     losses: Sequence[tuple[int, float]]
-    """(step, mean loss in nats a token), as they were logged."""
+    """(step, mean loss in nats per token), as they were logged."""
     perplexities: Sequence[tuple[int, float]]
     """(step, perplexity of the held-out texts, calls disabled)."""
     best_step: int | None
-    """Of the checkpoint that is the result; None if nothing was measured, so the last weights are."""
+    """The step whose weights are the result; None if nothing was evaluated, so that it is the last one."""
 
 
 def train(
@@ -64,11 +57,11 @@ def train(
     use_gpu: bool,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> TrainingResult:
-    """One worker's part, from the last checkpoint if there is one. The first worker writes the result."""
+    """Train as one of the workers, from the last checkpoint if there is one. Rank 0 writes the result."""
     out = Path(options.out)
     last = last_whole_checkpoint(out)
     if last and last.state.global_step >= options.max_steps:
-        # It ended before its result was written. Asked to go on, the Trainer would do one step more.
+        # Training ended before its result was written. The Trainer would do one step more if it resumed here.
         state = last.state
     else:
         trainer = _trainer(options, texts, num_workers=num_workers, use_gpu=use_gpu, callbacks=callbacks)
@@ -92,7 +85,7 @@ def _trainer(
     if not options.without_deepspeed and not use_gpu:
         _spare_the_compiler()
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(Path(options.out) / LOGS)
-    # Before the arguments name ZeRO 3: under it, transformers would spread the weights while it reads them.
+    # Before TrainingArguments activate ZeRO 3, under which transformers would shard the weights while it loads them.
     model = _load(options)
     shares_rows = keeps_texts_apart(model, max((text.ids for text in texts.texts), key=len))
     rows = functools.partial(_rows, max_length=options.max_length, shares_rows=shares_rows)
@@ -109,7 +102,7 @@ def _trainer(
 
 
 def _spare_the_compiler() -> None:
-    """On CPUs DeepSpeed would compile a sum of its own before the first step, for a minute or more; gloo has one."""
+    """Keep DeepSpeed from compiling its own all-reduce for CPUs, which takes a minute or more; gloo has one."""
     import deepspeed  # type: ignore[import-untyped]
 
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
@@ -117,24 +110,24 @@ def _spare_the_compiler() -> None:
 
 def _load(options: TrainOptions) -> PreTrainedModel:
     model = load_network(options.model, device="cpu", dtype="float32")
-    # With a cache, transformers would take a row of several texts for one.
+    # With a key-value cache, transformers would not tell the texts of a packed row apart.
     model.config.use_cache = False
     return model
 
 
 def _arguments(options: TrainOptions, *, num_workers: int, use_gpu: bool, evaluates: bool) -> TrainingArguments:
     out = Path(options.out)
-    save_and_measure: dict[str, Any] = {"save_strategy": "steps", "save_steps": options.evaluate_every}
+    save_and_evaluate: dict[str, Any] = {"save_strategy": "steps", "save_steps": options.evaluate_every}
     if evaluates:
-        save_and_measure |= {"eval_strategy": "steps", "eval_steps": options.evaluate_every}
-        # The best checkpoint is never deleted.
-        save_and_measure |= {"metric_for_best_model": "perplexity", "greater_is_better": False}
+        save_and_evaluate |= {"eval_strategy": "steps", "eval_steps": options.evaluate_every}
+        # By its metric the Trainer knows the best checkpoint, which it then never deletes.
+        save_and_evaluate |= {"metric_for_best_model": "perplexity", "greater_is_better": False}
     return TrainingArguments(
         output_dir=str(out / CHECKPOINTS),
         max_steps=options.max_steps,
         per_device_train_batch_size=options.rows_at_once,
         per_device_eval_batch_size=options.rows_at_once,
-        gradient_accumulation_steps=options.accumulation(num_workers),
+        gradient_accumulation_steps=options.gradient_accumulation_steps(num_workers),
         learning_rate=options.learning_rate,
         lr_scheduler_type={"none": "constant_with_warmup", "linear": "linear"}[options.decay],
         warmup_steps=math.ceil(options.warmup_share * options.max_steps),
@@ -150,7 +143,7 @@ def _arguments(options: TrainOptions, *, num_workers: int, use_gpu: bool, evalua
         remove_unused_columns=False,
         dataloader_pin_memory=use_gpu,
         disable_tqdm=True,
-        **save_and_measure,
+        **save_and_evaluate,
     )
 
 

@@ -63,7 +63,7 @@ class TrainWorkerOptions:
 
 def finetune(choice_options: ChooseOptions, options: TrainOptions, workers: TrainWorkerOptions) -> int:
     """Fine-tune and print the course; the exit code. Raises ValueError, one line, for what the user has to change."""
-    options.accumulation(workers.num_workers)
+    options.gradient_accumulation_steps(workers.num_workers)
     refuse_lost_output(options.out, choice_options.run)
     refuse_foreign_folder(options, choice_options.run)
     out = Path(options.out).absolute()
@@ -87,9 +87,8 @@ def finetune(choice_options: ChooseOptions, options: TrainOptions, workers: Trai
 
 def _begin(out: Path, choice_options: ChooseOptions, options: TrainOptions, model: ModelFiles) -> None:
     """Choose and tokenise, unless an earlier call has. Raises ValueError if that one was another fine-tuning."""
-    from toolformer_ray.finetune.texts_file import write_texts
+    from toolformer_ray.finetune.texts_file import TrainingTexts, write_texts
     from toolformer_ray.finetune.tokens import shorten, tokenise
-    from toolformer_ray.finetune.train import TrainingTexts
 
     identity = _identity(choice_options, options, model)
     state = out / STATE_FILE

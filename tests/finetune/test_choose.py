@@ -32,7 +32,7 @@ def test_another_threshold_for_a_tool_is_applied_to_its_losses_and_to_no_other_t
 
 def test_a_threshold_below_what_the_run_pruned_is_refused_with_what_to_do(tmp_path) -> None:
     run = write_texts(str(tmp_path), {"a": [SUM]})
-    with pytest.raises(ValueError, match=r"calculator is 0\.1; .* was pruned below 0\.25: .*--prune-below 0\.1"):
+    with pytest.raises(ValueError, match=r"calculator is 0\.1; .* was pruned below 0\.25: .*prune_below 0\.1"):
         choose(ChooseOptions(run=(run,), min_loss_reduction={"calculator": 0.1}))
 
 

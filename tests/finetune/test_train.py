@@ -19,8 +19,9 @@ from toolformer_ray.finetune.checkpoints import checkpoint_path, last_whole_chec
 from toolformer_ray.finetune.options import TrainOptions
 from toolformer_ray.finetune.perplexity import row_losses
 from toolformer_ray.finetune.progress import read_progress
+from toolformer_ray.finetune.texts_file import TrainingTexts
 from toolformer_ray.finetune.tokens import TokenisedText
-from toolformer_ray.finetune.train import TrainingTexts, train
+from toolformer_ray.finetune.train import train
 from toolformer_ray.lm.tokenizer import TextTokenizer
 
 TOKENIZER = TextTokenizer(build_tokenizer())
