@@ -1,7 +1,6 @@
-"""What the engine costs, against a plain pipeline and against the least that the same work could cost.
+"""Benchmarks of the engine: against a plain pipeline, and against the least that the same work could cost.
 
-`python -m bench` needs torch and transformers and nothing else, so that the folder can be taken, with `lm/`,
-`records/` and `miniature/`, to any machine with a GPU. `bench.memory` and `bench.budgets` run the real stages and need
-the whole installation. Read in this order: `workload` (texts and prompt), `calls`, `engine_run` (a), `plain_run` (b),
-`floor` (c), `meter`, `peak`, `compare`, `report`.
+Read in this order: `workload` (the texts and the prompt), `calls`, `engine_run` (a), `plain_run` (b), `floor` (c),
+`meter` and `peak` (what is measured), `compare`, `report`. Two benchmarks stand by themselves: `decoding` (texts that
+are written with tools) and `memory` (of a process that annotates many texts).
 """

@@ -1,6 +1,6 @@
-"""`python -m bench`: compares engine, baseline and floor, and writes the tables; `--help` has the options.
+"""`python -m toolformer_ray.bench`: compares engine, baseline and floor, and writes the tables.
 
-Writes a section of the page between two marker comments, and one JSON file a setting. Needs torch and transformers.
+Writes a section of the page between two marker comments, and one JSON file per setting; `--help` has the options.
 """
 
 import argparse
@@ -13,13 +13,13 @@ from pathlib import Path
 import torch
 
 from toolformer_ray.bench.compare import Outcome, Setting, compare
-from toolformer_ray.bench.models import NAMES, ROOT
+from toolformer_ray.bench.models import NAMES
 from toolformer_ray.bench.peak import num_cores
 from toolformer_ray.bench.report import render, render_outcome, write_page
 from toolformer_ray.lm.model import DEFAULT_TOKEN_BUDGETS
 
-# Model, tokens of a text, texts. Long texts of a large model would take the baseline hours on a CPU; tokens are counted
-# on the small one, since they depend on the shape no more than the tokenizer makes them.
+# Model, tokens per text, number of texts. The baseline would take hours for long texts of a large model on a CPU, so
+# their tokens are counted on the small one: token counts hardly depend on the model.
 PLANS = {
     "cpu": (("miniature", 150, 8), ("miniature", 1000, 1), ("gpt2-124m", 150, 2)),
     "cuda": (
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for setting in _settings(options, kind):
         print(f"{setting.model}, {setting.num_texts} texts of {setting.num_tokens} tokens ...", flush=True)
         outcome = _measure(setting)
-        # The model of this setting may not take the next one's memory.
+        # Free the model of this setting before the next one is loaded.
         gc.collect()
         torch.cuda.empty_cache()
         if outcome is None:
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _measure(setting: Setting) -> Outcome | None:
-    """None if it does not fit. An error that is being handled holds what there was; after this it can be given back."""
+    """None if memory does not suffice. The caught error, which refers to the model, ends with this call."""
     try:
         return compare(setting)
     except torch.OutOfMemoryError:
@@ -68,7 +68,7 @@ def _measure(setting: Setting) -> Outcome | None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m toolformer_ray.bench", description=main.__doc__)
     parser.add_argument("--model", choices=NAMES, help="one model only; without it the whole plan of the device")
     parser.add_argument("--tokens", type=int, help="tokens of each text")
     parser.add_argument("--texts", type=int, help="number of texts")
@@ -77,13 +77,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=num_cores(), help="CPU threads (default: %(default)s)")
     parser.add_argument("--token-budget", type=int, help="tokens of the engine's batches (default: the device's)")
     parser.add_argument("--repeats", type=int, default=3, help="timed runs of each, at most (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs/results.md", help="page for the tables")
-    parser.add_argument("--raw", type=Path, default=ROOT / "runs/bench", help="folder for the numbers as JSON")
+    parser.add_argument("--out", type=Path, default=Path("docs/results.md"), help="page for the tables")
+    parser.add_argument("--raw", type=Path, default=Path("runs/bench"), help="folder for the numbers as JSON")
     return parser
 
 
 def _settings(options: argparse.Namespace, kind: str) -> list[Setting]:
-    """The rows of the plan that the options leave; a length that the plan lacks makes a row of its own."""
+    """The rows of the plan that match the options; a length that is not in the plan makes a row of its own."""
     plan = [row for row in PLANS[kind] if options.model in (None, row[0])]
     if options.tokens:
         plan = [row for row in plan if row[1] == options.tokens] or [

@@ -1,28 +1,26 @@
-"""Samples made into calls that can be scored, without running a tool.
+"""Turns samples into calls that can be scored.
 
-    a model that writes calls    `Calculator(18 * 24)` -> the value if it is two numbers and a sign, else 7
-    random weights               the sample's first CALL_TOKENS tokens are the call, 432 its result
+    a model that was trained on calls    the call as it is written, answered by the calculator
+    random weights                       the sample's first CALL_TOKENS tokens stand for a call, 432 for its result
 
-Both pipelines are given the same results, so a stand-in favours neither.
+Both pipelines score the same calls, so a stand-in favours neither.
 """
 
-import operator
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from toolformer_ray.bench.prompt import TOOL
 from toolformer_ray.bench.workload import Workload
 from toolformer_ray.lm.requests import Sample
 from toolformer_ray.lm.tokenizer import TextTokenizer
+from toolformer_ray.records.calls import parse_sample, render_call
+from toolformer_ray.tools.calculator import Calculator
+from toolformer_ray.tools.catalog import make_tool
+from toolformer_ray.tools.tool import BadInput, CallContext
 
 CALL_TOKENS = 12
 RESULT = "432"
 UNKNOWN_RESULT = "7"
-
-_CALL = re.compile(r"\s*(?P<tool>[A-Za-z_]\w*)\((?P<call_input>(?:(?!\) -> )[^\[\]])*)\)\s*")
-_SUM = re.compile(r"(\d{1,9}) ?([-+*/]) ?(\d{1,9})")
-_SIGNS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}
+"""Stands for the result of an input that the calculator refuses, so that such a call is scored as well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,53 +30,44 @@ class Call:
     text: int
     """Index of the text in the workload."""
     token_index: int
-    """The call goes before this token."""
+    """The call stands before this token."""
     ids_with_result: Sequence[int]
     """The beginning-of-sequence token and e(c, r)."""
     ids_without_result: Sequence[int]
-    """The beginning-of-sequence token and e(c, epsilon)."""
+    """The beginning-of-sequence token and e(c, ε)."""
 
 
 def distinct_calls(
     tokenizer: TextTokenizer, work: Workload, text: int, token_index: int, samples: Sequence[Sample]
 ) -> list[Call]:
     """Each distinct call among the samples of a place, in the order of sampling."""
-    make = _written_call if work.writes_calls else _stand_in_call
-    pairs = dict.fromkeys(pair for sample in samples if (pair := make(tokenizer, sample)))
+    encode = _written_call if work.writes_calls else _stand_in_call
     bos_ids = tokenizer.bos_ids
     return [
         Call(
             text=text,
             token_index=token_index,
-            ids_with_result=(*bos_ids, *answered),
-            ids_without_result=(*bos_ids, *unanswered),
+            ids_with_result=(*bos_ids, *with_result),
+            ids_without_result=(*bos_ids, *without_result),
         )
-        for answered, unanswered in pairs
+        for with_result, without_result in dict.fromkeys(filter(None, (encode(tokenizer, one) for one in samples)))
     ]
 
 
-def stand_in_result(call_input: str) -> str:
-    """The value of two whole numbers and a sign; of anything else a constant.
-
-    >>> stand_in_result("400 / 1400"), stand_in_result("18 boxes")
-    ('0.29', '7')
-    """
-    match = _SUM.fullmatch(call_input.strip())
-    if match is None or (match[2] == "/" and not int(match[3])):
-        return UNKNOWN_RESULT
-    return f"{_SIGNS[match[2]](int(match[1]), int(match[3])):.2f}".rstrip("0").rstrip(".")
-
-
-def _written_call(tokenizer: TextTokenizer, sample: Sample) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-    match = None if sample.text is None else _CALL.fullmatch(sample.text)
-    if match is None or match["tool"] != TOOL:
+def _written_call(tokenizer: TextTokenizer, sample: Sample) -> tuple[tuple[int, ...], ...] | None:
+    call = None if sample.text is None else parse_sample(sample.text)
+    if call is None or call[0] != Calculator.name:
         return None
-    call_input = match["call_input"]
-    written = [f" [{TOOL}({call_input}) -> {result}]" for result in (stand_in_result(call_input), "")]
-    answered, unanswered = (tuple(tokenizer.encode(text)) for text in written)
-    return answered, unanswered
+    return tuple(tuple(tokenizer.encode(render_call(*call, result))) for result in (_answer(call[1]), ""))
 
 
-def _stand_in_call(tokenizer: TextTokenizer, sample: Sample) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _answer(call_input: str) -> str:
+    try:
+        return make_tool("calculator").run(call_input, CallContext())
+    except BadInput:
+        return UNKNOWN_RESULT
+
+
+def _stand_in_call(tokenizer: TextTokenizer, sample: Sample) -> tuple[tuple[int, ...], ...]:
     start = (*tokenizer.open_ids, *sample.ids[:CALL_TOKENS])
     return (*start, *tokenizer.encode(f" -> {RESULT}]")), (*start, *tokenizer.encode(" -> ]"))

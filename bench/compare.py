@@ -1,7 +1,7 @@
-"""One model, one length of text: the engine and the baseline in turns on the same texts, and the floor.
+"""Measures one setting: engine and baseline take turns on the same texts; the floor is computed.
 
-The first pair of runs counts tokens; on CUDA, where first calls set up more than they compute, its time does not count.
-Pairs are repeated while patience lasts, and the fastest run of each pipeline counts.
+The first run of each counts tokens and is not timed, as first calls on CUDA spend most of their time on setup. Timed
+pairs of runs are repeated while patience lasts, and the fastest run of each pipeline counts.
 """
 
 import math
@@ -47,10 +47,10 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A pipeline's tokens, from the counted run, and its seconds, from the fastest timed one."""
+    """A pipeline's tokens, from the counted run, and its seconds, from the fastest timed run; all texts together."""
 
     tokens: Mapping[str, int]
-    """By stage, padding included; all texts together."""
+    """By stage, padding included."""
     padding: Mapping[str, int]
     seconds: Mapping[str, float]
     num_samples: int
@@ -87,25 +87,25 @@ class Outcome:
     num_calls: int
     """Distinct calls that the engine scored."""
     num_survivors: int
-    """How many of them needed L(e(c, epsilon))."""
+    """How many of them needed L(e(c, ε))."""
     num_timed: int
     peak: Peak
     tuned: Tuned
     same_memory_prompts: int
     """Prompts that `generate` holds in the engine's batch memory."""
     repeated_empty_tokens: int
-    """What the baseline would read besides if it read L(epsilon) again for each call."""
+    """What the baseline would read in addition if it computed L(ε) anew for each call."""
     agreement: Agreement
     floor: Mapping[str, Cost]
     engine: Run
     plain: Run
 
     def floor_seconds(self, stage: str) -> float:
-        """A stage's operations at the machine's peak."""
+        """Seconds that the operations of a stage take at the machine's peak."""
         return self.floor[stage].operations / self.peak.best
 
     def share_of_peak(self, *stages: str) -> float:
-        """What the engine's stages need, over what the machine could have done in their time."""
+        """The operations that the stages need, over those that the machine can do in the time that the engine took."""
         seconds = sum(self.engine.seconds.get(stage, 0.0) for stage in stages)
         return sum(map(self.floor_seconds, stages)) / seconds if seconds else math.nan
 
@@ -116,7 +116,7 @@ class Outcome:
 
 
 def compare(setting: Setting) -> Outcome:
-    """Measure one setting. Raises ValueError for a value that cannot be, torch.OutOfMemoryError for a model too big."""
+    """Measure one setting. Raises ValueError for an unusable value, torch.OutOfMemoryError for too large a model."""
     tokenizer = load_tokenizer(setting.model)
     work = _workload(setting, tokenizer, writes_calls=True)
     loaded = load_model(setting.model, tokenizer, window=work.longest, device=setting.device, dtype=setting.dtype)
@@ -162,7 +162,7 @@ def compare(setting: Setting) -> Outcome:
 
 
 def _is_timed(setting: Setting, engine: Sequence[Meter], plain: Sequence[Meter]) -> bool:
-    """Whether there are runs enough, or patience has run out."""
+    """Whether there are enough runs, or patience has run out."""
     spent = sum(meter.total_seconds for meter in (*engine, *plain))
     return len(engine) >= setting.max_repeats or (len(engine) > 0 and spent >= setting.patience)
 
@@ -189,7 +189,7 @@ def _run(counted: Meter, timed: list[Meter], found: Annotation) -> Run:
 
 
 def _agreement(engine: Annotation, plain: Annotation) -> Agreement:
-    """The baseline's list of calls begins with the engine's."""
+    """Compares what both computed; the baseline's list of calls begins with the engine's."""
     gaps = [abs(ours - plain.loss_without[at]) for at, ours in engine.loss_without.items() if at in plain.loss_without]
     gaps += [abs(a - b) for a, b in zip(engine.loss_with_result, plain.loss_with_result, strict=False)]
     gaps += [abs(ours - plain.loss_with_call[index]) for index, ours in engine.loss_with_call.items()]
@@ -204,6 +204,6 @@ def _agreement(engine: Annotation, plain: Annotation) -> Agreement:
 
 
 def _repeated_empty_tokens(work: Workload, tokenizer: TextTokenizer, found: Annotation) -> int:
-    """One whole text for each call, less the one a text that is read anyway."""
+    """One pass over a text for each of its calls, less the one pass that is read anyway."""
     lengths = [len(tokenizer.bos_ids) + len(text.text_ids) for text in work.texts]
     return sum(lengths[call.text] for call in found.calls) - sum(lengths[n] for n in {c.text for c in found.calls})

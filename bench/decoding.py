@@ -1,13 +1,12 @@
 """`python -m toolformer_ray.bench.decoding`: what decoding with tools costs, in three figures for docs/results.md.
 
-1. Greedy output of a batch of 64 against that of batch 1, text by text.
-2. Tokens a second at batch 64 with tools that take 500 ms, against tools that answer at once.
-3. Tokens a second against a loop that writes one text at a time (`bench.one_at_a_time`), both with instant tools.
+1. Whether greedy texts of a batch of 64 equal those of batches of 1.
+2. Tokens per second at batch 64 with tools that take 500 ms, against tools that answer at once.
+3. Tokens per second against a loop that writes one text at a time (`bench.one_at_a_time`), both with instant tools.
 
-Each speed is measured a few times, in turns, and the ratios are medians of those of a turn.
-The texts begin like stories of the miniature's world, up to where a sum is due; a call starts where its marker is among
-the ten likeliest tokens, one per text, as in the paper. Tokens that were taken back do not count for us, those of calls
-that came to nothing count for the loop. Needs the whole installation.
+Each speed is measured a few times, in turns; a ratio is the median over the turns. Prompts are stories of the
+miniature's world up to where a sum is due. As in the paper, a call starts where its marker is among the ten likeliest
+tokens, once per text. Tokens that the decoder takes back do not count for it; the loop's all count.
 """
 
 import argparse
@@ -41,7 +40,7 @@ TOP_K = 10
 
 
 class SlowCalculator(Calculator):
-    """Takes its time, as many calls at once as there are."""
+    """A calculator that takes so many seconds for a call, and any number of calls at a time."""
 
     one_at_a_time = False
     asking = Asking(max_in_flight=8 * BATCH_SIZE)
@@ -51,38 +50,32 @@ class SlowCalculator(Calculator):
         self._seconds = seconds
 
     def run(self, call_input: str, context: CallContext) -> str:
-        """The value, after a while."""
+        """The value, after the seconds."""
         time.sleep(self._seconds)
         return super().run(call_input, context)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """Some texts, and how long they took."""
+    """Texts, and how long it took to write them."""
 
     answers: Sequence[Answer]
     seconds: float
-    num_passes: int
 
     @property
     def speed(self) -> float:
-        """Tokens a second, of those that stand."""
+        """Tokens per second that stand in the texts."""
         return sum(answer.num_new_tokens for answer in self.answers) / self.seconds
-
-    @property
-    def num_answered(self) -> int:
-        """Calls with a result."""
-        return sum(call.status == "ok" for answer in self.answers for call in answer.calls)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """All three, one after the other."""
+    """One measurement of all three speeds."""
 
     instant: Run
     slow: Run
     alone: float
-    """Tokens a second of the loop."""
+    """Tokens per second of the loop."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -136,7 +129,7 @@ def write(
     decoder = Decoder(model, {"Calculator": SlowCalculator(seconds)}, batch_size=batch)
     started = time.perf_counter()
     answers = decoder.write(prompts, options)
-    return Run(answers=answers, seconds=time.perf_counter() - started, num_passes=decoder.num_passes)
+    return Run(answers=answers, seconds=time.perf_counter() - started)
 
 
 def _count_equal(model: LanguageModel, prompts: Sequence[str], options: DecodeOptions) -> int:

@@ -1,4 +1,4 @@
-"""(a) Our engine, through its public calls, asked for what propose and score ask for one tool."""
+"""(a) The engine, through its public methods, asked what the propose and score stages ask for one tool."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,36 +7,33 @@ import numpy as np
 
 from toolformer_ray.bench.calls import Call, distinct_calls
 from toolformer_ray.bench.meter import Meter
-from toolformer_ray.bench.workload import Workload, choose_places
+from toolformer_ray.bench.workload import Workload
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.requests import Place, Prompt, Sample
 from toolformer_ray.losses.question import LossQuestion, weighted_losses
 from toolformer_ray.losses.weights import weighted_loss, weighted_token_indices
 
-At = tuple[int, int]
+TextPlace = tuple[int, int]
 """A place of the workload: index of the text, token index."""
-
-Beginning = tuple[int, tuple[int, ...]]
-"""Index of a text, and what stands before it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Annotation:
-    """Everything that was found out about the workload."""
+    """All that a pipeline computes from the workload."""
 
     log_starts: Sequence[np.ndarray]
-    """Per text log p(start marker) before each token."""
+    """For each text, log p(start marker) before each token."""
     places: Sequence[Sequence[int]]
-    """Per text the token indices chosen."""
-    loss_without: Mapping[At, float]
-    """L(epsilon), nats."""
-    samples: Mapping[At, Sequence[Sample]]
-    """At every place that could still keep a call."""
+    """For each text, the token indices chosen."""
+    loss_without: Mapping[TextPlace, float]
+    """L(ε), nats."""
+    samples: Mapping[TextPlace, Sequence[Sample]]
+    """Samples at every place where a call could still be kept."""
     calls: Sequence[Call]
     loss_with_result: Sequence[float]
     """L+ of each call, nats."""
     loss_with_call: Mapping[int, float]
-    """L(e(c, epsilon)) by index of the call, where it could matter."""
+    """L(e(c, ε)), nats, by index of the call, where the verdict depends on it."""
 
     @property
     def num_samples(self) -> int:
@@ -47,8 +44,8 @@ class Annotation:
 def annotate(model: LanguageModel, work: Workload, meter: Meter) -> Annotation:
     """Places, samples and losses of all texts.
 
-    The engine reads prompts and draws samples in one call. For the figures the prompts are read once more without
-    drawing, and that much is taken off the samples, so that the stages add up to the one call.
+    The engine reads prompts and draws samples in one call. To tell the two apart, the prompts are read once more
+    without drawing, and the cost of that is subtracted from the samples: so the stages add up to the one call.
     """
     prompts = [Prompt(shared_ids=work.shared_ids, own_ids=t.own_ids, text_ids=t.text_ids) for t in work.texts]
     with meter.stage("demonstrations"):
@@ -86,9 +83,11 @@ def annotate(model: LanguageModel, work: Workload, meter: Meter) -> Annotation:
     )
 
 
-def equal_sequences(calls: Sequence[Call], prefixes: Sequence[Sequence[int]]) -> dict[Beginning, list[int]]:
-    """Calls, by index, whose prefix stands before the same text: one pass serves their places together."""
-    groups: dict[Beginning, list[int]] = {}
+def equal_sequences(
+    calls: Sequence[Call], prefixes: Sequence[Sequence[int]]
+) -> dict[tuple[int, tuple[int, ...]], list[int]]:
+    """Indices of the calls by text and prefix: one pass over a sequence serves all places at which it is scored."""
+    groups: dict[tuple[int, tuple[int, ...]], list[int]] = {}
     for index, (call, prefix) in enumerate(zip(calls, prefixes, strict=True)):
         groups.setdefault((call.text, tuple(prefix)), []).append(index)
     return groups
@@ -100,7 +99,7 @@ def weighted_union(places: Sequence[int], num_tokens: int) -> list[int]:
 
 
 class _Chooser:
-    """Chooses the places of each prompt when it is read, and drops those where no result could help."""
+    """Chooses the places of each prompt once it is read, and drops those with too small a loss for any call to help."""
 
     def __init__(self, model: LanguageModel, work: Workload, meter: Meter) -> None:
         self._work = work
@@ -109,14 +108,14 @@ class _Chooser:
         self.log_starts: dict[int, np.ndarray] = {}
         self.places: dict[int, list[int]] = {}
         self.hopeful: dict[int, list[int]] = {}
-        self.loss_without: dict[At, float] = {}
+        self.loss_without: dict[TextPlace, float] = {}
 
     def choose(self, batch: Sequence[int], log_starts: Sequence[np.ndarray]) -> list[list[Place]]:
-        """What `LanguageModel.sample_calls` asks."""
+        """The callback of `LanguageModel.sample_calls`."""
         work = self._work
         for n, starts in zip(batch, log_starts, strict=True):
             self.log_starts[n] = starts
-            self.places[n] = choose_places(starts, work.texts[n].is_place, work.num_places)
+            self.places[n] = work.choose_places(starts, n)
         with self._meter.stage("loss without"):
             self._fill_losses(batch)
         for n in batch:
@@ -142,7 +141,7 @@ def _choose_none(batch: Sequence[int], _: Sequence[np.ndarray]) -> list[list[Pla
 def _call_losses(
     model: LanguageModel, work: Workload, calls: Sequence[Call], prefixes: Sequence[Sequence[int]]
 ) -> list[float]:
-    """L_i(z) of each call, z being its prefix; as the score stage asks."""
+    """L_i(z) of each call, z being its prefix, as the score stage computes it."""
     questions = [
         LossQuestion(
             text_id=str(call.text),

@@ -1,4 +1,4 @@
-"""(c) The floor: the tokens that must go through the model for what was found, and what they cost, by arithmetic.
+"""(c) The floor: how many tokens must go through the model for the same answers, and how many operations they take.
 
     demonstrations     once a run
     positions          own ids and text but the last token, after the demonstrations; one row a token through the head
@@ -8,8 +8,8 @@
     loss with call     the same, only where L+ <= L(epsilon) - tau_f
 
 A token costs 2 operations for each weight of the decoder's matrices and, in each layer, 4 for each entry of the queries
-and each token that it sees; a row through the head 2 for each weight of the head. Norms, activations, softmax and the
-drawing of random numbers are left out, so the floor is a little low.
+and each token that it attends to. A row through the head costs 2 operations for each weight of the head. Norms,
+activations, softmax and random numbers are left out, so the floor is a little low.
 """
 
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ from toolformer_ray.lm.tokenizer import TextTokenizer
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCost:
-    """What decides how many operations a token costs."""
+    """The numbers of a model from which the operations of a token follow."""
 
     layer_weights: int
     """Weights of the matrices that every token is multiplied with: all but embeddings and head."""
@@ -38,7 +38,7 @@ class ModelCost:
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> Self:
-        """Counted from the model's modules. Raises ValueError for a mixture of experts, of which a part is at work."""
+        """Counted from the modules. Raises ValueError for a mixture of experts: a token uses part of its weights."""
         config = model.config.get_text_config()
         if getattr(config, "num_local_experts", None) or getattr(config, "num_experts", None):
             raise ValueError(f"{config.model_type} is a mixture of experts; give a dense model")

@@ -1,12 +1,12 @@
 """`python -m toolformer_ray.bench.memory`: does the memory of a process grow with the texts that it annotates?
 
 Two processes annotate 1,000 and 10,000 short texts of the miniature's world, a shard at a time as a worker does,
-through propose, execute and score, with the calculator and k = m = 1; each tells the most memory that it ever held.
-Needs the whole installation.
+through propose, execute and score, with the calculator and k = m = 1. Each prints its peak resident memory.
 """
 
 import argparse
 import json
+import random
 import resource
 import subprocess
 import sys
@@ -15,10 +15,12 @@ from dataclasses import replace
 
 from toolformer_ray.annotate.execute import execute
 from toolformer_ray.annotate.propose import ProposeOptions, propose
-from toolformer_ray.bench.documents import short_documents
 from toolformer_ray.bench.models import MINIATURE
 from toolformer_ray.filter.score import ScoreOptions, score
 from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.miniature.texts import filler, sum_story
+from toolformer_ray.miniature.world import World
+from toolformer_ray.records.stages import Document
 from toolformer_ray.tools.asking.pool import ToolPool
 from toolformer_ray.tools.calculator import Calculator
 from toolformer_ray.tools.catalog import make_tool
@@ -49,16 +51,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def annotate(num_texts: int, model_folder: str, device: str) -> int:
-    """Annotate the texts shard by shard, keeping nothing; how many calls were scored."""
+    """Annotate the texts shard by shard, keeping nothing; returns how many calls were scored."""
     tool = make_tool("calculator", teaching=replace(Calculator.teaching, max_places=1, num_samples=1))
-    tools, pool = {"calculator": tool}, ToolPool({"Calculator": tool})
+    tools, pool = {"calculator": tool}, ToolPool({tool.name: tool})
     model = LanguageModel.load(model_folder, device=device)
     num_calls = 0
     for start in range(0, num_texts, SHARD_TEXTS):
-        documents = short_documents(start, min(SHARD_TEXTS, num_texts - start))
+        documents = [short_document(number) for number in range(start, min(start + SHARD_TEXTS, num_texts))]
         candidates, _ = propose(documents, model, tools, ProposeOptions(max_call_tokens=24))
         num_calls += len(score(execute(candidates, documents, pool), documents, model, tools, ScoreOptions()))
     return num_calls
+
+
+def short_document(number: int) -> Document:
+    """A document of two sentences with a sum in it; it follows from its number."""
+    rng, world = random.Random(f"short {number}"), World(0, num_countries=1, num_landmarks=1)
+    pieces = [piece if isinstance(piece, str) else f" {piece.text}" for piece in sum_story(rng, world)]
+    text = "".join([*pieces, " ", filler(rng, world)])
+    return Document(
+        text_id=f"{number}-0", doc_id=str(number), part=0, text=text, title=None, url=None, date=None, source="bench"
+    )
 
 
 def peak_memory() -> int:

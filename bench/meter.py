@@ -1,4 +1,4 @@
-"""Seconds and tokens by stage. A token is counted where it enters the first decoder layer, padding included."""
+"""Measures seconds and tokens by stage. A token is counted where it enters the first decoder layer."""
 
 import time
 from collections import defaultdict
@@ -16,7 +16,7 @@ SCORE_STAGES = ("loss with result", "loss with call")
 
 
 class Meter:
-    """Seconds and, after `count`, tokens of each stage, of one run of one pipeline."""
+    """Seconds and, inside of `count`, tokens of each stage, for one run of one pipeline."""
 
     def __init__(self, device: torch.device) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -31,7 +31,7 @@ class Meter:
         self._stage: str | None = None
         self._since = 0.0
         self._padding_there: list[Tensor] = []
-        """What was found of the stage at hand and is still on the device, which nobody waits for in mid-stage."""
+        """Counts of the current stage that are still on the device: reading them in mid-stage would wait for it."""
 
     @property
     def total_seconds(self) -> float:
@@ -40,7 +40,7 @@ class Meter:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """What runs inside is put down to this stage; a stage around it stands still meanwhile."""
+        """Attribute what runs inside to this stage; the clock of an enclosing stage stops meanwhile."""
         outer = self._stage
         self._lap()
         self._stage = name
@@ -55,16 +55,16 @@ class Meter:
             self._stage = outer
 
     def take_off(self, stage: str, part: str) -> None:
-        """A stage did another stage's work once more: what that took is taken off it."""
+        """Subtract the costs of stage `part` from those of a stage that did the work of `part` once more."""
         for counts in (self.tokens, self.padding):
             counts[stage] -= counts[part]
-        # Two clocks of the same work never agree wholly.
+        # Two measurements of the same work differ a little.
         self.seconds[stage] = max(0.0, self.seconds[stage] - self.seconds[part])
 
     @contextmanager
     def count(self, model: PreTrainedModel, *, finds_padding: bool) -> Iterator[None]:
-        """Count the tokens that this model reads. With `finds_padding` a row's last ids 0 are taken for padding,
-        else the pipeline reports its padding itself.
+        """Count the tokens that this model reads. With `finds_padding`, zeros at the end of a row count as padding;
+        without it, the pipeline reports its padding through `add_padding`.
         """
         base: Any = model.base_model
         handles = [first_layer(model).register_forward_pre_hook(self._count_layer, with_kwargs=True)]
@@ -77,12 +77,12 @@ class Meter:
                 handle.remove()
 
     def add_padding(self, num_tokens: int) -> None:
-        """Tokens of the stage at hand that nothing needed; outside of stages they do not count."""
+        """Add to the padding of the current stage; outside of stages nothing is counted."""
         if self._stage is not None:
             self.padding[self._stage] += num_tokens
 
     def _lap(self) -> None:
-        """Put the time since the last lap down to the stage at hand."""
+        """Attribute the time since the last lap to the current stage."""
         if self._on_cuda:
             torch.cuda.synchronize(self._device)
         now = time.perf_counter()

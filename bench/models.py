@@ -1,8 +1,8 @@
 """The models of the comparison: the miniature, and random weights in the shapes of known families.
 
-A longer window than the original's is made where the texts need it: GPT-2's shape gets more position embeddings, the
-others' rotary positions reach further. Speed and token counts are those of the shape; what a random model writes, or
-the miniature beyond its own window, is noise.
+Where the texts need a longer window than the original has, GPT-2's shape gets more position embeddings and the rotary
+positions of the others reach further. Speed and token counts are those of the shape; what a random model writes, or the
+miniature beyond its own window, is noise.
 """
 
 import copy
@@ -16,9 +16,8 @@ from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrain
 from toolformer_ray.lm.loading import DTYPES, load_network
 from toolformer_ray.lm.tokenizer import TextTokenizer
 
-ROOT = Path(__file__).parents[1]
-MINIATURE = ROOT / "miniature/model"
-GPT2_TOKENIZER = ROOT.parent / "shared/data/tokenizers/gpt2"
+MINIATURE = Path(__file__).parents[1] / "miniature/model"
+GPT2_TOKENIZER = Path("../shared/data/tokenizers/gpt2")
 
 _LLAMA: dict[str, Any] = {"vocab_size": 128256, "rms_norm_eps": 1e-5, "num_key_value_heads": 8, "rope_theta": 500000.0}
 SHAPES: dict[str, tuple[str, PreTrainedConfig]] = {
@@ -59,7 +58,7 @@ class BenchModel:
     model: PreTrainedModel
     tokenizer: TextTokenizer
     writes_calls: bool
-    """Whether it was trained to write calls and is inside the window it was trained in."""
+    """Whether it was trained to write calls, and in a window as long as the texts need."""
 
 
 def load_tokenizer(name: str) -> TextTokenizer:
@@ -69,7 +68,7 @@ def load_tokenizer(name: str) -> TextTokenizer:
 
 
 def load_model(name: str, tokenizer: TextTokenizer, *, window: int, device: str, dtype: str) -> BenchModel:
-    """The model on its device, its window at least `window` tokens. Raises ValueError for a name that is none."""
+    """The model on its device, with a window of at least `window` tokens. Raises ValueError for an unknown name."""
     if name == "miniature":
         model = load_network(str(MINIATURE), device=device, dtype=dtype)
         is_stretched = window > model.config.max_position_embeddings
@@ -89,6 +88,6 @@ def load_model(name: str, tokenizer: TextTokenizer, *, window: int, device: str,
 
 
 def twin(model: PreTrainedModel) -> PreTrainedModel:
-    """The same model again on the same weights: what the engine does to its own leaves the baseline's as it is."""
+    """A copy of the model that shares its weights, so that what the engine changes in its own leaves the copy alone."""
     weights: dict[int, Any] = {id(parameter): parameter for parameter in model.parameters()}
     return copy.deepcopy(model, weights)

@@ -1,7 +1,7 @@
-"""The loop of an afternoon: `generate` with a stopping criterion at the arrow, one text after the other.
+"""The baseline of decoding: `generate` with a stopping criterion at the arrow, one text after the other.
 
-The start marker is put on top where it is among the k likeliest tokens; behind the tool's answer `generate` goes on
-with the keys and values that it has. A call that comes to nothing stays in the text. Plain, and competent.
+Where the start marker is among the k likeliest tokens, it is made the likeliest. After the tool's answer, `generate`
+continues with the keys and values that it has. A call that gets no answer stays in the text.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The machine's peak, as matrix products reach it: floating-point operations a second in the model's own dtype."""
+"""Measures the machine's peak by matrix products: floating-point operations per second in the model's dtype."""
 
 import os
 import time
@@ -15,7 +15,7 @@ SECONDS_EACH = 0.5
 
 
 def num_cores() -> int:
-    """How many this process may use."""
+    """How many CPU cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -24,13 +24,13 @@ class Peak:
     """Operations a second; a multiplication and an addition are two."""
 
     square: float
-    """The best of a few square products."""
+    """The fastest of a few square products."""
     own_shapes: float
     """All matrices of the decoder layers in turn, each by a batch of tokens."""
 
     @property
     def best(self) -> float:
-        """The larger of the two, which shares are shares of."""
+        """The larger of the two; shares of peak refer to it."""
         return max(self.square, self.own_shapes)
 
 

@@ -1,7 +1,7 @@
-"""(b) The baseline: what a good engineer writes in an afternoon on the same library.
+"""(b) The baseline: a plain pipeline on transformers, such as a good engineer writes in an afternoon.
 
-Batched `generate` with `num_return_sequences`, full forward passes with full logits, everything sorted by length and
-padded, equal sequences read once, batch sizes tuned. No cache is kept from one call to the next.
+It uses batched `generate` with `num_return_sequences`, and forward passes with full logits. Sequences are sorted by
+length and padded, equal ones are read once, and batch sizes are tuned. No cache is kept from one call to the next.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,9 +13,9 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from toolformer_ray.bench.calls import Call, distinct_calls
-from toolformer_ray.bench.engine_run import Annotation, At
+from toolformer_ray.bench.engine_run import Annotation, TextPlace
 from toolformer_ray.bench.meter import Meter
-from toolformer_ray.bench.workload import Workload, choose_places
+from toolformer_ray.bench.workload import Workload
 from toolformer_ray.lm.requests import Sample
 from toolformer_ray.lm.tokenizer import END_MARKER, TextTokenizer
 from toolformer_ray.losses.weights import weighted_loss, weighted_token_indices
@@ -47,16 +47,13 @@ class PlainPipeline:
     def annotate(self, work: Workload, engine: Annotation) -> Annotation:
         """Places, samples and losses of all texts.
 
-        Draws its own samples everywhere, but scores the engine's calls where the engine sampled: then both have the
-        same sequences to score and their losses can be compared.
+        Draws its own samples at all places, but scores the engine's calls where the engine sampled: so both have the
+        same sequences to score, and their losses can be compared.
         """
         meter = self._meter
         with meter.stage("positions"):
             log_starts = self.start_log_probs(work)
-            places = [
-                choose_places(log_probs, text.is_place, work.num_places)
-                for log_probs, text in zip(log_starts, work.texts, strict=True)
-            ]
+            places = [work.choose_places(log_probs, n) for n, log_probs in enumerate(log_starts)]
         everywhere = [(n, place) for n, indices in enumerate(places) for place in indices]
         with meter.stage("samples"):
             samples = self.sample(work, everywhere)
@@ -96,14 +93,14 @@ class PlainPipeline:
         return self._forward(sequences, read_rows)
 
     @torch.inference_mode()
-    def sample(self, work: Workload, everywhere: Sequence[At]) -> dict[At, list[Sample]]:
+    def sample(self, work: Workload, everywhere: Sequence[TextPlace]) -> dict[TextPlace, list[Sample]]:
         """m samples at each place, by `generate` over the whole prompts, padded on the left."""
         opening = self._tokenizer.open_ids
         prompts = [
             [*work.shared_ids, *work.texts[n].own_ids, *work.texts[n].text_ids[:place], *opening]
             for n, place in everywhere
         ]
-        found: dict[At, list[Sample]] = {}
+        found: dict[TextPlace, list[Sample]] = {}
         for batch in _batches(prompts, lambda _: self._sizes.prompts):
             rows = self._generate([prompts[index] for index in batch], work)
             for number, index in enumerate(batch):
@@ -111,7 +108,7 @@ class PlainPipeline:
         return found
 
     def score(self, calls: Sequence[Call], work: Workload, *, with_result: bool) -> list[float]:
-        """L+ of each call or, without the result, L(e(c, epsilon)); nats."""
+        """L+ of each call or, without the result, L(e(c, ε)); nats."""
         prefixes = [call.ids_with_result if with_result else call.ids_without_result for call in calls]
         placed = [(prefix, call.text, call.token_index) for prefix, call in zip(prefixes, calls, strict=True)]
         return self._losses(placed, work)

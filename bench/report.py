@@ -1,4 +1,4 @@
-"""What was measured as Markdown tables, written between two marker comments of a page."""
+"""Writes what was measured as Markdown tables, between two marker comments of a page."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path

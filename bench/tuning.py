@@ -1,4 +1,4 @@
-"""The baseline's batch sizes: the fastest of a few, each tried on the same few sequences."""
+"""Chooses the baseline's batch sizes: the fastest of a few, each tried on the same sequences."""
 
 import time
 from collections.abc import Callable
@@ -21,7 +21,7 @@ MAX_LOGITS_BYTES = {"cpu": 2**30, "cuda": 2**33}
 
 @dataclass(frozen=True, kw_only=True)
 class Tuned:
-    """What was found; rates by batch size, sizes that the memory could not hold left out."""
+    """The fastest batch sizes, and the rate of each that was tried; sizes that do not fit into memory are left out."""
 
     sizes: PlainSizes
     """The fastest."""
@@ -32,10 +32,10 @@ class Tuned:
 
 
 def prompts_in_memory(work: Workload, token_budget: int) -> int:
-    """How many prompts `generate` can take at once in the memory that the engine has for keys and values.
+    """How many prompts `generate` can hold in the memory that the engine uses for keys and values at its most.
 
-    That is, at the engine's most: the slots of its samples, grown to the longest sample, the prompts in hand and those
-    of the batch being read, and the demonstrations once.
+    The engine then holds the slots of its samples, grown to the longest sample, the prompts in use, those of the batch
+    being read, and the demonstrations once.
     """
     per_slot = TOKENS_PER_SLOT
     while per_slot <= work.max_new_tokens:
@@ -75,7 +75,7 @@ def _rates(work: Callable[[int], None], sizes: "tuple[int, ...] | list[int]", nu
         if num_items and (size <= num_items or not rates):
             try:
                 if torch.cuda.is_available():
-                    # There the first call of a size sets up more than it computes.
+                    # On CUDA the first call of a size spends most of its time on setup.
                     work(size)
                 start = time.perf_counter()
                 work(size)

@@ -1,18 +1,23 @@
 """The texts of the comparison and what is asked about them; everything follows from the seed.
 
-A text is stories of the miniature's invented world joined up and cut before a token, so that all have one length.
+A text is made of stories of the miniature's invented world, cut before a token so that all texts have the same length.
 """
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from toolformer_ray.bench.prompt import render_demonstrations, render_text_slot
+from toolformer_ray.annotate.places import choose_places
+from toolformer_ray.annotate.prompt import render_demonstrations, render_text_slot
 from toolformer_ray.lm.tokenizer import TextTokenizer
 from toolformer_ray.miniature.texts import choose_tools, tell_story
 from toolformer_ray.miniature.world import World
+from toolformer_ray.tools.calculator import Calculator
+
+TEACHING = replace(Calculator.teaching, max_places=5, num_samples=5)
+"""How the calculator is taught here: k = m = 5, τ_s = 0 and τ_f = 0.5."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +38,12 @@ class Workload:
     shared_ids: Sequence[int]
     """The beginning-of-sequence token and the demonstrations."""
     texts: Sequence[BenchText]
-    num_places: int = 5
-    """k: the most probable places of each text; tau_s is 0."""
-    num_samples: int = 5
+    num_places: int = TEACHING.max_places
+    """k: calls are sampled at the k most probable places of each text."""
+    num_samples: int = TEACHING.num_samples
     """m: samples at each place."""
-    min_loss_reduction: float = 0.5
-    """tau_f, in nats."""
+    min_loss_reduction: float = TEACHING.min_loss_reduction
+    """τ_f, in nats."""
     max_new_tokens: int = 64
     """A sample ends after this many tokens at the latest."""
     writes_calls: bool = True
@@ -51,10 +56,27 @@ class Workload:
         texts = max(len(text.own_ids) + len(text.text_ids) for text in self.texts)
         return len(self.shared_ids) + texts + 8 + self.max_new_tokens
 
+    def choose_places(self, log_starts: np.ndarray, text: int) -> list[int]:
+        """Token indices of the places of a text at which calls are sampled, as the propose stage chooses them."""
+        return choose_places(log_starts, self.texts[text].is_place, replace(TEACHING, max_places=self.num_places))
+
     def sample_keys(self, text: int, place: int) -> list[int]:
-        """The randomness of the samples at a place."""
+        """The keys of the samples at a place: all their randomness."""
         rng = random.Random(f"{self.seed} {text} {place}")
         return [rng.getrandbits(128) for _ in range(self.num_samples)]
+
+
+def make_workload(
+    tokenizer: TextTokenizer, *, num_texts: int, num_tokens: int, max_new_tokens: int, writes_calls: bool, seed: int = 0
+) -> Workload:
+    """The calculator's prompt over new texts."""
+    return Workload(
+        shared_ids=[*tokenizer.bos_ids, *tokenizer.encode(render_demonstrations(Calculator))],
+        texts=make_texts(tokenizer, num_texts, num_tokens, seed=seed),
+        max_new_tokens=max_new_tokens,
+        writes_calls=writes_calls,
+        seed=seed,
+    )
 
 
 def make_texts(tokenizer: TextTokenizer, num_texts: int, num_tokens: int, *, seed: int = 0) -> list[BenchText]:
@@ -66,28 +88,8 @@ def make_texts(tokenizer: TextTokenizer, num_texts: int, num_tokens: int, *, see
     return [_make_text(tokenizer, _write(tokenizer, rng, world, num_tokens), num_tokens) for _ in range(num_texts)]
 
 
-def choose_places(log_starts: np.ndarray, is_place: Sequence[bool], num_places: int) -> list[int]:
-    """Token indices of the most probable places, in the order of the text; of equals the earlier one."""
-    places = [index for index, allowed in enumerate(is_place) if allowed]
-    ranked = sorted(places, key=lambda index: (-float(log_starts[index]), index))
-    return sorted(ranked[:num_places])
-
-
-def make_workload(
-    tokenizer: TextTokenizer, *, num_texts: int, num_tokens: int, max_new_tokens: int, writes_calls: bool, seed: int = 0
-) -> Workload:
-    """The calculator's prompt over new texts."""
-    return Workload(
-        shared_ids=[*tokenizer.bos_ids, *tokenizer.encode(render_demonstrations())],
-        texts=make_texts(tokenizer, num_texts, num_tokens, seed=seed),
-        max_new_tokens=max_new_tokens,
-        writes_calls=writes_calls,
-        seed=seed,
-    )
-
-
 def _write(tokenizer: TextTokenizer, rng: random.Random, world: World, num_tokens: int) -> str:
-    text = tell_story(rng, world, ("Calculator",)).text
+    text = tell_story(rng, world, (Calculator.name,)).text
     while len(tokenizer.encode(text)) <= num_tokens:
         text += " " + tell_story(rng, world, choose_tools(rng)).text
     return text

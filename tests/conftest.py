@@ -1,3 +1,5 @@
+"""What several folders of tests share: one bucket store and one Ray, each started when the first test asks for it."""
+
 import logging
 import os
 from collections.abc import Iterator
@@ -17,15 +19,15 @@ settings.load_profile("no deadline")
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[S3Server]:
-    """A bucket store for whoever asks: one for all tests, so each makes a bucket of its own."""
+    """A bucket store; each test makes a bucket of its own."""
     with serve_s3() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def shared_ray() -> Iterator[None]:
-    """One Ray for all tests of a session, with three slots and no dashboard."""
-    import ray  # Takes seconds; most tests do without.
+    """A Ray with three slots and no dashboard, stopped when the last test has ended."""
+    import ray
 
     # Ray's workers yield to everything else on the machine unless told otherwise.
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - so it is spelled

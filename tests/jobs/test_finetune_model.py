@@ -159,7 +159,7 @@ def killed_and_resumed(run: str, model: str, tmp_path_factory: pytest.TempPathFa
     command = [
         sys.executable,
         "-m",
-        "toolformer_ray.jobs.training.finetune",
+        "jobs.finetune_model",
         "--run",
         run,
         "--model",

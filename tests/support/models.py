@@ -33,7 +33,7 @@ SHAPE: dict[str, Any] = {
     "intermediate_size": 64,
 }
 TOKENS = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}
-GPT2_TOKENIZER = Path(__file__).parents[2] / "shared/data/tokenizers/gpt2"
+GPT2_TOKENIZER = Path(__file__).parents[3] / "shared/data/tokenizers/gpt2"
 
 LEARNED_FROM = """Input: The mill ground 400 sacks, 120 more than in May. Output: The mill ground 400 sacks,
  [Calculator(400 - 120) -> 280] 120 more than in May. Add a call [QA("When was it built?")] or [WikiSearch("mill")].

@@ -14,7 +14,7 @@ from typing import IO, ClassVar
 
 import httpx2
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 FULL_BUCKET = "full"
 NUM_OBJECTS = 2100
 """Of the table `documents` of the run `many` in the full bucket: more than two pages of a listing."""
