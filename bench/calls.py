@@ -14,7 +14,6 @@ from toolformer_ray.lm.requests import Sample
 from toolformer_ray.lm.tokenizer import TextTokenizer
 from toolformer_ray.records.calls import parse_sample, render_call
 from toolformer_ray.tools.calculator import Calculator
-from toolformer_ray.tools.catalog import make_tool
 from toolformer_ray.tools.tool import BadInput, CallContext
 
 CALL_TOKENS = 12
@@ -63,7 +62,7 @@ def _written_call(tokenizer: TextTokenizer, sample: Sample) -> tuple[tuple[int, 
 
 def _answer(call_input: str) -> str:
     try:
-        return make_tool("calculator").run(call_input, CallContext())
+        return Calculator().run(call_input, CallContext())
     except BadInput:
         return UNKNOWN_RESULT
 
