@@ -7,16 +7,16 @@ call that failed stays, with its status.
 from collections.abc import Sequence
 
 from toolformer_ray.records.stages import Candidate, Document, Executed
-from toolformer_ray.tools.asking.pool import ToolPool
+from toolformer_ray.tools.asking.executor import ToolExecutor
 
 
-def execute(candidates: Sequence[Candidate], documents: Sequence[Document], pool: ToolPool) -> list[Executed]:
+def execute(candidates: Sequence[Candidate], documents: Sequence[Document], tools: ToolExecutor) -> list[Executed]:
     """Each candidate with its answer, in order.
 
     "Today" is the document's own date. Raises KeyError for a candidate whose tool or document is not given.
     """
     dates = {document.text_id: document.date for document in documents}
-    outcomes = pool.run((candidate.tool, candidate.call_input, dates[candidate.text_id]) for candidate in candidates)
+    outcomes = tools.run((candidate.tool, candidate.call_input, dates[candidate.text_id]) for candidate in candidates)
     return [
         Executed(**vars(candidate), **vars(outcome)) for candidate, outcome in zip(candidates, outcomes, strict=True)
     ]

@@ -21,7 +21,7 @@ from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.miniature.texts import filler, sum_story
 from toolformer_ray.miniature.world import World
 from toolformer_ray.records.stages import Document
-from toolformer_ray.tools.asking.pool import ToolPool
+from toolformer_ray.tools.asking.executor import ToolExecutor
 from toolformer_ray.tools.calculator import Calculator
 from toolformer_ray.tools.catalog import make_tool
 
@@ -53,13 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def annotate(num_texts: int, model_folder: str, device: str) -> int:
     """Annotate the texts shard by shard, keeping nothing; returns how many calls were scored."""
     tool = make_tool("calculator", teaching=replace(Calculator.teaching, max_places=1, num_samples=1))
-    tools, pool = {"calculator": tool}, ToolPool({tool.name: tool})
+    tools, executor = {"calculator": tool}, ToolExecutor({tool.name: tool})
     model = LanguageModel.load(model_folder, device=device)
     num_calls = 0
     for start in range(0, num_texts, SHARD_TEXTS):
         documents = [short_document(number) for number in range(start, min(start + SHARD_TEXTS, num_texts))]
         candidates, _ = propose(documents, model, tools, ProposeOptions(max_call_tokens=24))
-        num_calls += len(score(execute(candidates, documents, pool), documents, model, tools, ScoreOptions()))
+        num_calls += len(score(execute(candidates, documents, executor), documents, model, tools, ScoreOptions()))
     return num_calls
 
 

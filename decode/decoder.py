@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from toolformer_ray.decode.answer import Answer, Piece
-from toolformer_ray.decode.desk import Ticket, ToolDesk
 from toolformer_ray.decode.options import DecodeOptions
 from toolformer_ray.decode.writing import Writing
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.writing.generator import Generator, Text
 from toolformer_ray.tools.asking.answer_store import AnswerStore
+from toolformer_ray.tools.asking.call import Outcome
+from toolformer_ray.tools.asking.executor import ToolExecutor
+from toolformer_ray.tools.asking.tool_queue import PendingCall
 from toolformer_ray.tools.tool import Tool
 
 OnPieces = Callable[[Sequence[Piece]], None]
@@ -55,10 +57,10 @@ class Decoder:
         """
         self.model = model
         self._tokenizer, self._window, self.model_name = model.tokenizer, model.window, model.tokenizer.name
-        self._desk = ToolDesk(tools, store)
+        self._executor = ToolExecutor(tools, store)
         self._generator: Generator = model.generator(batch_size)
         self._requests: dict[Text, Request] = {}
-        self._waiting: dict[Ticket, Request] = {}
+        self._waiting: dict[PendingCall, Request] = {}
         self._barred = tuple(barred)
 
     @property
@@ -100,7 +102,7 @@ class Decoder:
         options = replace(options, barred=(*options.barred, *self._barred))
         request = Request(prompt, options, on_pieces)
         request.writing = Writing(
-            self._tokenizer, options, self._desk.names, num_prompt_tokens=len(ids), window=self._window
+            self._tokenizer, options, self._executor.names, num_prompt_tokens=len(ids), window=self._window
         )
         request.text = self._generator.begin(
             request.writing, ids, temperature=options.temperature, key=_key(options.seed, prompt)
@@ -116,27 +118,27 @@ class Decoder:
     def step(self) -> list[Request]:
         """Take in what tools have answered and write a token of every text; those that have ended now."""
         ended = []
-        for ticket, outcome in self._desk.answered():
-            request = self._waiting.pop(ticket)
+        for call in self._executor.finished():
+            request = self._waiting.pop(call)
             if request.text not in self._requests:
                 continue
-            if isinstance(outcome, Exception):
-                self.cancel(request)
-                request.error = outcome
-                ended.append(request)
-            else:
-                self._generator.resume(request.text, request.writing.answer(outcome))
+            if isinstance(call.outcome, Outcome):
+                self._generator.resume(request.text, request.writing.answer(call.outcome))
                 _tell(request)
+            else:
+                self.cancel(request)
+                request.error = call.outcome
+                ended.append(request)
         return ended + [found for text in self._generator.step() if (found := self._look_at(text)) is not None]
 
     def wait(self, is_needed: Callable[[], bool] = lambda: True) -> None:
         """Until there is something to do, if no text can go on: an answer of a tool, or somebody calls `wake`."""
         if not self._generator.has_work:
-            self._desk.wait(is_needed)
+            self._executor.wait(is_needed)
 
     def wake(self) -> None:
         """End a `wait`, or the next one."""
-        self._desk.wake()
+        self._executor.wake()
 
     def finish(self) -> Iterable[Request]:
         """Step until all that was submitted is finished; each when it is. Raises what ended one without an answer."""
@@ -149,7 +151,7 @@ class Decoder:
 
     def check_recording(self) -> None:
         """Raises OSError or ValueError if a recording that is made lacks calls that were asked."""
-        self._desk.check_recording()
+        self._executor.check_recording()
 
     def write(self, prompts: Sequence[str], options: DecodeOptions) -> list[Answer]:
         """The answers to some prompts, in their order. Raises ValueError as `check`, before anything is written, and
@@ -169,7 +171,7 @@ class Decoder:
             request.answer = writing.finished()
             del self._requests[text]
         elif writing.asked is not None:
-            self._waiting[self._desk.hand_in(writing.asked)] = request
+            self._waiting[self._executor.submit(writing.asked)] = request
         _tell(request)
         return request if text.is_over else None
 

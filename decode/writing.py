@@ -16,7 +16,7 @@ from toolformer_ray.decode.options import DecodeOptions
 from toolformer_ray.decode.transcript import Transcript, join
 from toolformer_ray.lm.writing.author import Choice, End, Step, Wait, Write
 from toolformer_ray.records.calls import CALL_START, render_call
-from toolformer_ray.tools.asking.outcome import Call, Outcome
+from toolformer_ray.tools.asking.call import Call, Outcome
 
 _BRACKET = CALL_START.strip()
 

@@ -14,7 +14,7 @@ from toolformer_ray.filter.interleave import interleave
 from toolformer_ray.filter.score import ScoreOptions, score
 from toolformer_ray.records.calls import remove_calls
 from toolformer_ray.records.stages import Augmented, Document, Dropped, Scored
-from toolformer_ray.tools.asking.pool import ToolPool
+from toolformer_ray.tools.asking.executor import ToolExecutor
 from toolformer_ray.tools.tool import Tool
 
 SUM = "2 and 3 is 5 apples. La mer is the sea."
@@ -23,7 +23,7 @@ PLAIN = "Nothing to see here."
 
 # So many samples that each of the calls below is among them.
 TOOLS: dict[str, Tool] = {"adder": Adder(num_samples=40), "translator": Translator(num_samples=40)}
-POOL = ToolPool({tool.name: tool for tool in TOOLS.values()})
+EXECUTOR = ToolExecutor({tool.name: tool for tool in TOOLS.values()})
 
 MODEL = ScriptedModel(
     suffixes(
@@ -50,7 +50,7 @@ MODEL = ScriptedModel(
 def annotate(corpus: Path) -> tuple[list[Document], list[Scored], list[Augmented], list[Dropped]]:
     (shard,) = ingest(IngestOptions(corpus=(str(corpus),)), MODEL.tokenizer, 1_000)
     candidates, proposal_drops = propose(shard.documents, MODEL, TOOLS, ProposeOptions())
-    scored = score(execute(candidates, shard.documents, POOL), shard.documents, MODEL, TOOLS, ScoreOptions())
+    scored = score(execute(candidates, shard.documents, EXECUTOR), shard.documents, MODEL, TOOLS, ScoreOptions())
     augmented, given_way = interleave(scored, shard.documents)
     return shard.documents, scored, augmented, [*shard.dropped, *proposal_drops, *given_way]
 

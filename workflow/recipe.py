@@ -14,7 +14,7 @@ from toolformer_ray.filter.score import score
 from toolformer_ray.losses.verdict import KeepRule
 from toolformer_ray.records.stages import Scored
 from toolformer_ray.tools.asking.answer_store import AnswerStore, open_store
-from toolformer_ray.tools.asking.pool import ToolPool
+from toolformer_ray.tools.asking.executor import ToolExecutor
 from toolformer_ray.tools.tool import Tool
 from toolformer_ray.workflow.model_files import model_folder
 from toolformer_ray.workflow.options import AnnotateOptions
@@ -96,12 +96,12 @@ def tool_stages(tools: dict[str, Tool], store: AnswerStore | None) -> Compute:
     if store is None or not store.is_replayed:
         for tool in tools.values():
             tool.open()
-    # One pool for the worker's whole life: it remembers which tools are down, and how many of their calls hang.
-    pool = ToolPool(tools, store)
+    # One executor for the worker's whole life: it remembers which tools are down, and how many of their calls hang.
+    executor = ToolExecutor(tools, store)
 
     def compute(_: str, inputs: Sequence[list[Any]], __: Collection[str]) -> StageOutput:
         candidates, documents = inputs
-        return execute(candidates, documents, pool), []
+        return execute(candidates, documents, executor), []
 
     return compute
 

@@ -6,7 +6,7 @@ from tests.support.scripted_vocabulary import END, HALF, Script
 from toolformer_ray.lm.writing.author import End, Wait, Write
 from toolformer_ray.records.calls import clean_result, remove_calls
 from toolformer_ray.records.stages import KeptCall
-from toolformer_ray.tools.asking.outcome import Call
+from toolformer_ray.tools.asking.call import Call
 
 CALL = (" [", "Calculator(", "3 + 4", ")", " ->")
 WRITTEN = " [Calculator(3 + 4) -> 7]"

@@ -22,7 +22,7 @@ from toolformer_ray.lm.requests import ScoreRequest
 from toolformer_ray.losses.question import loss_alone, question_without_call
 from toolformer_ray.records.calls import render_call
 from toolformer_ray.records.stages import Candidate, Executed, Scored
-from toolformer_ray.tools.asking.pool import ToolPool
+from toolformer_ray.tools.asking.executor import ToolExecutor
 from toolformer_ray.tools.tool import CallContext
 
 OFF = -1e6
@@ -71,7 +71,7 @@ def annotate_four(prune_below: float | None) -> tuple[list[Scored], SlowAdder, l
     tool = SlowAdder(max_places=4, num_samples=2)
     tools, model = {"adder": tool}, ScriptedModel(four_fates)
     candidates, drops = propose([FOUR_PLACES], model, tools, ProposeOptions(prune_below=prune_below))
-    executed = execute(candidates, [FOUR_PLACES], ToolPool({tool.name: tool}))
+    executed = execute(candidates, [FOUR_PLACES], ToolExecutor({tool.name: tool}))
     rows = score(executed, [FOUR_PLACES], model, tools, ScoreOptions(prune_below=prune_below))
     return rows, tool, [drop.reason for drop in drops]
 

@@ -14,10 +14,10 @@ import ray
 
 from tests.simulation.journal import Journal
 from tests.simulation.rows import PROFILES, draw, execute, interleaved, make_document, normal, propose, score
-from tests.simulation.tools import Trouble, open_pool
+from tests.simulation.tools import Trouble, open_executor
 from toolformer_ray.annotate.execute import execute as ask_tools
 from toolformer_ray.records.stages import Document, Dropped, Scored
-from toolformer_ray.tools.asking.pool import ToolPool
+from toolformer_ray.tools.asking.executor import ToolExecutor
 from toolformer_ray.workflow.pipeline import Needs
 from toolformer_ray.workflow.shard.work import Compute, StageOutput
 
@@ -63,7 +63,7 @@ class SimulatedRecipe:
     journal: Journal | None = None
     """Where every attempt is written down."""
     trouble: Trouble | None = None
-    """Where it is said which tool is in trouble. With it every call is asked for itself, by the real pool."""
+    """Where it is said which tool is in trouble. With it every call is asked for itself, by the real executor."""
 
     def ingest(self, _: Sequence[Sequence[str]]) -> Iterator[tuple[Sequence[Document], Sequence[Dropped]]]:
         """The corpus, cut into shards."""
@@ -79,7 +79,7 @@ class SimulatedRecipe:
         """A worker of a kind."""
         if self.journal:
             self.journal.note("open", needs=needs, node=ray.get_runtime_context().get_node_id())
-        return _Simulation(self, open_pool(self.trouble, self.seed) if self.trouble and needs == "tools" else None)
+        return _Simulation(self, open_executor(self.trouble, self.seed) if self.trouble and needs == "tools" else None)
 
     def judge(self, row: Scored) -> Scored:
         """The verdict stands."""
@@ -99,8 +99,8 @@ class SimulatedRecipe:
 class _Simulation:
     """What one worker does."""
 
-    def __init__(self, recipe: SimulatedRecipe, pool: ToolPool | None) -> None:
-        self._recipe, self._pool = recipe, pool
+    def __init__(self, recipe: SimulatedRecipe, executor: ToolExecutor | None) -> None:
+        self._recipe, self._executor = recipe, executor
 
     def __call__(self, stage: str, inputs: Sequence[list[Any]], tools: Collection[str]) -> StageOutput:
         recipe, documents = self._recipe, inputs[-1]
@@ -108,7 +108,7 @@ class _Simulation:
         if recipe.journal:
             recipe.journal.note("begin", stage=stage, shard=shard)
         seconds = recipe.times.seconds(stage, shard, len(documents), recipe.seed)
-        time.sleep(0.0 if self._pool else seconds)
+        time.sleep(0.0 if self._executor else seconds)
         if recipe.trouble:
             recipe.trouble.wait()
         output = self._rows(stage, inputs, tools)
@@ -121,5 +121,5 @@ class _Simulation:
         if stage == "propose":
             return propose(seed, inputs[0], tools)
         if stage == "execute":
-            return (ask_tools(inputs[0], inputs[1], self._pool), []) if self._pool else execute(seed, inputs[0])
+            return (ask_tools(inputs[0], inputs[1], self._executor), []) if self._executor else execute(seed, inputs[0])
         return score(seed, inputs[0]) if stage == "score" else interleaved(*inputs)

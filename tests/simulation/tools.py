@@ -8,7 +8,7 @@ from typing import Literal
 
 from tests.simulation.rows import PROFILES, answer
 from toolformer_ray.records.stages import Document
-from toolformer_ray.tools.asking.pool import ToolPool
+from toolformer_ray.tools.asking.executor import ToolExecutor
 from toolformer_ray.tools.options import Asking
 from toolformer_ray.tools.tool import BadInput, CallContext, Tool, Unavailable
 
@@ -103,7 +103,7 @@ class SimulatedTool(Tool):
         raise Unavailable("the tool is down")
 
 
-def open_pool(trouble: Trouble, seed: int) -> ToolPool:
-    """The real pool around simulated tools; what is down is asked again soon."""
+def open_executor(trouble: Trouble, seed: int) -> ToolExecutor:
+    """The real executor around simulated tools; what is down is asked again soon."""
     tools = {profile.name: SimulatedTool(profile.name, trouble, seed) for profile in PROFILES.values()}
-    return ToolPool(tools, first_delay=0.05)
+    return ToolExecutor(tools, first_retry_delay=0.05)

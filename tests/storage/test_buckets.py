@@ -13,7 +13,7 @@ from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.stages import Document
 from toolformer_ray.records.storage import Bucket
 from toolformer_ray.tools.asking.answer_store import AnswerOptions, open_store
-from toolformer_ray.tools.asking.outcome import Call, Outcome
+from toolformer_ray.tools.asking.call import Call, Outcome
 from toolformer_ray.tools.calculator import Calculator
 from toolformer_ray.workflow.book.lease import LEASE_FILE, hold_run
 
@@ -140,8 +140,9 @@ def test_answers_are_shared_through_a_bucket(mode: str, s3: S3Server, bucket: st
     tool.answers_at_once = False
     location = s3.uri(bucket, "answers")
     store = open_store(AnswerOptions(**{mode: location}))
-    assert store and store.look_up({call: tool}) == {}
+    assert store and store.look_up(call, tool) is None
     store.keep(call, tool, Outcome(status="ok", result="2", from_cache=False))
     store.check()
     later = open_store(AnswerOptions(**{mode if mode == "cache" else "replay": location}))
-    assert later and later.look_up({call: tool})[call].result == "2"
+    known = later and later.look_up(call, tool)
+    assert known and known.result == "2"

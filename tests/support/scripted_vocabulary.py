@@ -6,7 +6,7 @@ from toolformer_ray.decode.answer import Answer
 from toolformer_ray.decode.options import DecodeOptions
 from toolformer_ray.decode.writing import Writing
 from toolformer_ray.lm.writing.author import Choice, Step, Wait, Write
-from toolformer_ray.tools.asking.outcome import Outcome
+from toolformer_ray.tools.asking.call import Outcome
 
 END = "<end>"
 HALF = "<half>"

@@ -14,8 +14,8 @@ import pytest
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.stages import Document
 from toolformer_ray.tools.asking.answer_store import AnswerOptions, AnswerStore, Mode, open_store
-from toolformer_ray.tools.asking.outcome import Outcome
-from toolformer_ray.tools.asking.pool import ToolPool
+from toolformer_ray.tools.asking.call import Outcome
+from toolformer_ray.tools.asking.executor import ToolExecutor
 from toolformer_ray.tools.calculator import Calculator
 from toolformer_ray.tools.options import Asking, Teaching, ToolOptions
 from toolformer_ray.tools.qa import QuestionAnswering, QuestionAnsweringOptions
@@ -73,7 +73,9 @@ FACTS = ["a", "nothing", "bad", "x" * 2_000]
 
 def use(folder: Path, mode: Mode, tool: Tool, inputs: list[str]) -> list[Outcome]:
     store = open_store(AnswerOptions(**{mode: str(folder)}))
-    return ToolPool({tool.name: tool}, store, first_delay=0.0).run([(tool.name, text, None) for text in inputs])
+    return ToolExecutor({tool.name: tool}, store, first_retry_delay=0.0).run(
+        [(tool.name, text, None) for text in inputs]
+    )
 
 
 def row(outcome: Outcome) -> tuple[str, str | None, str | None]:
@@ -92,7 +94,7 @@ def test_a_cache_answers_the_facts_of_an_earlier_run_and_asks_again_what_failed(
 
 def test_rows_are_the_same_with_a_cache_and_without(tmp_path: Path) -> None:
     tool = Shout()
-    plain = ToolPool({"Shout": tool}, first_delay=0.0).run([("Shout", text, None) for text in INPUTS])
+    plain = ToolExecutor({"Shout": tool}, first_retry_delay=0.0).run([("Shout", text, None) for text in INPUTS])
     assert list(map(row, use(tmp_path, "cache", tool, INPUTS))) == list(map(row, plain))
 
 
@@ -146,7 +148,7 @@ def test_a_tool_that_reads_today_has_an_answer_for_each_day(tmp_path: Path) -> N
 
     for tool, seen in ((Today(), ["a", "a"]), (Today(), [])):
         store = open_store(AnswerOptions(cache=str(tmp_path)))
-        ToolPool({"Shout": tool}, store).run([("Shout", "a", MONDAY), ("Shout", "a", TUESDAY)])
+        ToolExecutor({"Shout": tool}, store).run([("Shout", "a", MONDAY), ("Shout", "a", TUESDAY)])
         assert tool.seen == seen
 
 
@@ -193,9 +195,11 @@ def test_a_call_that_was_not_recorded_is_unavailable_for_that_reason_and_said_on
         outcomes = use(tmp_path, "replay", tool, ["a", "b", "c"])
     assert [row(outcome) for outcome in outcomes[1:]] == [("unavailable", None, "not_recorded")] * 2
     assert tool.seen == []
-    assert [record.getMessage() for record in caplog.records] == [
-        f"{tmp_path}: the recording lacks calls of Shout, such as 'b'"
-    ]
+    [message] = [record.getMessage() for record in caplog.records]
+    assert message[:-3] == f"{tmp_path}: the recording lacks calls of Shout, such as " and message[-3:] in (
+        "'b'",
+        "'c'",
+    )
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", "\ud800", '{"status": "ok", "result": "EVIL"}'])
@@ -270,9 +274,9 @@ class FullDisk(RunFolder):
 
 
 def test_a_cache_that_is_full_costs_a_line_and_no_answer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    pool = ToolPool({"Shout": Shout()}, AnswerStore(FullDisk(str(tmp_path)), "cache"))
+    executor = ToolExecutor({"Shout": Shout()}, AnswerStore(FullDisk(str(tmp_path)), "cache"))
     with caplog.at_level(logging.WARNING):
-        outcomes = pool.run([("Shout", str(number), None) for number in range(20)])
+        outcomes = executor.run([("Shout", str(number), None) for number in range(20)])
     assert {outcome.status for outcome in outcomes} == {"ok"}
     assert len(list(tmp_path.rglob("*.json"))) == 2
     assert [record.getMessage() for record in caplog.records] == [
@@ -281,20 +285,20 @@ def test_a_cache_that_is_full_costs_a_line_and_no_answer(tmp_path: Path, caplog:
 
 
 def test_a_recording_that_is_full_is_an_error_since_it_would_be_worth_nothing(tmp_path: Path) -> None:
-    pool = ToolPool({"Shout": Shout()}, AnswerStore(FullDisk(str(tmp_path)), "record"))
+    executor = ToolExecutor({"Shout": Shout()}, AnswerStore(FullDisk(str(tmp_path)), "record"))
     with pytest.raises(OSError, match="No space left"):
-        pool.run([("Shout", str(number), None) for number in range(20)])
+        executor.run([("Shout", str(number), None) for number in range(20)])
 
 
 @pytest.mark.parametrize("mode", ["cache", "record"])
 def test_after_a_write_that_failed_the_next_batch_is_kept_again(tmp_path: Path, mode: Mode) -> None:
     folder = FullDisk(str(tmp_path))
     folder.room = 0
-    pool = ToolPool({"Shout": Shout()}, AnswerStore(folder, mode))
+    executor = ToolExecutor({"Shout": Shout()}, AnswerStore(folder, mode))
     with pytest.raises(OSError, match="No space left") if mode == "record" else contextlib.nullcontext():
-        pool.run([("Shout", "a", None)])
+        executor.run([("Shout", "a", None)])
     folder.room = 1
-    pool.run([("Shout", "a", None)])
+    executor.run([("Shout", "a", None)])
     assert len(list(tmp_path.rglob("*.json"))) == 1
 
 

@@ -18,7 +18,7 @@ from tests.support.small_world import make_document
 from toolformer_ray.annotate.prompt import render_demonstrations
 from toolformer_ray.records.calls import find_calls, remove_found_calls
 from toolformer_ray.records.stages import STATUSES, Document
-from toolformer_ray.tools.asking.pool import ToolPool
+from toolformer_ray.tools.asking.executor import ToolExecutor
 from toolformer_ray.tools.backends.passage_index import build_index
 from toolformer_ray.tools.catalog import find_tools
 from toolformer_ray.tools.options import Asking, Teaching
@@ -217,7 +217,7 @@ def test_every_option_is_a_plain_value_with_a_docstring(options: type) -> None:
 def test_hostile_inputs_are_answered_or_refused_in_time(key: str, opened: dict[str, Tool]) -> None:
     tool = opened[key]
     started = time.perf_counter()
-    outcomes = ToolPool({tool.name: tool}).run([(tool.name, text, None) for text in HOSTILE_INPUTS])
+    outcomes = ToolExecutor({tool.name: tool}).run([(tool.name, text, None) for text in HOSTILE_INPUTS])
     assert time.perf_counter() - started < 10
     for text, outcome in zip(HOSTILE_INPUTS, outcomes, strict=True):
         assert outcome.status in ("ok", "empty", "bad_input"), (text[:40], outcome)
@@ -245,11 +245,11 @@ def test_no_input_makes_a_tool_open_a_file_reach_the_network_or_run_code(opened:
         "$(id)",
     ]
     calls = [(tool.name, text, None) for tool in opened.values() for text in inputs]
-    pool = ToolPool({tool.name: tool for tool in opened.values()})
-    pool.run(calls)  # what a tool loads at its first call is its own
+    executor = ToolExecutor({tool.name: tool for tool in opened.values()})
+    executor.run(calls)  # what a tool loads at its first call is its own
     sys.addaudithook(watch)  # there is no taking it off, only telling it not to look
     is_watched[0] = True
-    pool.run(calls)
+    executor.run(calls)
     assert seen == []
     Path(__file__).read_bytes()
     is_watched[0] = False

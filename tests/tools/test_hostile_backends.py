@@ -16,8 +16,8 @@ import pytest
 
 from toolformer_ray.records.calls import MAX_RESULT_CHARS
 from toolformer_ray.tools.asking.answer_store import AnswerOptions, open_store
-from toolformer_ray.tools.asking.outcome import Outcome
-from toolformer_ray.tools.asking.pool import ToolPool
+from toolformer_ray.tools.asking.call import Outcome
+from toolformer_ray.tools.asking.executor import ToolExecutor
 from toolformer_ray.tools.backends.qa_endpoint import MAX_ANSWER_BYTES
 from toolformer_ray.tools.options import Asking
 from toolformer_ray.tools.qa import QuestionAnswering, QuestionAnsweringOptions
@@ -73,8 +73,10 @@ def ask(port: int, *questions: str, store: Path | None = None, timeout: float = 
     tool = QuestionAnswering(options)
     tool.asking = Asking(timeout=timeout, max_retries=1)
     tool.open()
-    pool = ToolPool({"QA": tool}, open_store(AnswerOptions(record=str(store) if store else None)), first_delay=0.0)
-    return pool.run([("QA", question, None) for question in questions or ("Who?",)])
+    executor = ToolExecutor(
+        {"QA": tool}, open_store(AnswerOptions(record=str(store) if store else None)), first_retry_delay=0.0
+    )
+    return executor.run([("QA", question, None) for question in questions or ("Who?",)])
 
 
 @pytest.fixture(autouse=True)

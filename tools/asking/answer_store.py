@@ -1,65 +1,60 @@
-"""Answers on disk, in one form: a cache for many runs, a recording of a run, and what that is replayed from.
+"""Answers on disk: a cache that many runs share, or a recording of one run from which it can be replayed.
 
-    DIR/answers.json                                   says that this is a store
-    DIR/<tool>/<answer fingerprint>/<ab>/<cd...>.json  one call and what came of it, under the hash of the call
+    DIR/answers.json                                   marks the folder as a store of answers
+    DIR/<tool>/<answer fingerprint>/<ab>/<cd...>.json  one call and its outcome, under the hash of the call
 
-A file is one answer, written under a temporary name and renamed: any number of workers share a folder without a lock,
-on a local disk, a network disk or `s3://`, and a worker that is killed leaves no more than a temporary file that nobody
-reads. A file that cannot be read, or is not what its name says, counts as not there. Nothing but JSON is read, and a
-result that is not clean counts as damaged. Nothing is ever deleted; the answers of an old version of a tool lie in a
-folder of their own.
+Each file is written under a temporary name and renamed, so any number of workers share a folder without a lock, on a
+local disk, a network disk or `s3://`; a worker that is killed leaves at most a temporary file, which is never read. A
+file that cannot be read, does not match its name or holds a result that is not clean counts as missing. Only JSON is
+read. Nothing is ever deleted; another version of a tool has a folder of its own.
 
-A cache holds facts only (`tools.asking.outcome.FACTS`); a recording also what failed, so that a replay gives the
-same rows.
+A cache holds only facts (`tools.asking.call.FACTS`), a recording failures too, so that a replay gives the same rows.
 """
 
 import logging
 import threading
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from toolformer_ray.records.calls import clean_result
+from toolformer_ray.records.errors import UnusableError, one_line
 from toolformer_ray.records.fingerprint import fingerprint
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.stages import NOTES, STATUSES
-from toolformer_ray.tools.asking.outcome import FACTS, Call, Outcome
+from toolformer_ray.tools.asking.call import FACTS, Call, Outcome
 from toolformer_ray.tools.tool import Tool, answer_fingerprint
 
 Mode = Literal["cache", "record", "replay"]
 MARKER = "answers.json"
 FORMAT = 1
-# On a network disk or an object store a look-up is latency, so many are made at once.
-LOOKUP_THREADS = 16
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerOptions:
-    """Where answers of tools are kept between runs. None of this changes a row. At most one can be given."""
+    """Where the answers of tools are kept between runs. Changes no row. At most one of the three can be given."""
 
     cache: str | None = None
-    """Folder of answers that workers and runs share: what is there is not asked again. Local, or s3://... or gs://..."""
+    """Folder of answers that workers and runs share: known calls are not made again. Local, or s3://... or gs://..."""
     record: str | None = None
-    """The same, but whatever comes of every call is written down, failures too, so that the run can be replayed."""
+    """The same, but the outcome of every call is written down, failures too, so that the run can be replayed."""
     replay: str | None = None
-    """Folder of a recording that answers all calls; no tool is asked. What it does not hold is unavailable."""
+    """Folder of a recording that answers all calls; no tool is asked. Calls that it lacks are unavailable."""
 
     def __post_init__(self) -> None:
         given = [f"--{field.name}" for field in fields(self) if getattr(self, field.name) is not None]
         if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} were given; choose one of them")
+            raise UnusableError(f"{' and '.join(given)} were given; choose one of them")
 
     @property
     def mode(self) -> Mode | None:
-        """Which of the three was given, if any."""
+        """The one that was given, if any."""
         modes: tuple[Mode, ...] = ("cache", "record", "replay")
         return next((mode for mode in modes if getattr(self, mode) is not None), None)
 
 
 class AnswerStore:
-    """One folder of answers, used in one way. Safe for threads, and for many processes on one folder."""
+    """One folder of answers, used in one mode. Safe for threads, and for many processes on one folder."""
 
     def __init__(self, folder: RunFolder, mode: Mode) -> None:
         self._folder, self._mode = folder, mode
@@ -73,20 +68,18 @@ class AnswerStore:
         """Whether no tool is asked at all."""
         return self._mode == "replay"
 
-    def look_up(self, calls: Mapping[Call, Tool]) -> dict[Call, Outcome]:
-        """What is known of these calls; in a replay, an outcome for every one.
+    def look_up(self, call: Call, tool: Tool) -> Outcome | None:
+        """The known outcome of a call; None if the tool has to be asked, which never is so in a replay.
 
         Raises OSError if a recording cannot be read.
         """
-        names = {call: self._name(call, tool) for call, tool in calls.items() if self.is_used_for(tool)}
-        with ThreadPoolExecutor(LOOKUP_THREADS) as threads:
-            found = dict(zip(names, threads.map(self._read, names.values()), strict=True))
+        known = self._read(self._name(call, tool))
         if self.is_replayed:
-            return {call: found[call] or self._not_recorded(call) for call in calls}
-        return {call: outcome for call, outcome in found.items() if outcome and outcome.status in FACTS}
+            return known or self._not_recorded(call)
+        return known if known and known.status in FACTS else None
 
     def keep(self, call: Call, tool: Tool, outcome: Outcome) -> None:
-        """Write down what came of a call. Never raises; see `check`."""
+        """Write down the outcome of a call. Never raises; `check` tells whether it failed."""
         is_kept = outcome.status in FACTS or self._mode == "record"
         if not is_kept or not self.is_used_for(tool) or self._error is not None:
             return
@@ -106,16 +99,16 @@ class AnswerStore:
             self._say_once("full", f"answers cannot be kept: {error}")
 
     def check(self) -> None:
-        """Ends a batch. Raises OSError (or ValueError) if it left a recording incomplete; a cache may be.
+        """Raise OSError or ValueError if a call since the last check is missing in a recording; a cache may lack some.
 
-        The next batch tries to write again.
+        After an error nothing more is written until this is called.
         """
         error, self._error = self._error, None
         if error is not None and self._mode == "record":
             raise error
 
     def is_used_for(self, tool: Tool) -> bool:
-        """Whether anything of this tool is looked up or kept: a cache leaves out what is as quick as itself."""
+        """Whether answers of this tool are kept. A cache leaves out tools that answer as fast as the cache would."""
         return self._mode != "cache" or not tool.answers_at_once
 
     def _name(self, call: Call, tool: Tool) -> str:
@@ -138,7 +131,7 @@ class AnswerStore:
             return None
         outcome = _parse(entry, name)
         if outcome is None:
-            self._say_once("damaged", f"{name} is damaged, and counts as not there")
+            self._say_once("damaged", f"{name} is damaged and counts as missing")
         return outcome
 
     def _not_recorded(self, call: Call) -> Outcome:
@@ -154,23 +147,23 @@ class AnswerStore:
 
 
 def open_store(options: AnswerOptions) -> AnswerStore | None:
-    """The store that the options ask for, if any. Raises ValueError, one line, if it cannot be used."""
+    """The store that the options ask for, if any. Raises UnusableError if it cannot be used."""
     mode = options.mode
     if mode is None:
         return None
     folder = RunFolder(str(getattr(options, mode)))
     try:
         if mode == "replay" and folder.read_json(MARKER) is None:
-            raise ValueError("holds no recording; make one with --record")
+            raise UnusableError("holds no recording; make one with --record")
         if mode != "replay" and folder.read_json(MARKER) is None:
             folder.write_json(MARKER, {"format": FORMAT})
     except (OSError, ValueError) as error:
-        raise ValueError(f"--{mode} {folder.shown}: {' '.join(str(error).split())}") from error
+        raise UnusableError(f"--{mode} {folder.shown}: {one_line(error)}") from error
     return AnswerStore(folder, mode)
 
 
 def _parse(entry: Any, name: str) -> Outcome | None:
-    """What a file says; None if that is not what a store of this kind would have written."""
+    """The outcome that a file holds; None if no store would have written the file like this."""
     if not isinstance(entry, dict) or entry.get("name") != name:
         return None
     status, result, note = (entry.get(column) for column in ("status", "result", "note"))

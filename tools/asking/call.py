@@ -1,4 +1,4 @@
-"""One call, what came of it, and the border at which whatever a tool does becomes an outcome."""
+"""One call of a tool and its outcome, and the only place where whatever a tool does becomes an outcome."""
 
 import datetime
 import re
@@ -10,38 +10,38 @@ from toolformer_ray.records.calls import clean_result
 from toolformer_ray.tools.tool import BadInput, CallContext, Tool, Unavailable
 
 MAX_CHARS_READ = 64_000
-"""Of an answer: more than any result keeps, and little enough to be cleaned in a millisecond."""
+"""How much of an answer is read: more than any result keeps, and little enough to be cleaned in a millisecond."""
 FACTS = frozenset({"ok", "empty", "bad_input"})
-"""The statuses that say something about the call, not about the moment: asked again, it would come to the same."""
+"""The statuses that depend on the call alone and not on the moment: asked again, the outcome would be the same."""
 # White space aside, which becomes a space in any result.
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
 
 
 class Call(NamedTuple):
-    """What is asked; two equal ones have one answer."""
+    """What a tool is asked. Equal calls have equal answers."""
 
     tool: str
     call_input: str
     today: datetime.date | None = None
-    """None where the tool does not read it."""
+    """None if the tool does not read the date."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of a call."""
+    """The result of a call, or why there is none."""
 
     status: str
     """One of records.stages.STATUSES."""
     result: str | None = None
-    """As it may stand in a call; None unless the status is `ok`."""
+    """The text that may stand in a call; None unless the status is `ok`."""
     note: str | None = None
     """One of records.stages.NOTES; None for most."""
     seconds: float = 0.0
     from_cache: bool = False
 
 
-def attempt(tool: Tool, call: Call) -> tuple[Outcome, Exception | None]:
-    """Ask the tool once; the exception, if there was one that says more than the status does."""
+def ask(tool: Tool, call: Call) -> tuple[Outcome, Exception | None]:
+    """Ask the tool once. The exception is given if the tool could not be reached or crashed."""
     started, result = time.monotonic(), ""
     note: str | None = None
     failure: Exception | None = None
@@ -52,13 +52,13 @@ def attempt(tool: Tool, call: Call) -> tuple[Outcome, Exception | None]:
         status = "bad_input"
     except Unavailable as error:
         status, failure = "unavailable", error
-    except Exception as error:  # noqa: BLE001  the one broad except: whatever a tool does, its call is a row, no crash
+    except Exception as error:  # noqa: BLE001  the one broad except: a tool that crashes is a row, not the end of a run
         status, failure = "crashed", error
     return Outcome(status=status, result=result or None, note=note, seconds=time.monotonic() - started), failure
 
 
 def _as_result(answer: str) -> tuple[str, str | None]:
-    """The answer as it may stand in a call, and what had to be done for that, if a reader should know."""
+    """The answer as it may stand in a call, and a note if it had to be cut or cleaned for that."""
     beginning = answer[:MAX_CHARS_READ]
     one_line = clean_result(beginning, max_chars=MAX_CHARS_READ)
     result = clean_result(one_line)

@@ -1,17 +1,17 @@
-"""When a tool is left alone: after many failures in a row, for a while, until one call finds that it is back.
+"""A circuit breaker for one tool: after many failures in a row it is not asked for a while, then probed by one call.
 
-    asked     -> paused     `limit` failures in a row
-    paused    -> probed     `pause` seconds later, with the next call
-    probed    -> asked      that call was answered
-    probed    -> paused     it was not
+    closed     -> open         `limit` failures in a row: no call is made
+    open       -> half open    `pause` seconds later: the next call is the probe, all others wait for it
+    half open  -> closed       the probe was answered
+    half open  -> open         the probe failed
 
-Times are seconds of any clock that only goes forward. Not safe for threads: its owner holds a lock.
+Times are seconds of any clock that only goes forward. Not safe for threads: the owner holds a lock.
 """
 
 import math
 
 
-class Breaker:
+class CircuitBreaker:
     """The state of one tool."""
 
     def __init__(self, *, limit: int, pause: float) -> None:
@@ -19,20 +19,20 @@ class Breaker:
         self._num_failures = 0
         self._paused_until = -math.inf
         self.is_open = False
-        """Whether the tool counts as down: paused, or waiting for the call that finds out."""
+        """Whether the tool counts as down; true of a half-open breaker too."""
         self.is_probed = False
-        """Whether that call is on its way; the others wait for what becomes of it."""
+        """Whether the probe is on its way."""
 
     def is_paused(self, now: float) -> bool:
         """Whether no call may be made."""
         return self.is_open and now < self._paused_until
 
     def note_asked(self) -> None:
-        """A call is made; if the tool counts as down, it is the one that finds out."""
+        """Note that a call is made, which is the probe if the tool counts as down."""
         self.is_probed = self.is_open
 
     def note_outcome(self, *, is_answered: bool | None, now: float) -> None:
-        """What became of a call; None if that tells nothing about the tool, such as an input that it never saw."""
+        """Note whether a call was answered; None if its outcome says nothing about whether the tool can be reached."""
         self.is_probed = False
         if is_answered is None:
             return
