@@ -196,10 +196,7 @@ def test_a_call_that_was_not_recorded_is_unavailable_for_that_reason_and_said_on
     assert [row(outcome) for outcome in outcomes[1:]] == [("unavailable", None, "not_recorded")] * 2
     assert tool.seen == []
     [message] = [record.getMessage() for record in caplog.records]
-    assert message[:-3] == f"{tmp_path}: the recording lacks calls of Shout, such as " and message[-3:] in (
-        "'b'",
-        "'c'",
-    )
+    assert message.startswith(f"{tmp_path}: the recording lacks calls of Shout, such as ") and message[-2] in "bc"
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", "\ud800", '{"status": "ok", "result": "EVIL"}'])
