@@ -11,12 +11,13 @@
 The part before x is the same for every text of a tool, so its key-value cache is computed once.
 """
 
-from toolformer_ray.tools.tool import Tool, demonstration_input
+from toolformer_ray.records.calls import remove_found_calls
+from toolformer_ray.tools.tool import Tool
 
 
 def render_demonstrations(tool: type[Tool] | Tool) -> str:
     """Everything before x: the instruction and the demonstrations, ending with `Input: `."""
-    shown = [f"Input: {demonstration_input(output)}\nOutput: {output}" for output in tool.demonstrations]
+    shown = [f"Input: {remove_found_calls(output)}\nOutput: {output}" for output in tool.demonstrations]
     return "\n\n".join([tool.instruction, *shown, "Input: "])
 
 

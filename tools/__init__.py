@@ -1,1 +1,1 @@
-"""Floor 1: text in, text out. One file per tool; a tool is found by its file being here (see `tools.catalog`)."""
+"""Floor 1: text in, text out. Every file here that defines a tool is one, found by `tools.catalog`."""

@@ -1,4 +1,7 @@
-"""Finds the tools by their files: every module of this folder that defines one subclass of `Tool` is a tool."""
+"""Finds the tools: every module of this package that defines a subclass of `Tool` is one.
+
+A folder that is added to the package's `__path__` is searched too.
+"""
 
 import functools
 import importlib
@@ -14,7 +17,10 @@ from toolformer_ray.tools.tool import Tool
 
 @functools.cache
 def find_tools() -> Mapping[str, type[Tool]]:
-    """Every tool class by its key, the stem of its file, in alphabetical order."""
+    """Every tool class by its key, the stem of its file, in alphabetical order.
+
+    Raises TypeError for a file that defines two.
+    """
     found: dict[str, type[Tool]] = {}
     for info in sorted(pkgutil.iter_modules(tools.__path__), key=lambda info: info.name):
         if info.ispkg:
@@ -31,7 +37,7 @@ def find_tools() -> Mapping[str, type[Tool]]:
 def make_tool(
     key: str, options: ToolOptions | None = None, teaching: Teaching | None = None, asking: Asking | None = None
 ) -> Tool:
-    """A tool by its key, not yet opened; what is not given is as its class has it.
+    """A tool by its key, not yet opened; its class has the defaults of what is not given.
 
     Raises ValueError if the tool lacks an option that it cannot do without.
     """

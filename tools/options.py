@@ -1,7 +1,7 @@
-"""What can be said of a tool: how it is taught, how it is asked, and options of its own; and errors that name them.
+"""The options of a tool, in three records, and errors that name them.
 
-How a tool is taught decides which calls annotation proposes and keeps. How it is asked decides no row, and is the same
-for annotation and decoding. Its own options (a table, an index, a model) stand in the tool's file.
+`Teaching` decides which calls annotation proposes and keeps; decoding does not read it. `Asking` decides no row and is
+the same for annotation and decoding. A tool's own options (a table, an index, a model) are in the tool's file.
 """
 
 from collections.abc import Iterator
@@ -33,20 +33,20 @@ class Teaching:
 
 @dataclass(frozen=True, kw_only=True)
 class Asking:
-    """How a worker asks a tool: time limit, repetitions, pace, and when it leaves the tool alone."""
+    """How a worker asks a tool: its time limit, retries, rate limit and circuit breaker."""
 
     timeout: float = 10.0
-    """Seconds until a call without an answer is given up."""
+    """Seconds after which a call without an answer times out."""
     max_in_flight: int = 8
-    """How many calls one worker runs at a time."""
+    """How many calls one worker makes at a time."""
     max_calls_per_second: float | None = None
-    """How often one worker asks the tool, at most; by default as often as it answers."""
+    """How many calls a second one worker makes at most; by default as many as the tool answers."""
     max_retries: int = 3
-    """How often a call is repeated if the tool cannot be reached, after 1 second, then 2, 4 and so on."""
+    """How often a call is repeated if the tool cannot be reached: after about 1 second, then 2, 4 and so on."""
     pause_after: int = 10
-    """After so many calls in a row without an answer (unavailable or timeout) the tool is left alone for a while."""
+    """After so many calls in a row without an answer (unavailable or timeout) the tool is not asked for a while."""
     pause: float = 30.0
-    """Seconds for which it is left alone: calls are unavailable at once. Then one call tries if it is back."""
+    """Seconds for which it is not asked: its calls are unavailable at once. Then one call tries whether it is back."""
 
     def __post_init__(self) -> None:
         if self.timeout <= 0:
@@ -58,7 +58,7 @@ class Asking:
 
 @dataclass(frozen=True, kw_only=True)
 class ToolOptions:
-    """A tool's own options, such as the file that it looks things up in; this tool has none."""
+    """The base of records of a tool's own options; as it is, for a tool that has none."""
 
 
 def _check_at_least(options: object, **lowest: int) -> None:

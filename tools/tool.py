@@ -1,4 +1,4 @@
-"""What every tool is: how it is taught, which texts it wants, its thresholds, and how it answers.
+"""The interface of a tool: how it is taught, which texts it is offered, and how it answers.
 
 To add a tool, add one file to this folder with one subclass of `Tool`; nothing else changes. The file's stem is the
 tool's key on the command line (`tools/calculator.py` -> `--tools calculator`, `--calculator.num-samples 10`).
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from toolformer_ray.records.calls import remove_found_calls
 from toolformer_ray.records.fingerprint import MODEL_FILES, fingerprint, fingerprint_files
 from toolformer_ray.records.locations import without_keys
 from toolformer_ray.records.stages import Document
@@ -23,20 +22,20 @@ class BadInput(ValueError):  # noqa: N818  named for the status
 
 
 class Unavailable(RuntimeError):  # noqa: N818  named for the status
-    """Raised by a tool whose backend cannot be reached; if no repetition helps, the status is `unavailable`."""
+    """Raised by a tool whose backend cannot be reached; if no retry helps, the status is `unavailable`."""
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
-        """For so many seconds the backend asks to be left alone; None if it said nothing."""
+        """Seconds for which the backend asks not to be called; None if it does not say."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CallContext:
-    """What a call may know beside its input."""
+    """What a tool may know about a call besides its input."""
 
     today: datetime.date | None = None
-    """The document's own date while annotating; None at inference, where the clock's day counts."""
+    """The document's own date in annotation; None at inference, where the clock's day counts."""
 
 
 class Tool(ABC):
@@ -45,35 +44,35 @@ class Tool(ABC):
     Options: ClassVar[type[ToolOptions]] = ToolOptions
     """The record of the tool's own options."""
     teaching: Teaching = Teaching()
-    """The paper's thresholds; those of the class are the defaults."""
+    """The paper's thresholds; the class has the defaults."""
     asking: Asking = Asking()
-    """How the tool is asked."""
+    """Time limits, retries and rate limits."""
     name: ClassVar[str]
-    """As it is written in a call, e.g. `Calculator`."""
+    """The name written in calls, such as `Calculator`."""
     version: ClassVar[int] = 1
-    """Raise it when answers change, so that old results are not mistaken for new ones."""
+    """To be raised when answers change, so that old answers are not taken for new ones."""
     instruction: ClassVar[str]
     """The first lines of the prompt: what the tool does and how a call is written."""
     demonstrations: ClassVar[Sequence[str]]
-    """Texts with their calls, no results. The prompt's `Input:` is the same text without the calls."""
+    """Texts with their calls, without results. The prompt shows each text without calls first."""
     reads_today: ClassVar[bool] = False
-    """Whether the answer depends on CallContext.today; if not, equal inputs are one call."""
+    """Whether the answer depends on `CallContext.today`. If not, equal inputs are one call."""
     one_at_a_time: bool = False
-    """Whether the pool waits for an answer before it asks again: calls that share one model or one interpreter lock
-    gain nothing from being in flight together, and their time limit would run while they queue."""
+    """Whether a worker makes one call at a time. Calls that share a model or the interpreter lock would gain nothing
+    from running together, and their time limit would run while they wait for each other."""
     is_expensive: bool = False
-    """Whether a call costs more than a pass of the model over a text: if so, calls that no answer could save are
-    dropped before the tool is asked."""
+    """Whether a call costs more than a forward pass over a text. Calls that no result could save are then dropped
+    before the tool is asked."""
     answers_at_once: ClassVar[bool] = False
-    """Whether an answer takes less time than looking one up, so that a cache leaves the tool out."""
+    """Whether an answer takes less time than a look-up in a cache, which then leaves the tool out."""
     wants_by_data: ClassVar[bool] = True
-    """Whether `wants` may depend on the tool's own options or data, so that other data mean other proposals too."""
+    """Whether `wants` may depend on the tool's own options or data, so that other data also mean other proposals."""
     changes_no_answer: ClassVar[frozenset[str]] = frozenset()
-    """Names of options that change no answer, such as the device on which a model runs."""
+    """Names of own options that change no answer, such as the device on which a model runs."""
     locates_data: ClassVar[frozenset[str]] = frozenset()
-    """Names of options that only say where data lie; what they hold is in `data_version`."""
+    """Names of own options that only say where data lie, the content of which is in `data_version`."""
     strikes_future_inputs: ClassVar[bool] = False
-    """Whether a call is struck whose input occurs only after it (paper, appendix A: machine translation)."""
+    """Whether a call is struck if its input occurs only after it (paper, appendix A: machine translation)."""
 
     def __init__(self, options: ToolOptions | None = None) -> None:
         self.options = options or self.Options()
@@ -82,27 +81,27 @@ class Tool(ABC):
         """Load indexes and models. Raises ValueError, naming the option, if something is missing or unusable."""
 
     def data_version(self) -> str:
-        """Identifies the data behind the answers, such as an index's content hash; empty if there is none.
+        """Identifies the data behind the answers, such as an index's content hash; empty if there are none.
 
-        Readable before `open`. What it says belongs into the fingerprint of results, beside `version` and the options.
+        Can be called before `open`. It is part of what identifies the tool's answers, beside `version` and the options.
         """
         return ""
 
     @abstractmethod
     def wants(self, document: Document) -> bool:
-        """Whether the tool is offered this text (paper, appendix A.1)."""
+        """Whether calls of the tool are proposed for this text (paper, appendix A.1)."""
 
     @abstractmethod
     def run(self, call_input: str, context: CallContext) -> str:
         """The answer to one call; an empty string if the tool has none.
 
-        `call_input` is what stands between the parentheses. Called from several threads at once.
+        `call_input` is the text between the parentheses. Called from several threads at once.
         Raises BadInput for an input it refuses and Unavailable if a backend cannot be reached.
         """
 
 
 def full_data_version(tool: Tool) -> str:
-    """The tool's own data, such as an index, and the files of the model behind it if that is a folder."""
+    """Identifies the tool's data, such as an index, and the files of the model behind it if that is a folder."""
     model = getattr(tool.options, "model", None)
     if isinstance(model, str) and Path(model).is_dir():
         return f"{tool.data_version()}+{fingerprint_files(Path(model), MODEL_FILES)}"
@@ -110,7 +109,7 @@ def full_data_version(tool: Tool) -> str:
 
 
 def is_only_location(tool: Tool, option: str) -> bool:
-    """Whether an option is given that only says where data lie, of which `full_data_version` has the content."""
+    """Whether an option only says where data lie whose content is in `full_data_version`."""
     value = getattr(tool.options, option)
     if option == "model":
         return isinstance(value, str) and Path(value).is_dir()
@@ -120,7 +119,7 @@ def is_only_location(tool: Tool, option: str) -> bool:
 def answer_fingerprint(tool: Tool) -> str:
     """Identifies what decides a tool's answers: its name and version, its data, and its own options.
 
-    Where data lie is not among them, nor are keys in URLs.
+    The locations of data and keys in URLs are left out.
     """
     deciding = {
         name: without_keys(value) if isinstance(value, str) else value
@@ -128,8 +127,3 @@ def answer_fingerprint(tool: Tool) -> str:
         if name not in tool.changes_no_answer and not is_only_location(tool, name)
     }
     return fingerprint(tool.name, tool.version, full_data_version(tool), deciding)
-
-
-def demonstration_input(demonstration: str) -> str:
-    """The text of a demonstration, without its calls."""
-    return remove_found_calls(demonstration)

@@ -6,10 +6,9 @@ from typing import Protocol
 from toolformer_ray.records.calls import unquote
 from toolformer_ray.records.stages import Document
 from toolformer_ray.tools.backends.data_file import hash_file
-from toolformer_ray.tools.backends.language_id import FastTextIdentifier
 from toolformer_ray.tools.backends.translation_glossary import Glossary
 from toolformer_ray.tools.backends.translation_model import SequenceTranslator
-from toolformer_ray.tools.backends.translation_texts import LanguageIdentifier, wants_translation
+from toolformer_ray.tools.backends.translation_texts import FastTextIdentifier, LanguageIdentifier, wants_translation
 from toolformer_ray.tools.options import Teaching, ToolOptions, naming_option
 from toolformer_ray.tools.tool import BadInput, CallContext, Tool
 

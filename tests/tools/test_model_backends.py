@@ -14,9 +14,9 @@ import torch
 from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES
 
 from tests.support.random_models import SENTENCES, save_m2m100, save_marian, save_nllb, save_reader
-from toolformer_ray.tools.backends.nllb_codes import NLLB_CODES
 from toolformer_ray.tools.backends.passage_index import build_index
 from toolformer_ray.tools.backends.qa_reader import best_span
+from toolformer_ray.tools.backends.translation_model import NLLB_CODES
 from toolformer_ray.tools.backends.translation_texts import Guess
 from toolformer_ray.tools.qa import QuestionAnswering, QuestionAnsweringOptions
 from toolformer_ray.tools.tool import BadInput, CallContext

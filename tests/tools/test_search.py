@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from toolformer_ray.tools.backends.passage_index import PassageIndex, build_index, read_description
-from toolformer_ray.tools.backends.snippets import cut_at_sentence
-from toolformer_ray.tools.search import SearchOptions, WikiSearch
+from toolformer_ray.tools.search import SearchOptions, WikiSearch, cut_at_sentence
 from toolformer_ray.tools.tool import BadInput, CallContext
 
 PASSAGES = [

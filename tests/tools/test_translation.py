@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from toolformer_ray.records.stages import Document
-from toolformer_ray.tools.backends.language_id import FastTextIdentifier
 from toolformer_ray.tools.backends.translation_glossary import Glossary
-from toolformer_ray.tools.backends.translation_texts import Guess, wants_translation
+from toolformer_ray.tools.backends.translation_texts import FastTextIdentifier, Guess, wants_translation
 from toolformer_ray.tools.tool import BadInput, CallContext
 from toolformer_ray.tools.translation import MachineTranslation, TranslationOptions
 

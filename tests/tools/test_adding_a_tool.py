@@ -1,0 +1,62 @@
+"""Adding a tool is adding a file: nothing else knows of it, and the contract tests cover it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+
+TOOL = '''
+from dataclasses import dataclass
+
+from toolformer_ray.tools.options import Teaching, ToolOptions
+from toolformer_ray.tools.tool import CallContext, Tool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReversalOptions(ToolOptions):
+    """How texts are reversed."""
+
+    separator: str = ""
+    """Text between two characters."""
+
+
+class Reversal(Tool):
+    Options = ReversalOptions
+    teaching = Teaching(num_samples=3)
+    name = "Reverse"
+    instruction = 'Add calls that reverse a text, written as "[Reverse(text)]". Here are some examples:'
+    demonstrations = ("Stressed is [Reverse(stressed)] desserts.", "No is [Reverse(no)] on.")
+
+    def wants(self, document):
+        return True
+
+    def run(self, call_input: str, context: CallContext) -> str:
+        return self.options.separator.join(reversed(call_input))
+'''
+
+SCRIPT = """
+import sys
+from toolformer_ray import tools
+tools.__path__.append(sys.argv[1])
+import pytest
+from toolformer_ray.annotate.prompt import render_demonstrations
+from toolformer_ray.jobs.cli.main import main
+from toolformer_ray.tools.catalog import find_tools
+print(list(find_tools()))
+print(render_demonstrations(find_tools()["reversal"]))
+main(["annotate", "--help"])
+sys.exit(pytest.main(["tests/tools/test_contract.py", "-q", "-k", "reversal", "-p", "no:cacheprovider"]))
+"""
+
+
+def test_a_new_file_is_a_tool_with_options_a_prompt_and_the_contract_to_fulfil(tmp_path: Path) -> None:
+    (tmp_path / "reversal.py").write_text(TOOL)
+    ended = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True, timeout=300, cwd=REPOSITORY
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr  # it is 5 if no test of the contract is selected
+    assert ended.stdout.startswith("['calculator', 'calendar', 'qa', 'reversal', 'search', 'translation']\n")
+    assert "Input: Stressed is desserts.\nOutput: Stressed is [Reverse(stressed)] desserts." in ended.stdout
+    for option in ("--reversal.separator", "--reversal.num-samples", "Text between two characters"):
+        assert option in ended.stdout
