@@ -1,23 +1,26 @@
 """The real lm-evaluation-harness, offline, with the model class `toolformer` on a task of the test's own."""
 
 import datetime
+import functools
 import json
 import math
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from lm_eval.api.instance import Instance
+from lm_eval.tasks import TaskManager
 
 from tests.support.chain_model import chain_model, save_chain_model
 from toolformer_ray.decode.decoder import Decoder
 from toolformer_ray.decode.options import DecodeOptions
-from toolformer_ray.evals.harness import Toolformer
+from toolformer_ray.evals.harness import Toolformer, register
 from toolformer_ray.evals.perplexity import measure_perplexity
-from toolformer_ray.jobs.decoding.lm_eval import read_arguments
+from toolformer_ray.jobs.decoding.lm_eval import main, read_arguments
 
-REPOSITORY = Path(__file__).parents[2]
+REGISTER_ONCE = functools.cache(register)
+"""A process can register a model class of this name once."""
 PROMPTS = ("it is", "so it is")
 DATA = "dataset_path: json\ndataset_kwargs: {{data_files: {{test: {rows}}}}}\ntest_split: test\n"
 TASKS = {
@@ -31,18 +34,31 @@ TASKS = {
 }
 
 
-def test_the_harness_generates_with_tools_and_compares_and_reads_without(tmp_path: Path) -> None:
+@pytest.fixture
+def run_harness(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
+    """`python -m jobs.run_lm_eval` in this process, without the harness's own tasks, whose index takes long."""
+    monkeypatch.setattr("lm_eval.tasks.TaskManager", functools.partial(TaskManager, include_defaults=False))
+    monkeypatch.setattr("toolformer_ray.evals.harness.register", REGISTER_ONCE)
+
+    def run(model_args: str, *arguments: str) -> int:
+        for name, task in TASKS.items():
+            (tmp_path / f"{name}.yaml").write_text(f"task: {name}\n{DATA.format(rows=tmp_path / 'rows.jsonl')}{task}")
+        command = ["lm_eval", "run", "--model", "toolformer", "--tasks", ",".join(TASKS), "--device", "cpu"]
+        command += ["--include_path", str(tmp_path), "--model_args", model_args, *arguments]
+        monkeypatch.setattr(sys, "argv", command)
+        return main()
+
+    return run
+
+
+def test_the_harness_generates_with_tools_and_compares_and_reads_without(
+    run_harness: Callable[..., int], tmp_path: Path
+) -> None:
     """Behind `is` the chain model writes ` [Calculator(…) -> …] so`; without calls it likes ` 7` best there."""
     model = save_chain_model(tmp_path / "model")
-    rows = tmp_path / "rows.jsonl"
-    rows.write_text("".join(json.dumps({"prompt": text, "answer": " so"}) + "\n" for text in PROMPTS))
-    for name, task in TASKS.items():
-        (tmp_path / f"{name}.yaml").write_text(f"task: {name}\n{DATA.format(rows=rows)}{task}")
-    command = [sys.executable, "-m", "jobs.run_lm_eval", "run", "--model", "toolformer", "--tasks", ",".join(TASKS)]
-    command += ["--model_args", f"model={model},tools=calculator,call_top_k=1", "--include_path", str(tmp_path)]
-    command += ["--output_path", str(tmp_path / "out"), "--device", "cpu"]
-    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
-    assert ended.returncode == 0, ended.stderr[-2000:]
+    rows = "".join(json.dumps({"prompt": text, "answer": " so"}) + "\n" for text in PROMPTS)
+    (tmp_path / "rows.jsonl").write_text(rows)
+    assert run_harness(f"model={model},tools=calculator,call_top_k=1", "--output_path", str(tmp_path / "out")) == 0
     [written] = (tmp_path / "out").rglob("results*.json")
     results = json.loads(written.read_text())["results"]
     assert results["written"]["exact_match,none"] == 1
@@ -54,13 +70,11 @@ def test_the_harness_generates_with_tools_and_compares_and_reads_without(tmp_pat
     assert results["read"]["byte_perplexity,none"] == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_misspelled_argument_of_the_model_is_one_line_and_exit_code_2() -> None:
-    command = [sys.executable, "-m", "jobs.run_lm_eval", "run", "--model", "toolformer", "--tasks", "gsm8k"]
-    command += ["--model_args", "model=x,tools=search,search.indx=x", "--device", "cpu"]
-    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
-    assert ended.returncode == 2
-    assert "Traceback" not in ended.stderr
-    assert ended.stderr.splitlines()[-1] == (
+def test_a_misspelled_argument_of_the_model_is_one_line_and_exit_code_2(
+    run_harness: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_harness("model=x,tools=search,search.indx=x") == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
         "--model_args: Unknown option: --search.indx=x. Did you mean --search.index?"
     )
 
