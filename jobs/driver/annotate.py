@@ -1,6 +1,6 @@
-"""What `toolformer annotate` does: a corpus goes in, C* comes out.
+"""`toolformer annotate`: a corpus goes in, C* comes out. Running it again on the same folder resumes.
 
-What can be found wrong without a worker is found before Ray starts. Running it again on the same folder resumes.
+All that can be found wrong without a worker is found before Ray starts, in one line that says what to change.
 """
 
 import contextlib
@@ -49,10 +49,10 @@ def annotate(options: AnnotateOptions) -> int:
 def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
     tools = options.make_tools()
     refuse_lost_paths(options, tools)
-    open_store(options.answers)  # the workers open it for themselves; here it is only tried
+    open_store(options.answers)  # Only tried: each worker opens it for itself.
     model = look_at_model(options.model.model)
     most = max_text_tokens(model.tokenizer, model.window, tools.values(), options.propose.max_call_tokens)
-    # One text is enough to find most of what may be wrong with a corpus before there is a run folder.
+    # The first text shows most of what may be wrong with a corpus, before there is a run folder.
     next(ingest(replace(options.ingest, shard_size=1), model.tokenizer, most), None)
     settings = resolve_settings(options, tools, model.fingerprint, most)
     run = RunFolder(options.run)

@@ -11,11 +11,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(BaseException):
-    """A signal came while nothing was running that could be asked to stop. Not an Exception: nobody swallows it."""
+    """A signal came while nothing was running that could be asked to stop. No Exception, so that nobody swallows it."""
 
 
 class Interrupts:
-    """While entered, signals are orders. `exit_code` is what a shell expects of a process that one has ended."""
+    """While entered, the first signal stops what `call` names, or raises Interrupted, instead of ending the process."""
 
     def __init__(self) -> None:
         self._stop: Callable[[], object] | None = None
@@ -42,15 +42,15 @@ class Interrupts:
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """While entered, a first signal waits for the end of the block: half a Ray leaves processes behind.
+        """While entered, a first signal waits for the end of the block, and raises Interrupted there.
 
-        Raises Interrupted at the end if there was one.
+        For the start of Ray, as a half-started Ray leaves orphan processes.
         """
         self._stop = _wait
         try:
             yield
         except (Exception, SystemExit):
-            # Ctrl-C reaches Ray's processes too, and Ray's own handler of SIGTERM exits.
+            # After a signal that is its consequence: Ctrl-C reaches Ray's processes too, and Ray exits at SIGTERM.
             if self._received is None:
                 raise
         finally:
@@ -61,7 +61,7 @@ class Interrupts:
 
     @property
     def exit_code(self) -> int:
-        """130 after Ctrl-C, 143 after SIGTERM."""
+        """What a shell expects of a process that a signal has ended: 130 after Ctrl-C, 143 after SIGTERM."""
         return 128 + (self._received or signal.SIGTERM)
 
     def _receive(self, number: int, _: FrameType | None) -> None:

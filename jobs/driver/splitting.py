@@ -1,7 +1,7 @@
-"""Which rows of a shard break a stage? Halves are tried, then halves of what failed, until single rows are left.
+"""Find the rows that break a stage: try halves, then halves of what failed, until single rows are left.
 
-Knows neither shards nor workers: a probe tries some rows and says what broke, be it an error or the worker's death. If
-the first half passes it is the second that fails, so one broken row among n costs log2(n) probes, twice that at most.
+Pure: a probe tries some rows and says what broke, be it an error or the worker's death. If the first half passes, the
+second is known to fail, so one broken row among n costs log2(n) probes, twice that at most.
 """
 
 import asyncio
@@ -11,22 +11,23 @@ MAX_BROKEN = 8
 MAX_BROKEN_SHARE = 1 / 8
 
 Probe = Callable[[Sequence[int]], Awaitable[str | None]]
-"""Tries the rows of these numbers and leaves nothing behind: what broke in one line, None if nothing did."""
+"""Tries the rows of these numbers and writes nothing: what broke in one line, None if nothing did."""
 
 
 class NotToBlameError(Exception):
-    """A shard fails, and leaving out rows would be no help; the message says how that was seen."""
+    """Leaving out a few rows of a shard that fails would not help; the message says why."""
 
 
 async def find_broken(rows: Sequence[int], probe: Probe, pauses: Sequence[float]) -> dict[int, str]:
-    """The rows that fail by themselves, each time, with their last error; of rows that have failed together.
+    """Of rows that have failed together, those that fail by themselves each time, with their last error.
 
     Each is tried alone as often as there are `pauses`, the seconds to wait before each try, and passes if it passes
-    once. None may be found: what fails now and then, or only together. Raises NotToBlameError if it is more than a few.
+    once. So rows that fail only now and then, or only together, are not among them. Raises NotToBlameError if more
+    than a few rows fail.
     """
     most = max_broken(len(rows))
     broken: dict[int, str] = {}
-    # Each has failed as a whole, or is what is left of one that has.
+    # Groups of rows: each has failed as a whole, or is the other half of one that has.
     suspects = [rows] if rows else []
     while suspects:
         halves: list[Sequence[int]] = []
@@ -42,7 +43,7 @@ async def find_broken(rows: Sequence[int], probe: Probe, pauses: Sequence[float]
 
 
 def max_broken(num_rows: int) -> int:
-    """How many broken rows are taken for the fault of those rows; of a small shard one."""
+    """With more broken rows than this, the fault is not taken to be the rows'. At least one, of a small shard."""
     return min(MAX_BROKEN, max(1, int(num_rows * MAX_BROKEN_SHARE)))
 
 
