@@ -114,7 +114,7 @@ measure: $(INSTALLED)  ## what the driver costs, with stages that do nothing: ti
 	$(BIN)/python -m tests.simulation.measure --shards $(SHARDS)
 
 simulate: $(INSTALLED)  ## a million texts with a simulated model on four nodes, and a folder of 100,000 shards
-	$(BIN)/python -m tests.simulation.simulate_cluster $(SIMULATE)
+	$(BIN)/python -m tests.simulation.measure --nodes 4 --texts 1000000 --shards 10000 $(SIMULATE)
 	$(BIN)/python -m tests.simulation.listing
 
 chaos: $(INSTALLED)  ## kill workers, nodes and the driver 34 times, SEED=1, and compare with a run left alone

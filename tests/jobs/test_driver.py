@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 
-from tests.simulation.measure import measure, usage_table
-from tests.simulation.process_usage import Sample
 from tests.support.small_jobs import Gate, SmallRecipe, make_job, read_rows, run_small_job
 from toolformer_ray.jobs.driver.loop import Driver
 from toolformer_ray.records.errors import UnusableError
@@ -278,27 +276,3 @@ def test_a_worker_that_is_killed_while_it_reads_the_corpus_is_replaced(undisturb
         run_small_job(tmp_path / "run", SmallRecipe(gate=gate, gate_at=("ingest", "part-00002")))
         killed.result()
     assert read_rows(tmp_path / "run") == read_rows(undisturbed)
-
-
-def test_the_cost_of_the_driver_can_be_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.simulation.process_usage.SECONDS_BETWEEN_SAMPLES", 0.01)
-    measured = measure(3, tmp_path)
-    assert measured.figures["shards"] == 3
-    assert 0 < measured.figures["first_result_s"] < measured.figures["total_s"]
-    last = measured.samples[-1]
-    assert min(last.cpu_seconds.values()) > 0, last.cpu_seconds
-    assert usage_table(measured.samples, 1).count("\n") >= 2
-
-
-def test_the_cost_of_shards_is_what_was_spent_since_the_line_before() -> None:
-    samples = [
-        Sample(
-            num_done=done,
-            seconds=seconds,
-            cpu_seconds={"driver": cpu, "workers": 2 * cpu, "Ray": 0.0},
-            driver_bytes=200 * 2**20,
-        )
-        for done, seconds, cpu in ((0, 1.0, 5.0), (10, 2.0, 6.0), (15, 2.5, 6.1), (20, 4.0, 6.5))
-    ]
-    # From 10 shards to 20 in 2 s and 0.5 s of the driver's CPU; what came before the first shard does not count.
-    assert usage_table(samples, 10).splitlines()[2:] == ["| 20 | 200 | 200.00 | 50.00 | 100.00 | 0.00 |"]

@@ -15,67 +15,51 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tests.simulation.recipe import ServiceTimes, SimulatedRecipe
-from tests.simulation.rows import PROFILES
+from tests.simulation.recipe import SimulatedRecipe
 from tests.simulation.simulate import make_job
-from toolformer_ray.jobs.driver.run_job import Job
 from toolformer_ray.records.run_folder import RunFolder, shard_name
 from toolformer_ray.workflow.book.ledger import Ledger
-from toolformer_ray.workflow.book.settings import RUN_FILE
 from toolformer_ray.workflow.pipeline import PIPELINE
 from toolformer_ray.workflow.shard.work import IngestWorker, StageWorker
 from toolformer_ray.workflow.workers import WorkerOptions
 
 MAX_LINKS = 30_000
 """Of one file: ext4 allows 65,000."""
-SECONDS_OLD = 60.0
+SHARD_SIZE = 10
 
 
 def make_full_run(folder: Path, num_shards: int, shard_size: int) -> RunFolder:
     """A run folder in which everything is done, all shards alike."""
-    recipe = SimulatedRecipe(num_texts=num_shards * shard_size, shard_size=shard_size, times=ServiceTimes(speedup=1e9))
+    recipe = SimulatedRecipe(num_texts=num_shards * shard_size, shard_size=shard_size, speedup=1e9)
     job = make_job(str(folder), recipe, WorkerOptions())
-    job.run.create()
-    documents = _make_first_shard(job)
+    ledger = Ledger(PIPELINE, job.stage_fingerprints, {}, tool_fingerprints=job.tool_fingerprints)
+    first = IngestWorker(job.run, recipe, PIPELINE[0], ledger.ingest_fingerprint).next_shard()
+    assert first
+    stage = ledger.admit(first.shard, first.header)
+    worker = StageWorker(job.run, recipe, "cpu")
+    while stage:
+        done = worker.work(stage, first.shard, ledger.expected(stage, first.shard))
+        assert done
+        stage = ledger.finish(stage, first.shard, done.header)
     for table in sorted({path.parent for path in folder.glob("**/*.parquet")}):
         _multiply(table, num_shards)
-    shards = dict.fromkeys(map(shard_name, range(num_shards)), documents)
-    made_with = {"settings": {"tools": list(PROFILES)}, "stage_fingerprints": job.stage_fingerprints}
-    job.run.write_json(RUN_FILE, {**made_with, "tool_fingerprints": job.tool_fingerprints})
+    shards = dict.fromkeys(map(shard_name, range(num_shards)), first.header.fingerprint)
     replace(job.corpus, shards=shards, readings=[[]]).write(job.run)
     return job.run
 
 
-def _make_first_shard(job: Job) -> str:
-    """All tables of the first shard; the fingerprint of its documents."""
-    ledger = Ledger(PIPELINE, job.stage_fingerprints, {}, tool_fingerprints=job.tool_fingerprints)
-    report = IngestWorker(job.run, job.recipe, PIPELINE[0], ledger.ingest_fingerprint).next_shard()
-    assert report
-    stage = ledger.admit(report.shard, report.header)
-    workers = {needs: StageWorker(job.run, job.recipe, needs) for needs in ("model", "tools", "cpu")}
-    while stage:
-        done = workers[stage.needs].work(stage, report.shard, ledger.expected(stage, report.shard))
-        assert done
-        stage = ledger.finish(stage, report.shard, done.header)
-    return report.header.fingerprint
-
-
 def _multiply(table: Path, num_shards: int) -> None:
     source = table / f"{shard_name(0)}.parquet"
-    # Files that are older than the youngest by a while, as in a run that takes its time.
-    os.utime(source, (time.time() - SECONDS_OLD, time.time() - SECONDS_OLD))
     for number in range(1, num_shards):
         path = table / f"{shard_name(number)}.parquet"
-        if number == num_shards - 1:
-            shutil.copy(source, path)
-        elif number % MAX_LINKS:
+        if number % MAX_LINKS:
             os.link(source, path)
         else:
             source = Path(shutil.copy2(source, path))
 
 
 def measure(command: Sequence[str]) -> tuple[float, float, float]:
-    """(seconds, seconds of processor time, MiB at most) of a command. Raises RuntimeError if it fails."""
+    """(seconds, seconds of CPU time, MiB at most) of a command. Raises RuntimeError if it fails."""
     started = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -84,29 +68,26 @@ def measure(command: Sequence[str]) -> tuple[float, float, float]:
     return time.monotonic() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
-def main() -> int:
+def main() -> None:
     """Make the folder, open it in every way, print what it takes."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.listing")
     parser.add_argument("--shards", type=int, default=100_000)
-    asked = parser.parse_args()
-    shard_size = 10
+    num_shards = parser.parse_args().shards
     with tempfile.TemporaryDirectory(prefix="listing-") as folder:
-        run = make_full_run(Path(folder) / "run", asked.shards, shard_size)
-        size = ["--texts", str(asked.shards * shard_size), "--shards", str(asked.shards)]
+        run = make_full_run(Path(folder) / "run", num_shards, SHARD_SIZE)
+        size = ["--texts", str(num_shards * SHARD_SIZE), "--shards", str(num_shards)]
         started = time.monotonic()
         names = run.shards("scored")
         print(f"{len(names):,} shards; listing one table takes {time.monotonic() - started:.2f} s\n")
-        print("| | seconds | processor, s | memory at most, MiB |\n|---|---|---|---|")
+        print("| | seconds | CPU, s | memory at most, MiB |\n|---|---|---|---|")
         commands = {
             "no run, the program alone": ["-m", "tests.simulation.simulate", "--help"],
             "a resume that finds nothing to do": ["-m", "tests.simulation.simulate", run.location, *size],
-            "the same again": ["-m", "tests.simulation.simulate", run.location, *size],
             "`toolformer status`": ["-m", "toolformer_ray.jobs.cli.main", "status", run.location],
         }
         for name, command in commands.items():
             print("| {} | {:.1f} | {:.1f} | {:,.0f} |".format(name, *measure([sys.executable, *command])), flush=True)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -7,49 +7,26 @@ Workers sleep as long as a model or a tool would take, divided by `speedup`, and
 import math
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import ray
 
 from tests.simulation.journal import Journal
-from tests.simulation.rows import PROFILES, draw, execute, interleaved, make_document, normal, propose, score
+from tests.simulation.rows import BY_NAME, execute, log_normal, make_document, propose, score
 from tests.simulation.tools import Trouble, open_executor
 from toolformer_ray.annotate.execute import execute as ask_tools
+from toolformer_ray.filter.interleave import interleave
 from toolformer_ray.records.stages import Document, Dropped, Scored
 from toolformer_ray.tools.asking.executor import ToolExecutor
 from toolformer_ray.workflow.pipeline import Needs
 from toolformer_ray.workflow.shard.work import Compute, StageOutput
 
-
-@dataclass(frozen=True, kw_only=True)
-class ServiceTimes:
-    """Seconds for each text, on the hardware that is simulated; a shard's own is log-normal around them."""
-
-    propose: float = 0.025
-    """912 tokens a text (make bench, 150 tokens) through 6e9 parameters at 45 % of 1e15 operations a second."""
-    execute: float = 0.033
-    """5.35 calls of 50 ms, 8 in flight."""
-    score: float = 0.075
-    """2,762 tokens a text, as above."""
-    ingest: float = 0.0
-    """None: this program reads and cuts by itself, and does it here too."""
-    interleave: float = 0.0
-    """None, as above."""
-    spread: float = 0.5
-    """The standard deviation of a shard's logarithm."""
-    speedup: float = 1.0
-    """How many times faster the simulated clock runs."""
-
-    def __post_init__(self) -> None:
-        if self.speedup <= 0:
-            raise ValueError(f"speedup is {self.speedup}; it must be more than 0")
-
-    def seconds(self, stage: str, shard: int, num_texts: int, seed: int) -> float:
-        """How long a worker has a shard at a stage."""
-        first, second, *_ = draw(seed, "seconds", stage, shard)
-        factor = math.exp(self.spread * normal(first, second) - self.spread**2 / 2)
-        return float(getattr(self, stage) * num_texts * factor / self.speedup)
+SECONDS_PER_TEXT = {"propose": 0.025, "execute": 0.033, "score": 0.075}
+"""On the hardware that is simulated. The model: 912 tokens a text to propose (make bench, 150 tokens) and 2,762 to
+score, through 6e9 parameters, at 45 % of 1e15 operations a second. The tools: 5.35 calls of 50 ms, 8 in flight."""
+SPREAD = 0.5
+"""The standard deviation of the logarithm of a shard's time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +36,12 @@ class SimulatedRecipe:
     num_texts: int
     shard_size: int
     seed: int = 0
-    times: ServiceTimes = field(default_factory=ServiceTimes)
+    speedup: float = 1.0
+    """How many times faster than that hardware the workers are."""
+    file_seconds: float = 0.0
+    """For each text that is read or put together, which this program does by itself, divided by speedup too."""
+    tools: Sequence[str] = tuple(BY_NAME)
+    """As they are written in calls. With none all stages find nothing, the normal case of a text."""
     journal: Journal | None = None
     """Where every attempt is written down."""
     trouble: Trouble | None = None
@@ -70,56 +52,61 @@ class SimulatedRecipe:
         for start in range(0, self.num_texts, self.shard_size):
             numbers = range(start, min(start + self.shard_size, self.num_texts))
             shard = start // self.shard_size
-            if self.journal:
-                self.journal.note("read", stage="ingest", shard=shard)
-            time.sleep(self.times.seconds("ingest", shard, len(numbers), self.seed))
+            self.note("read", stage="ingest", shard=shard)
+            time.sleep(self.seconds("ingest", shard, len(numbers)))
             yield [make_document(self.seed, number) for number in numbers], []
 
     def open(self, needs: Needs) -> Compute:
         """A worker of a kind."""
         if self.journal:
-            self.journal.note("open", needs=needs, node=ray.get_runtime_context().get_node_id())
-        return _Simulation(self, open_executor(self.trouble, self.seed) if self.trouble and needs == "tools" else None)
+            self.note("open", needs=needs, node=ray.get_runtime_context().get_node_id())
+        return SimulatedStages(
+            self, open_executor(self.trouble, self.seed) if self.trouble and needs == "tools" else None
+        )
 
     def judge(self, row: Scored) -> Scored:
         """The verdict stands."""
         return row
 
-    @property
-    def num_shards(self) -> int:
-        """Into how many shards the corpus is cut."""
-        return math.ceil(self.num_texts / self.shard_size)
+    def seconds(self, stage: str, shard: int, num_texts: int) -> float:
+        """How long a worker has a shard at a stage: log-normal, with the stage's time as the mean."""
+        factor = log_normal(SPREAD, self.seed, "seconds", stage, shard) / math.exp(SPREAD**2 / 2)
+        return SECONDS_PER_TEXT.get(stage, self.file_seconds) * num_texts * factor / self.speedup
 
-    @property
-    def tool_names(self) -> list[str]:
-        """As they are written in calls."""
-        return [profile.name for profile in PROFILES.values()]
+    def note(self, what: str, **details: object) -> None:
+        """Add a line to the journal, if there is one."""
+        if self.journal:
+            self.journal.note(what, **details)
 
 
-class _Simulation:
+@dataclass(frozen=True)
+class SimulatedStages:
     """What one worker does."""
 
-    def __init__(self, recipe: SimulatedRecipe, executor: ToolExecutor | None) -> None:
-        self._recipe, self._executor = recipe, executor
+    recipe: SimulatedRecipe
+    executor: ToolExecutor | None
 
     def __call__(self, stage: str, inputs: Sequence[list[Any]], tools: Collection[str]) -> StageOutput:
-        recipe, documents = self._recipe, inputs[-1]
+        """A shard at a stage."""
+        recipe, documents = self.recipe, inputs[-1]
         shard = int(documents[0].doc_id) // recipe.shard_size
-        if recipe.journal:
-            recipe.journal.note("begin", stage=stage, shard=shard)
-        seconds = recipe.times.seconds(stage, shard, len(documents), recipe.seed)
-        time.sleep(0.0 if self._executor else seconds)
+        recipe.note("begin", stage=stage, shard=shard)
+        seconds = recipe.seconds(stage, shard, len(documents))
+        time.sleep(0.0 if self.executor else seconds)
         if recipe.trouble:
             recipe.trouble.wait()
         output = self._rows(stage, inputs, tools)
-        if recipe.journal:
-            recipe.journal.note("end", stage=stage, shard=shard, seconds=seconds)
+        recipe.note("end", stage=stage, shard=shard, seconds=seconds)
         return output
 
     def _rows(self, stage: str, inputs: Sequence[list[Any]], tools: Collection[str]) -> StageOutput:
-        seed = self._recipe.seed
+        seed, rows = self.recipe.seed, inputs[0]
         if stage == "propose":
-            return propose(seed, inputs[0], tools)
-        if stage == "execute":
-            return (ask_tools(inputs[0], inputs[1], self._executor), []) if self._executor else execute(seed, inputs[0])
-        return score(seed, inputs[0]) if stage == "score" else interleaved(*inputs)
+            return propose(seed, rows, tools)
+        if stage == "interleave":
+            return interleave(rows, inputs[1])
+        if stage == "score":
+            return [score(seed, call) for call in rows], []
+        return ask_tools(rows, inputs[1], self.executor) if self.executor else [
+            execute(seed, call) for call in rows
+        ], []

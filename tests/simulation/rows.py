@@ -9,9 +9,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from toolformer_ray.filter.interleave import interleave
 from toolformer_ray.records.stages import Candidate, Document, Dropped, Executed, Scored
-from toolformer_ray.workflow.shard.work import StageOutput
 
 WORDS = (
     "the agency asked how many people had read the page since it was new and what they did not find there so the team "
@@ -20,10 +18,9 @@ WORDS = (
 MEDIAN_CHARS = 600
 LARGEST_TEXT_CHARS = 4_000
 _FILLER = WORDS * (LARGEST_TEXT_CHARS // len(WORDS) + 2)
-_UNIT = 2.0**32
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ToolProfile:
     """How one tool fares on real text."""
 
@@ -40,9 +37,9 @@ class ToolProfile:
 
 
 PROFILES = {
-    "calculator": ToolProfile(name="Calculator", offered=0.4, calls_per_text=0.78, answered=0.999, kept=0.108),
-    "calendar": ToolProfile(name="Calendar", offered=1.0, calls_per_text=3.98, answered=1.0, kept=0.068),
-    "search": ToolProfile(name="WikiSearch", offered=1.0, calls_per_text=0.59, answered=0.8, kept=0.055),
+    "calculator": ToolProfile("Calculator", offered=0.4, calls_per_text=0.78, answered=0.999, kept=0.108),
+    "calendar": ToolProfile("Calendar", offered=1.0, calls_per_text=3.98, answered=1.0, kept=0.068),
+    "search": ToolProfile("WikiSearch", offered=1.0, calls_per_text=0.59, answered=0.8, kept=0.055),
 }
 """By the tool's key on the command line."""
 BY_NAME = {profile.name: profile for profile in PROFILES.values()}
@@ -55,27 +52,25 @@ def draw(*key: object) -> list[float]:
     True
     """
     digest = hashlib.blake2b("|".join(map(str, key)).encode(), digest_size=32).digest()
-    return [int.from_bytes(digest[start : start + 4]) / _UNIT for start in range(0, 32, 4)]
+    return [int.from_bytes(digest[start : start + 4]) / 2.0**32 for start in range(0, 32, 4)]
+
+
+def log_normal(spread: float, *key: object) -> float:
+    """A number whose logarithm is normal with this standard deviation and mean 0 (Box and Muller)."""
+    first, second, *_ = draw(*key)
+    return math.exp(spread * math.sqrt(-2.0 * math.log(1.0 - first)) * math.cos(2.0 * math.pi * second))
 
 
 def make_document(seed: int, number: int) -> Document:
-    """Text number so-and-so of the corpus; lengths are log-normal."""
-    first, second, third, *_ = draw(seed, "text", number)
-    num_chars = min(LARGEST_TEXT_CHARS, max(80, round(MEDIAN_CHARS * math.exp(0.6 * normal(first, second)))))
-    start = int(third * len(WORDS))
-    return Document(
-        text_id=f"{number:032x}-0",
-        doc_id=str(number),
-        part=0,
-        text=f"Text {number}: {_FILLER[start : start + num_chars]}",
-        title=None,
-        url=None,
-        date=None,
-        source="simulation",
-    )
+    """The text of this number in the corpus; lengths are log-normal."""
+    num_chars = min(LARGEST_TEXT_CHARS, max(80, round(MEDIAN_CHARS * log_normal(0.6, seed, "text", number))))
+    start = int(draw(seed, "start", number)[0] * len(WORDS))
+    text = f"Text {number}: {_FILLER[start : start + num_chars]}"
+    names = {"text_id": f"{number:032x}-0", "doc_id": str(number), "part": 0, "source": "simulation"}
+    return Document(**names, text=text, title=None, url=None, date=None)
 
 
-def propose(seed: int, documents: Sequence[Document], tools: Collection[str]) -> StageOutput:
+def propose(seed: int, documents: Sequence[Document], tools: Collection[str]) -> tuple[list[Candidate], list[Dropped]]:
     """The calls of the given tools, by name; a text without one of a tool is dropped for it, with the reason."""
     calls: list[Candidate] = []
     drops: list[Dropped] = []
@@ -85,42 +80,14 @@ def propose(seed: int, documents: Sequence[Document], tools: Collection[str]) ->
             is_offered, how_many, *places = draw(seed, "propose", document.text_id, tool)
             mean = profile.calls_per_text / profile.offered
             number = int(math.log(1.0 - how_many) / math.log(mean / (1.0 + mean)))
-            if is_offered >= profile.offered:
-                drops.append(_drop(document, tool, "not_offered"))
-            elif number == 0:
-                drops.append(_drop(document, tool, "no_position"))
+            calls_of_text = [_candidate(document, tool, places[n % len(places)], n) for n in range(min(number, 25))]
+            if is_offered < profile.offered and calls_of_text:
+                calls += calls_of_text
             else:
-                calls += [_candidate(document, tool, places[n % len(places)], n) for n in range(min(number, 25))]
+                reason = "no_position" if is_offered < profile.offered else "not_offered"
+                where = {"stage": "propose", "text_id": document.text_id, "tool": tool, "char_offset": None}
+                drops.append(Dropped(**where, reason=reason, detail=None, count=1))
     return calls, drops
-
-
-def answer(seed: int, tool: str, call_input: str) -> str | None:
-    """What the tool says: an answer, empty if it has none, None for an input that it refuses."""
-    whether, value, *_ = draw(seed, "execute", tool, call_input)
-    answered = BY_NAME[tool].answered
-    if whether < answered:
-        return f"{int(value * 10_000)} of {tool}"
-    return "" if whether < (1.0 + answered) / 2 else None
-
-
-def execute(seed: int, calls: Sequence[Candidate]) -> StageOutput:
-    """The calls with their answers."""
-    return [_executed(call, answer(seed, call.tool, call.call_input)) for call in calls], []
-
-
-def score(seed: int, calls: Sequence[Executed]) -> StageOutput:
-    """The calls with their losses; a failed one is not kept."""
-    return [_scored(seed, call) for call in calls], []
-
-
-def interleaved(calls: Sequence[Scored], documents: Sequence[Document]) -> StageOutput:
-    """C*, by the real stage."""
-    return interleave(calls, documents)
-
-
-def normal(first: float, second: float) -> float:
-    """A draw from the standard normal distribution (Box and Muller), from two uniform ones."""
-    return math.sqrt(-2.0 * math.log(1.0 - first)) * math.cos(2.0 * math.pi * second)
 
 
 def _candidate(document: Document, tool: str, place: float, number: int) -> Candidate:
@@ -137,38 +104,34 @@ def _candidate(document: Document, tool: str, place: float, number: int) -> Cand
     )
 
 
-def _executed(call: Candidate, result: str | None) -> Executed:
+def answer(seed: int, tool: str, call_input: str) -> str | None:
+    """What the tool says: an answer, empty if it has none, None for an input that it refuses."""
+    whether, value, *_ = draw(seed, "execute", tool, call_input)
+    answered = BY_NAME[tool].answered
+    if whether < answered:
+        return f"{int(value * 10_000)} of {tool}"
+    return "" if whether < (1.0 + answered) / 2 else None
+
+
+def execute(seed: int, call: Candidate) -> Executed:
+    """A call with its answer."""
+    result = answer(seed, call.tool, call.call_input)
     status = "bad_input" if result is None else "ok" if result else "empty"
     return Executed(**vars(call), status=status, result=result or None, seconds=0.0, from_cache=False)
 
 
-def _scored(seed: int, call: Executed) -> Scored:
-    with_result = reduction = None
+def score(seed: int, call: Executed) -> Scored:
+    """A call with its losses; one without a result has none and is not kept."""
+    losses: dict[str, float | None] = dict.fromkeys(("loss_with_call", "loss_with_result", "loss_reduction"))
     is_kept = False
     if call.result:
         profile = BY_NAME[call.tool]
         whether, gain, *_ = draw(seed, "score", call.text_id, call.tool, call.call_input, call.char_offset, call.result)
         is_kept = whether < profile.kept / profile.answered
         reduction = 1.0 + gain if is_kept else gain - 0.5
-        with_result = call.loss_without - reduction
-    columns = vars(call) | {"loss_with_call": call.loss_without if call.result else None}
-    return Scored(
-        **columns,
-        loss_with_result=with_result,
-        loss_reduction=reduction,
-        input_sees_future=False,
-        sees_future=False,
-        is_kept=is_kept,
-    )
-
-
-def _drop(document: Document, tool: str, reason: str) -> Dropped:
-    return Dropped(
-        stage="propose",
-        reason=reason,
-        text_id=document.text_id,
-        tool=tool,
-        char_offset=None,
-        detail=None,
-        count=1,
-    )
+        losses = {
+            "loss_with_call": call.loss_without,
+            "loss_with_result": call.loss_without - reduction,
+            "loss_reduction": reduction,
+        }
+    return Scored(**vars(call) | losses, input_sees_future=False, sees_future=False, is_kept=is_kept)

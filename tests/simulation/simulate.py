@@ -5,11 +5,10 @@ Everything but the model and the tools is real: the driver, its lease, Ray, the 
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from tests.simulation.journal import Journal
-from tests.simulation.recipe import ServiceTimes, SimulatedRecipe
+from tests.simulation.recipe import SimulatedRecipe
 from tests.simulation.rows import PROFILES
 from tests.simulation.tools import Trouble
 from toolformer_ray.jobs.driver.interrupts import Interrupted, Interrupts
@@ -21,9 +20,32 @@ from toolformer_ray.workflow.book.settings import RUN_FILE
 from toolformer_ray.workflow.corpus import CorpusState
 from toolformer_ray.workflow.pipeline import PIPELINE
 from toolformer_ray.workflow.report.progress import ProgressOptions
-from toolformer_ray.workflow.run_folder_errors import blaming_run_folder
 from toolformer_ray.workflow.shard.reuse import UNANSWERED
 from toolformer_ray.workflow.workers import WorkerOptions
+
+
+def make_job(run: str, recipe: SimulatedRecipe, workers: WorkerOptions, *, retry_failed: bool = False) -> Job:
+    """The job of a simulated run; `run.json` is written, for `status` and `verify`."""
+    decides_rows = (recipe.seed, recipe.num_texts, recipe.shard_size)
+    fingerprints = {stage.name: fingerprint(stage.name, decides_rows) for stage in PIPELINE}
+    per_tool = {
+        stage: {name: fingerprint(stage, name) for name in recipe.tools} for stage in ("propose", "execute", "score")
+    }
+    folder = RunFolder(run)
+    folder.create()
+    settings = {"settings": {"tools": list(PROFILES)}, "stage_fingerprints": fingerprints}
+    folder.write_json(RUN_FILE, settings | {"tool_fingerprints": per_tool})
+    return Job(
+        run=folder,
+        recipe=recipe,
+        stage_fingerprints=fingerprints,
+        tool_fingerprints=per_tool,
+        corpus=CorpusState(fingerprint=fingerprints["ingest"], files=[], shards={}),
+        workers=workers,
+        progress=ProgressOptions(),
+        tool_names=recipe.tools,
+        ask_again=UNANSWERED if retry_failed else (),
+    )
 
 
 def simulate(job: Job, interrupts: Interrupts) -> int:
@@ -31,50 +53,25 @@ def simulate(job: Job, interrupts: Interrupts) -> int:
 
     Raises ValueError for what the user has to change.
     """
-    with blaming_run_folder(job.run):
-        job.run.create()
-        holder = hold_run(job.run)
-    with holder:
+    with hold_run(job.run):
         job.run.remove_leftovers(but_of=LEASE_FILE)
-        settings = {"settings": {"tools": list(PROFILES)}, "stage_fingerprints": job.stage_fingerprints}
-        job.run.write_json(RUN_FILE, {**settings, "tool_fingerprints": job.tool_fingerprints})
-        outcome = run_job(job, interrupts)
-    last = outcome.last
+        last = run_job(job, interrupts).last
     print(f"{last.state}: {last.finished_texts:,} of {last.texts:,} texts, {last.failed_shards} failed shards")
     return interrupts.exit_code if last.state == "stopped" else 1 if last.failed_shards else 0
 
 
-def make_job(run: str, recipe: SimulatedRecipe, workers: WorkerOptions, *, retry_failed: bool = False) -> Job:
-    """The job of a simulated run."""
-    decides_rows = (recipe.seed, recipe.num_texts, recipe.shard_size)
-    fingerprints = {stage.name: fingerprint(stage.name, decides_rows) for stage in PIPELINE}
-    per_tool = {stage: {name: fingerprint(stage, name) for name in recipe.tool_names} for stage in _STAGES_OF_CALLS}
-    return Job(
-        run=RunFolder(run),
-        recipe=recipe,
-        stage_fingerprints=fingerprints,
-        tool_fingerprints=per_tool,
-        corpus=CorpusState(fingerprint=fingerprints["ingest"], files=[], shards={}),
-        workers=workers,
-        progress=ProgressOptions(),
-        tool_names=recipe.tool_names,
-        ask_again=UNANSWERED if retry_failed else (),
-    )
-
-
-_STAGES_OF_CALLS = ("propose", "execute", "score")
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
+def main() -> int:
     """Run one driver."""
-    asked = _parse(arguments)
+    asked = _parse()
     recipe = SimulatedRecipe(
         num_texts=asked.texts,
         shard_size=-(-asked.texts // asked.shards),
         seed=asked.seed,
-        times=ServiceTimes(ingest=asked.file_seconds, interleave=asked.file_seconds, speedup=asked.speedup),
+        speedup=asked.speedup,
+        file_seconds=asked.file_seconds,
         journal=Journal(str(Path(asked.journal).absolute())) if asked.journal else None,
         trouble=Trouble(str(Path(asked.trouble).absolute()), 0.05 / asked.speedup) if asked.trouble else None,
+        **{"tools": ()} if asked.no_tools else {},
     )
     workers = WorkerOptions(
         address=asked.address,
@@ -93,10 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 2
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.simulation.simulate", description="A run without a model or tools."
-    )
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.simulate")
     parser.add_argument("run", help="the run folder")
     parser.add_argument("--texts", type=int, default=1_000)
     parser.add_argument("--shards", type=int, default=50)
@@ -109,8 +104,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--address", help="a Ray cluster; by default a Ray of its own")
     parser.add_argument("--journal", help="a file to which workers write what they do")
     parser.add_argument("--trouble", help="a folder in which it is said what is wrong with the tools")
+    parser.add_argument("--no-tools", action="store_true", help="all stages find nothing")
     parser.add_argument("--retry-failed", action="store_true", help="ask calls again that had no answer")
-    return parser.parse_args(arguments)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

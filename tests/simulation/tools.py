@@ -6,65 +6,64 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tests.simulation.rows import PROFILES, answer
+from tests.simulation.rows import BY_NAME, answer
 from toolformer_ray.records.stages import Document
 from toolformer_ray.tools.asking.executor import ToolExecutor
 from toolformer_ray.tools.options import Asking
 from toolformer_ray.tools.tool import BadInput, CallContext, Tool, Unavailable
 
 Kind = Literal["hang", "crash", "garbage", "down"]
-KINDS: tuple[Kind, ...] = ("hang", "crash", "garbage", "down")
 SECONDS_BETWEEN_LOOKS = 0.05
-GARBAGE = "\x00\x1b[2J{not an answer"
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """A folder that all workers see; the file `now` names the kind, and `felt` grows by a byte with each call hit."""
+    """A folder that all workers see: `now` names the kind of trouble, `felt` grows by a byte with each call hit."""
 
     folder: str
     seconds_per_call: float = 0.0
 
     def begin(self, kind: Kind) -> None:
         """From now on every call of every tool fails in this way."""
-        whole = Path(self.folder) / "next"
-        whole.write_text(kind)
-        whole.rename(Path(self.folder) / "now")
+        self._path("next").write_text(kind)
+        self._path("next").rename(self._path("now"))
 
     def end(self) -> None:
         """The tools are well again; calls that hang come back."""
-        (Path(self.folder) / "now").unlink(missing_ok=True)
+        self._path("now").unlink(missing_ok=True)
 
     def kind(self) -> str | None:
         """The trouble that there is now, if any."""
         try:
-            return (Path(self.folder) / "now").read_text()
+            return self._path("now").read_text()
         except FileNotFoundError:
             return None
 
     def pause(self) -> None:
         """Workers wait with the shards that they have in hand, until `go_on`."""
-        (Path(self.folder) / "paused").touch()
+        self._path("paused").touch()
 
     def go_on(self) -> None:
         """The end of a pause."""
-        (Path(self.folder) / "paused").unlink(missing_ok=True)
+        self._path("paused").unlink(missing_ok=True)
 
     def wait(self) -> None:
         """Wait until there is no pause."""
-        while (Path(self.folder) / "paused").exists():
+        while self._path("paused").exists():
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
     def note_felt(self) -> None:
         """Count one call that was hit."""
-        with (Path(self.folder) / "felt").open("ab", buffering=0) as file:
+        with self._path("felt").open("ab", buffering=0) as file:
             file.write(b".")
 
     @property
     def num_felt(self) -> int:
         """Calls that were hit so far."""
-        felt = Path(self.folder) / "felt"
-        return felt.stat().st_size if felt.exists() else 0
+        return self._path("felt").stat().st_size if self._path("felt").exists() else 0
+
+    def _path(self, name: str) -> Path:
+        return Path(self.folder) / name
 
 
 class SimulatedTool(Tool):
@@ -97,7 +96,7 @@ class SimulatedTool(Tool):
         if kind == "crash":
             raise RuntimeError("the tool broke")
         if kind == "garbage":
-            json.loads(GARBAGE)
+            json.loads("\x00\x1b[2J{not an answer")
         while kind == "hang" and self._trouble.kind() == kind:
             time.sleep(SECONDS_BETWEEN_LOOKS)
         raise Unavailable("the tool is down")
@@ -105,5 +104,5 @@ class SimulatedTool(Tool):
 
 def open_executor(trouble: Trouble, seed: int) -> ToolExecutor:
     """The real executor around simulated tools; what is down is asked again soon."""
-    tools = {profile.name: SimulatedTool(profile.name, trouble, seed) for profile in PROFILES.values()}
+    tools = {name: SimulatedTool(name, trouble, seed) for name in BY_NAME}
     return ToolExecutor(tools, first_retry_delay=0.05)
