@@ -134,13 +134,15 @@ def test_a_shard_that_is_damaged_behind_its_footer_is_named_and_made_again_by_th
     assert read_rows(finished) == read_rows(undisturbed)
 
 
-def test_a_worker_that_is_killed_is_replaced_and_its_shard_done(undisturbed: Path, tmp_path: Path) -> None:
-    gates = tmp_path / "gates"
-    gates.mkdir()
-    gate = Gate(str(gates)).build()
+@pytest.mark.parametrize("gate_at", [("ingest", "part-00002"), ("score", "part-00002")])
+def test_a_worker_that_is_killed_is_replaced_and_its_shard_done(
+    gate_at: tuple[str, str], undisturbed: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "gates").mkdir()
+    gate = Gate(str(tmp_path / "gates")).build()
     with ThreadPoolExecutor(1) as thread:
         killed = thread.submit(lambda: os.kill(gate.wait_for_worker(), signal.SIGKILL))
-        outcome = run_small_job(tmp_path / "run", SmallRecipe(gate=gate))
+        outcome = run_small_job(tmp_path / "run", SmallRecipe(gate=gate, gate_at=gate_at))
         killed.result()
     assert outcome.last.state == "finished"
     assert read_rows(tmp_path / "run") == read_rows(undisturbed)
@@ -266,13 +268,3 @@ def test_what_failed_is_forgotten_with_its_shard_as_soon_as_the_corpus_was_read(
         ledger.admit(shard, ledger.headers["documents"][shard])
     end_ingest(job.run, ledger, job.corpus)
     assert (gone.exists(), known.exists()) == (False, True)
-
-
-def test_a_worker_that_is_killed_while_it_reads_the_corpus_is_replaced(undisturbed: Path, tmp_path: Path) -> None:
-    (tmp_path / "gates").mkdir()
-    gate = Gate(str(tmp_path / "gates")).build()
-    with ThreadPoolExecutor(1) as thread:
-        killed = thread.submit(lambda: os.kill(gate.wait_for_worker(), signal.SIGKILL))
-        run_small_job(tmp_path / "run", SmallRecipe(gate=gate, gate_at=("ingest", "part-00002")))
-        killed.result()
-    assert read_rows(tmp_path / "run") == read_rows(undisturbed)

@@ -90,49 +90,39 @@ def assert_whole(folder: Path) -> None:
     assert not list(folder.glob("failed/*/*.json"))
 
 
-@pytest.mark.parametrize("poison", [3, 4])
-def test_a_text_on_which_a_stage_fails_is_dropped_with_its_error_and_the_others_go_on(
-    poison: int, undisturbed: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("stage", "after", "num_rows", "poison", "given"),
+    [
+        ("propose", "documents", 8, [3], {}),
+        ("propose", "documents", 8, [4], {}),
+        ("execute", "candidates", 2, [2], {"num_texts": 4, "dies": True}),
+        ("score", "executed", 48, [0, 2, 48, 70, 94], {"num_texts": 96}),
+        ("interleave", "scored", 4, [4], {}),
+    ],
+)
+def test_rows_on_which_a_stage_breaks_are_dropped_with_their_error_and_the_others_go_on(
+    stage: str,
+    after: str,
+    num_rows: int,
+    poison: list[int],
+    given: dict[str, Any],
+    undisturbed: dict,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    outcome = run_small_job(tmp_path, BreakingRecipe(poison=[poison]), max_attempts=2)
-    assert (outcome.last.state, outcome.last.finished_texts) == ("finished", 8)
-    assert broken(tmp_path, "propose") == [(f"{poison}-0", "Add", None, "RuntimeError: s3://bucket/x broke")]
-    assert outcome.ledger.counts["propose"]["dropped.broken.Add"] == 1
-    assert rows_but_broken(tmp_path) == first(undisturbed, 8, but=[poison], after="documents")
+    recipe = BreakingRecipe(stage=stage, poison=poison, **given)
+    outcome = run_small_job(tmp_path, recipe, max_attempts=1 if recipe.dies else 2)
+    assert (outcome.last.state, outcome.last.finished_texts) == ("finished", recipe.num_texts)
+    char_offset = None if stage == "propose" else 4
+    assert [place for *place, _ in broken(tmp_path, stage)] == [[f"{n}-0", "Add", char_offset] for n in poison]
+    error = "the worker died: " if recipe.dies else "RuntimeError: s3://bucket/x broke"
+    assert all(detail.startswith(error) and "\n" not in detail for *_, detail in broken(tmp_path, stage))
+    assert outcome.ledger.counts[stage]["dropped.broken.Add"] == len(poison)
+    assert rows_but_broken(tmp_path) == first(undisturbed, recipe.num_texts, but=poison, after=after)
     assert_whole(tmp_path)
     said = capsys.readouterr().err
-    assert "part-00000 at propose goes on without 1 of its 8 rows, which are dropped" in said and "SECRET" not in said
-
-
-def test_a_call_over_which_the_worker_dies_is_dropped_and_the_others_are_executed(
-    undisturbed: dict, tmp_path: Path
-) -> None:
-    recipe = BreakingRecipe(num_texts=4, stage="execute", poison=[2], dies=True)
-    assert run_small_job(tmp_path, recipe, max_attempts=1).last.state == "finished"
-    ((text_id, tool, char_offset, detail),) = broken(tmp_path, "execute")
-    assert (text_id, tool, char_offset) == ("2-0", "Add", 4)
-    assert detail.startswith("the worker died: ") and "\n" not in detail
-    assert rows_but_broken(tmp_path) == first(undisturbed, 4, but=[2], after="candidates")
-    assert_whole(tmp_path)
-
-
-def test_five_calls_that_break_scoring_are_found_wherever_they_are(undisturbed: dict, tmp_path: Path) -> None:
-    poison = [0, 2, 48, 70, 94]
-    recipe = BreakingRecipe(num_texts=96, stage="score", poison=poison)
-    assert run_small_job(tmp_path, recipe, max_attempts=2).last.state == "finished"
-    assert [text_id for text_id, *_ in broken(tmp_path, "score")] == [f"{number}-0" for number in poison]
-    assert rows_but_broken(tmp_path) == first(undisturbed, 96, but=poison, after="executed")
-    assert_whole(tmp_path)
-
-
-def test_a_kept_call_that_breaks_interleaving_is_dropped_and_its_row_of_scored_stays(
-    undisturbed: dict, tmp_path: Path
-) -> None:
-    recipe = BreakingRecipe(stage="interleave", poison=[4])
-    assert run_small_job(tmp_path, recipe, max_attempts=1).last.state == "finished"
-    assert [place for *place, _ in broken(tmp_path, "interleave")] == [["4-0", "Add", 4]]
-    assert rows_but_broken(tmp_path) == first(undisturbed, 8, but=[4], after="scored")
-    assert_whole(tmp_path)
+    assert f"part-00000 at {stage} goes on without {len(poison)} of its {num_rows} rows, which are dropped" in said
+    assert "SECRET" not in said
 
 
 @pytest.mark.parametrize("num_failures", [2, 5])
