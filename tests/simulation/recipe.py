@@ -60,9 +60,8 @@ class SimulatedRecipe:
         """A worker of a kind."""
         if self.journal:
             self.note("open", needs=needs, node=ray.get_runtime_context().get_node_id())
-        return SimulatedStages(
-            self, open_executor(self.trouble, self.seed) if self.trouble and needs == "tools" else None
-        )
+        is_asked = self.trouble and needs == "tools"
+        return SimulatedStages(self, open_executor(self.trouble, self.seed) if is_asked else None)
 
     def judge(self, row: Scored) -> Scored:
         """The verdict stands."""
@@ -107,6 +106,6 @@ class SimulatedStages:
             return interleave(rows, inputs[1])
         if stage == "score":
             return [score(seed, call) for call in rows], []
-        return ask_tools(rows, inputs[1], self.executor) if self.executor else [
-            execute(seed, call) for call in rows
-        ], []
+        if self.executor:
+            return ask_tools(rows, inputs[1], self.executor), []
+        return [execute(seed, call) for call in rows], []
