@@ -1,4 +1,8 @@
-"""One shard at one stage, tried until it is done or given up, as the retry rule says (`jobs.driver.retry`)."""
+"""One shard at one stage, tried until it is done or given up, as the retry rule says (`jobs.driver.retry`).
+
+A shard that has no attempt left is written without the rows that break it (`jobs.driver.isolation`), or put aside in
+`failed/` if that does not help. It is tried again whenever the command is repeated.
+"""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence

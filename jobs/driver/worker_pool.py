@@ -3,7 +3,8 @@
 A pool has seats, one coroutine each. A seat starts a worker, takes calls from the pool's queue and has its worker do
 them, one at a time; if the worker dies it starts the next one. When nodes join, seats are added; when nodes leave,
 those seats end whose worker still waits for room, and a worker that dies is not replaced. No worker is taken from a
-shard that it works on.
+shard that it works on. A worker that cannot be started MAX_FAILED_STARTS times in a row is done without, as long as
+the pool has another.
 """
 
 import asyncio
