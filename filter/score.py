@@ -7,6 +7,7 @@ then computed only if proposing did so. Calls without a result, and calls that d
 text, have no L+ and are not kept. The rule itself is `losses.verdict.KeepRule`.
 """
 
+import functools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -53,11 +54,11 @@ def score(
     to_score = screen(answered, model, options.screen)
     compute_loss("loss_with_result", to_score, model)
     for call in to_score:
-        _settle(call, call.bound, model)
+        call.losses = settle(call.losses, call.bound, functools.partial(call.losses_alone, model))
     hopeful = [call for call in to_score if call.losses.can_reach(call.bound)]
     compute_loss("loss_with_call", hopeful, model)
     for call in hopeful:
-        _settle(call, call.rule.min_loss_reduction, model)
+        call.losses = call.rule.settle(call.losses, functools.partial(call.losses_alone, model))
     return [_scored(call) for call in calls]
 
 
@@ -67,10 +68,6 @@ def sees_future(phrase: str, text: str, char_offset: int) -> bool:
     An occurrence across the place counts as neither.
     """
     return bool(phrase) and phrase in text[char_offset:] and phrase not in text[:char_offset]
-
-
-def _settle(call: CallToScore, threshold: float, model: "LanguageModel") -> None:
-    call.losses = settle(call.losses, threshold, lambda: call.losses_alone(model))
 
 
 def _scored(call: CallToScore) -> Scored:

@@ -7,8 +7,8 @@
 Both sides of the comparison are float32, as the columns of `scored` hold them, so the verdict can be repeated from the
 table. Rounding keeps the order of two numbers: what is below a threshold before it is rounded is never above it after.
 
-A further rule is a field of `KeepRule` with its threshold and an entry of `least_values`; everything that judges, in
-Python or in SQL, goes by these.
+A further rule is a field of `KeepRule` for its threshold and an entry of `least_values` for its column, of which
+`CallLosses` has the value; everything that judges, in Python or in SQL, goes by these.
 """
 
 import math
@@ -75,12 +75,14 @@ def is_close(value: float, threshold: float) -> bool:
     return abs(value - threshold) <= CLOSE_NATS
 
 
-def settle(losses: CallLosses, threshold: float, alone: Callable[[], CallLosses]) -> CallLosses:
-    """The losses to compare with a threshold: those of a batch or, if they are too close to it, computed `alone`.
+def settle(
+    losses: CallLosses, threshold: float, alone: Callable[[], CallLosses], *, difference: str = "largest_reduction"
+) -> CallLosses:
+    """The losses whose difference is compared with a threshold: those of a batch or, too close to it, those `alone`.
 
     `alone` computes the same losses in batches of one sequence, so no verdict depends on what else was in a batch.
     """
-    return alone() if is_close(losses.largest_reduction, threshold) else losses
+    return alone() if is_close(getattr(losses, difference), threshold) else losses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,12 +103,18 @@ class KeepRule:
 
     @property
     def least_values(self) -> Mapping[str, float]:
-        """The columns of `scored` that have a threshold, each with the least value that keeps a call."""
+        """The columns of `scored` (and properties of `CallLosses`) with a threshold: the least value that keeps a call."""
         return {"loss_reduction": self.min_loss_reduction}
 
     def pruning_bound(self, prune_below: float | None) -> float:
         """Calls that cannot reach this reduction need no further loss: tau_f, or `prune_below` if that is lower."""
         return self.min_loss_reduction if prune_below is None else min(self.min_loss_reduction, prune_below)
+
+    def settle(self, losses: CallLosses, alone: Callable[[], CallLosses]) -> CallLosses:
+        """The losses for the verdict, once all are known; see the function `settle`."""
+        for column, least in self.least_values.items():
+            losses = settle(losses, least, alone, difference=column)
+        return losses
 
     def keeps(self, row: Scored) -> bool:
         """Whether the call is kept. A row without one of the values (see `Scored`) is not."""
