@@ -1,5 +1,6 @@
 """The progress of a training: a file in the result's folder, which the process that started the workers reads."""
 
+# ruff: noqa: ARG002 - the Trainer decides what its callbacks are passed
 import json
 import time
 from dataclasses import asdict, dataclass
@@ -33,31 +34,18 @@ class ProgressFile(TrainerCallback):
         self._out, self._shares_rows = out, shares_rows
         self._started, self._first_step = time.monotonic(), 0
 
-    def on_train_begin(
-        self,
-        args: TrainingArguments,  # noqa: ARG002 - the interface
-        state: TrainerState,
-        control: TrainerControl,  # noqa: ARG002
-        **_: Any,
-    ) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Start measuring the seconds per step."""
         self._started, self._first_step = time.monotonic(), state.global_step
 
-    def on_log(
-        self,
-        args: TrainingArguments,  # noqa: ARG002 - the interface
-        state: TrainerState,
-        control: TrainerControl,  # noqa: ARG002
-        logs: dict[str, float] | None = None,
-        **_: Any,
-    ) -> None:
-        """Write the file."""
-        if state.is_world_process_zero and logs and "loss" in logs:
-            seconds = (time.monotonic() - self._started) / max(1, state.global_step - self._first_step)
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **values: Any) -> None:
+        """Write the file, if a loss was logged."""
+        logs = values["logs"]
+        if state.is_world_process_zero and "loss" in logs:
             progress = Progress(
                 step=state.global_step,
                 loss=logs["loss"],
-                seconds_per_step=seconds,
+                seconds_per_step=(time.monotonic() - self._started) / max(1, state.global_step - self._first_step),
                 shares_rows=self._shares_rows,
             )
             write_json(self._out / PROGRESS_FILE, asdict(progress))

@@ -14,15 +14,7 @@ from typing import Any
 
 from torch import Tensor
 from torch.utils.data import Dataset
-from transformers import (
-    AutoTokenizer,
-    PreTrainedModel,
-    Trainer,
-    TrainerCallback,
-    TrainerState,
-    TrainingArguments,
-    set_seed,
-)
+from transformers import AutoTokenizer, Trainer, TrainingArguments, set_seed
 
 from toolformer_ray.finetune.checkpoints import CHECKPOINTS, last_whole_checkpoint, make_result
 from toolformer_ray.finetune.options import TrainOptions
@@ -49,14 +41,7 @@ class TrainingResult:
     """The step whose weights are the result; None if nothing was evaluated, so that it is the last one."""
 
 
-def train(
-    options: TrainOptions,
-    texts: TrainingTexts,
-    *,
-    num_workers: int,
-    use_gpu: bool,
-    callbacks: Sequence[TrainerCallback] = (),
-) -> TrainingResult:
+def train(options: TrainOptions, texts: TrainingTexts, *, num_workers: int, use_gpu: bool) -> TrainingResult:
     """Train as one of the workers, from the last checkpoint if there is one. Rank 0 writes the result."""
     out = Path(options.out)
     last = last_whole_checkpoint(out)
@@ -64,29 +49,29 @@ def train(
         # Training ended before its result was written. The Trainer would do one step more if it resumed here.
         state = last.state
     else:
-        trainer = _trainer(options, texts, num_workers=num_workers, use_gpu=use_gpu, callbacks=callbacks)
+        trainer = _trainer(options, texts, num_workers=num_workers, use_gpu=use_gpu)
         trainer.train(resume_from_checkpoint=str(last.path) if last else None)
         state = trainer.state
     if os.environ.get("RANK", "0") == "0":
         make_result(out, state)
         AutoTokenizer.from_pretrained(options.model, trust_remote_code=False).save_pretrained(out)
-    return _result(state)
+    log = state.log_history
+    return TrainingResult(
+        losses=[(int(entry["step"]), entry["loss"]) for entry in log if "loss" in entry],
+        perplexities=[(int(entry["step"]), entry["eval_perplexity"]) for entry in log if "eval_perplexity" in entry],
+        best_step=state.best_global_step,
+    )
 
 
-def _trainer(
-    options: TrainOptions,
-    texts: TrainingTexts,
-    *,
-    num_workers: int,
-    use_gpu: bool,
-    callbacks: Sequence[TrainerCallback],
-) -> Trainer:
+def _trainer(options: TrainOptions, texts: TrainingTexts, *, num_workers: int, use_gpu: bool) -> Trainer:
     set_seed(options.seed)
     if not options.without_deepspeed and not use_gpu:
         _spare_the_compiler()
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(Path(options.out) / LOGS)
     # Before TrainingArguments activate ZeRO 3, under which transformers would shard the weights while it loads them.
-    model = _load(options)
+    model = load_network(options.model, device="cpu", dtype="float32")
+    # With a key-value cache, transformers would not tell the texts of a packed row apart.
+    model.config.use_cache = False
     shares_rows = keeps_texts_apart(model, max((text.ids for text in texts.texts), key=len))
     rows = functools.partial(_rows, max_length=options.max_length, shares_rows=shares_rows)
     bracket_ids = sorted(TextTokenizer.load(options.model).bracket_ids)
@@ -97,7 +82,7 @@ def _trainer(
         eval_dataset=rows(texts.held_out, masks_results=False) if texts.held_out else None,
         compute_metrics=perplexity,
         preprocess_logits_for_metrics=functools.partial(row_losses, bracket_ids=bracket_ids),
-        callbacks=[ProgressFile(Path(options.out), shares_rows=shares_rows), *callbacks],
+        callbacks=[ProgressFile(Path(options.out), shares_rows=shares_rows)],
     )
 
 
@@ -108,22 +93,16 @@ def _spare_the_compiler() -> None:
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 
-def _load(options: TrainOptions) -> PreTrainedModel:
-    model = load_network(options.model, device="cpu", dtype="float32")
-    # With a key-value cache, transformers would not tell the texts of a packed row apart.
-    model.config.use_cache = False
-    return model
-
-
 def _arguments(options: TrainOptions, *, num_workers: int, use_gpu: bool, evaluates: bool) -> TrainingArguments:
-    out = Path(options.out)
-    save_and_evaluate: dict[str, Any] = {"save_strategy": "steps", "save_steps": options.evaluate_every}
+    evaluation: dict[str, Any] = {}
     if evaluates:
-        save_and_evaluate |= {"eval_strategy": "steps", "eval_steps": options.evaluate_every}
         # By its metric the Trainer knows the best checkpoint, which it then never deletes.
-        save_and_evaluate |= {"metric_for_best_model": "perplexity", "greater_is_better": False}
+        evaluation = {"eval_strategy": "steps", "eval_steps": options.evaluate_every}
+        evaluation |= {"metric_for_best_model": "perplexity", "greater_is_better": False}
     return TrainingArguments(
-        output_dir=str(out / CHECKPOINTS),
+        output_dir=str(Path(options.out) / CHECKPOINTS),
+        save_strategy="steps",
+        save_steps=options.evaluate_every,
         max_steps=options.max_steps,
         per_device_train_batch_size=options.rows_at_once,
         per_device_eval_batch_size=options.rows_at_once,
@@ -143,7 +122,7 @@ def _arguments(options: TrainOptions, *, num_workers: int, use_gpu: bool, evalua
         remove_unused_columns=False,
         dataloader_pin_memory=use_gpu,
         disable_tqdm=True,
-        **save_and_evaluate,
+        **evaluation,
     )
 
 
@@ -154,12 +133,3 @@ def _rows(
     if shares_rows:
         return PackedRows(texts, pack(lengths, max_length), max_length, masks_results)
     return PackedRows(texts, [[number] for number in range(len(texts))], max(lengths), masks_results)
-
-
-def _result(state: TrainerState) -> TrainingResult:
-    log = state.log_history
-    return TrainingResult(
-        losses=[(int(entry["step"]), entry["loss"]) for entry in log if "loss" in entry],
-        perplexities=[(int(entry["step"]), entry["eval_perplexity"]) for entry in log if "eval_perplexity" in entry],
-        best_step=state.best_global_step,
-    )

@@ -103,7 +103,7 @@ class KeepRule:
 
     @property
     def least_values(self) -> Mapping[str, float]:
-        """The columns of `scored` (and properties of `CallLosses`) with a threshold: the least value that keeps a call."""
+        """Columns of `scored`, properties of `CallLosses`, that have a threshold: the least value that keeps a call."""
         return {"loss_reduction": self.min_loss_reduction}
 
     def pruning_bound(self, prune_below: float | None) -> float:
