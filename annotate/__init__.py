@@ -1,1 +1,1 @@
-"""Floor 2: from a corpus to executed candidate calls. Pure stages, rows in, rows out."""
+"""The stages from a corpus to executed candidate calls: pure functions, rows in, rows out."""

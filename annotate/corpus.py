@@ -1,4 +1,4 @@
-"""From what the user names as a corpus to its sources: files, folders, globs, URIs, Hugging Face data sets.
+"""Finds the sources of a corpus in what the user names: files, folders, globs, URIs, Hugging Face data sets.
 
 | written | read as |
 |---|---|
@@ -22,6 +22,7 @@ from pyarrow import fs
 
 from toolformer_ray.annotate.hub import HubSource
 from toolformer_ray.annotate.sources import LinesSource, ParquetSource, Source, TextSource
+from toolformer_ray.records.errors import first_line
 from toolformer_ray.records.locations import without_keys
 
 HUB_PREFIX = "hf:"
@@ -52,18 +53,13 @@ def find_sources(locations: Iterable[str]) -> list[Source]:
     return list(found.values())
 
 
-def check_columns(sources: Sequence[Source], wanted: Iterable[str]) -> None:
+def check_columns(sources: Sequence[Source], wanted: Sequence[str]) -> None:
     """Raise ValueError if a source is unreadable or lacks a wanted column, as far as this can be told quickly.
 
     Every Parquet file's footer is read, and the beginning of the first source of every other kind.
     """
-    wanted = list(wanted)
-    kinds_seen: set[type[Source]] = set()
-    to_check = []
-    for source in sources:
-        if isinstance(source, ParquetSource) or type(source) not in kinds_seen:
-            to_check.append(source)
-        kinds_seen.add(type(source))
+    others = {type(source): source for source in reversed(sources) if not isinstance(source, ParquetSource)}
+    to_check = [source for source in sources if isinstance(source, ParquetSource) or others[type(source)] is source]
     with ThreadPoolExecutor(_CHECKS_IN_FLIGHT) as threads:
         for source, columns in zip(to_check, threads.map(lambda source: source.columns(), to_check), strict=True):
             for column in wanted:
@@ -78,7 +74,7 @@ def _sources_of(location: str) -> list[Source]:
         return _file_sources(location)
     except (OSError, pa.ArrowException) as error:
         raise ValueError(
-            f"corpus {without_keys(location)} cannot be read: {without_keys(_first_line(error))}"
+            f"corpus {without_keys(location)} cannot be read: {without_keys(first_line(error))}"
         ) from error
 
 
@@ -104,11 +100,11 @@ def _file_sources(location: str) -> list[Source]:
 
 
 def _open(location: str) -> tuple[fs.FileSystem, str, str]:
-    """(filesystem, path on it, what to put before a path so that the user recognises it)."""
+    """(filesystem, path on it, what stands before a path in the user's spelling)."""
     if "://" not in location:
         return fs.LocalFileSystem(), location.rstrip("/") or "/", ""
-    # What follows a question mark are options of the filesystem, such as a region. A wildcard need not be legal in a
-    # URI, so only what stands before the first one is parsed as such.
+    # After a question mark follow options of the filesystem, such as a region. Wildcards need not be legal in a URI, so
+    # only what stands before the first one is parsed as one.
     spelled, mark, options = location.partition("?")
     root = _before_wildcard(spelled)
     filesystem, root_path = fs.FileSystem.from_uri(root + mark + options)
@@ -128,7 +124,7 @@ def _files_below(filesystem: fs.FileSystem, folder: str) -> list[str]:
 
 def _matching_files(filesystem: fs.FileSystem, pattern: str) -> list[str]:
     folder = _before_wildcard(pattern)
-    # pyarrow lists the working folder as "./x", which the user did not write.
+    # pyarrow lists files of the working folder as "./x"; the user wrote no "./".
     paths = [path.removeprefix("./") if not folder else path for path in _files_below(filesystem, folder)]
     return [path for path in paths if _glob_expression(pattern).fullmatch(path)]
 
@@ -159,7 +155,3 @@ def _is_hidden(path: str, folder: str) -> bool:
 
 def _known_endings() -> str:
     return ", ".join(_SOURCES) + " (the last four also with .gz or .zst)"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

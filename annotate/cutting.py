@@ -1,8 +1,8 @@
-"""Cuts a text into pieces that fit the model's window (paper, section 2: x stands twice in the proposal sequence).
+"""Cuts a text into pieces that fit the model's window, in which x stands twice when calls are proposed (section 2).
 
 A piece ends after a blank line, else after a sentence, else after a line, else after white space, each only if that
-leaves the piece at least half full; else between two characters. Joined in order the pieces are the text, to the
-letter. The cost is linear in the text: each step encodes only what one piece can hold.
+leaves the piece at least half full; else between two characters. Joined in order, the pieces are exactly the text. The
+cost is linear in the text: each step encodes only what one piece can hold.
 """
 
 import re
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from toolformer_ray.lm.tokenizer import Places, TextTokenizer
 
 MIN_TEXT_TOKENS = 16
-"""Below this a text is too short to be worth a model; a single character may need about six tokens."""
+"""Shorter texts are not worth annotating. A single character may need about six tokens."""
 
 SPLICE_TOKENS = 16
-"""Left free because what is encoded together may differ by a few tokens from the sum of its pieces."""
+"""Left free, since a text that is encoded as a whole may have a few tokens more than the sum of its pieces."""
 
 _FIRST_CHARS_PER_TOKEN = 6
 _BOUNDARIES = (
@@ -67,15 +67,15 @@ def cut(text: str, max_tokens: int, tokenizer: "TextTokenizer") -> Iterator[str]
             continue
         yield piece
         start += len(piece)
-        # What comes is probably as dense as what was looked at; a fifth more, and the next piece is seldom cut short.
+        # Look at as many characters as a piece is likely to hold, by the tokens per character so far, and a fifth more.
         reach = max(len(ahead) * max_tokens * 6 // (len(places.ids) * 5), max_tokens)
 
 
 def _first_piece(ahead: str, places: "Places", max_tokens: int, tokenizer: "TextTokenizer") -> str:
-    """A well-ended beginning, as long as possible, of a text that has more than `max_tokens` tokens."""
+    """The first piece of a text that has more than `max_tokens` tokens, as long as possible."""
     allowed = max_tokens
     while allowed > 0:
-        # A token that starts inside a character is no place to cut, unless the text is one endless character.
+        # Do not cut where a token starts inside a character, unless the whole text is one character.
         token = next((i for i in range(allowed, 0, -1) if places.is_place[i]), allowed)
         limit = max(places.char_offsets[token], 1)
         piece = ahead[: _well_ended(ahead, limit)]

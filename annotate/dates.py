@@ -1,6 +1,6 @@
 """The day on which a text was written: from a date column, or from its URL as the paper does (appendix A, calendar).
 
-Nothing here looks at the clock: the same corpus has the same dates whenever it is read.
+Nothing here depends on the clock: the same corpus has the same dates whenever it is read.
 """
 
 import datetime

@@ -1,7 +1,7 @@
-"""Execute: every candidate call is put to its tool (paper, section 2, "Executing API calls").
+"""Stage 3, execute: ask each tool its candidate calls (paper, section 2, "Executing API Calls").
 
-Reads candidates and the documents they belong to; writes the candidates with what the tool answered. Drops nothing: a
-call that failed stays, with its status.
+Reads `candidates` and `documents`. Writes `executed`, one row for each candidate. Drops nothing: a call that failed
+keeps its row, with its status.
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ from toolformer_ray.tools.asking.executor import ToolExecutor
 
 
 def execute(candidates: Sequence[Candidate], documents: Sequence[Document], tools: ToolExecutor) -> list[Executed]:
-    """Each candidate with its answer, in order.
+    """Each candidate with its tool's answer, in order; "today" is the date of the document.
 
-    "Today" is the document's own date. Raises KeyError for a candidate whose tool or document is not given.
+    Raises KeyError for a candidate whose tool or document is not given.
     """
     dates = {document.text_id: document.date for document in documents}
     outcomes = tools.run((candidate.tool, candidate.call_input, dates[candidate.text_id]) for candidate in candidates)

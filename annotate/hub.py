@@ -1,4 +1,4 @@
-"""Reads a Hugging Face data set by name, streamed: `hf:NAME[:CONFIG[:SPLIT]]`. A local data set folder has one too."""
+"""Streams a Hugging Face data set by its name, `hf:NAME[:CONFIG[:SPLIT]]`; NAME may be a local data set folder."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any
 
 from toolformer_ray.annotate.sources import SourceRow
+from toolformer_ray.records.errors import first_line
 
 DEFAULT_SPLIT = "train"
 
@@ -46,11 +47,10 @@ class HubSource:
                 number += 1
                 yield SourceRow(number, dict(values))
         except _dataset_errors() as error:
-            first_line = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ValueError(f"data set {self.name} cannot be read past row {number}: {first_line}") from error
+            raise ValueError(f"data set {self.name} cannot be read past row {number}: {first_line(error)}") from error
 
     def _stream(self) -> Iterator[Mapping[str, Any]]:
-        # Imported here: it takes a second that a corpus of files should not pay.
+        # Imported here, since it takes a second that a corpus of files should not pay.
         from datasets import load_dataset  # type: ignore[import-untyped]
 
         return iter(load_dataset(self.dataset, self.config, split=self.split, streaming=True))

@@ -1,4 +1,4 @@
-"""Chooses at which places of a text calls are sampled: p_i > tau_s, at most k, the most probable (paper, section 2).
+"""Chooses the places of a text where calls are sampled: the k most probable with p_i > tau_s (paper, section 2).
 
 Works on log p_i, since p_i itself may be smaller than any float.
 """
@@ -11,13 +11,13 @@ import numpy as np
 from toolformer_ray.tools.options import Teaching
 
 CLOSE_LOG_RATIO = 1e-4
-"""Probabilities computed in different batches may differ by a factor this near to 1; see `is_close_choice`."""
+"""Log-probabilities of one place from different batches differ by less than this."""
 
 
 def choose_places(log_starts: np.ndarray, is_place: Sequence[bool], teaching: Teaching) -> list[int]:
-    """Token indices of the chosen places, in the order of the text; of equal probabilities the earlier place wins.
+    """The token indices of the chosen places, in the order of the text; of equally probable ones the earlier wins.
 
-    log_starts: log p_i for each token of the text. is_place: where a call may stand at all.
+    log_starts (tokens,): log p_i for each token of the text. is_place: before which tokens a call may stand at all.
     """
     ranked = _rank(log_starts, is_place)
     above = [index for index in ranked if log_starts[index] > _log(teaching.min_open_probability)]
@@ -25,7 +25,10 @@ def choose_places(log_starts: np.ndarray, is_place: Sequence[bool], teaching: Te
 
 
 def is_close_choice(log_starts: np.ndarray, is_place: Sequence[bool], teaching: Teaching) -> bool:
-    """Whether a difference in the last digits could change the choice: at tau_s, or between place k and place k + 1."""
+    """Whether the last digits could change the choice, at tau_s or between the ranks k and k + 1.
+
+    If so, log p_i has to be computed on the text alone, so that nothing depends on the batch.
+    """
     ranked = _rank(log_starts, is_place)
     values = [float(log_starts[index]) for index in ranked]
     threshold = _log(teaching.min_open_probability)

@@ -1,6 +1,6 @@
-"""Reads the rows of one corpus file: Parquet, JSON Lines, plain text. Streams: never a whole file but a plain text.
+"""Reads the rows of one corpus file: Parquet, JSON Lines, plain text. Only a plain text is held in memory as a whole.
 
-A row that cannot be read is a row with a fault, and the next one follows. A file that cannot be read any further
+A row that cannot be read is yielded with its fault, and the next one follows. A file that cannot be read any further
 (cut short, damaged) is a ValueError that names it, since nobody could say what is lost.
 """
 
@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from toolformer_ray.records.errors import first_line
+
 _CHUNK_BYTES = 1 << 20
 _ROWS_PER_BATCH = 1_000
 _ROWS_TO_LEARN_COLUMNS = 100
@@ -25,7 +27,7 @@ class SourceRow:
     """One row of a source; either its values or its fault is None."""
 
     number: int
-    """Counted from 1; the line in a file of lines, as an editor shows it."""
+    """Counted from 1; in a file of lines the number of the line."""
     values: dict[str, object] | None
     fault: tuple[str, str] | None = None
     """A reason of DROP_REASONS["ingest"] and what is wrong in words."""
@@ -39,7 +41,7 @@ class Source(Protocol):
         """What the column `source` says: the path as the user wrote it, or the data set's name."""
 
     def columns(self) -> Sequence[str] | None:
-        """The column names, as far as the beginning tells; None if it does not. Raises ValueError if unreadable."""
+        """The column names that the beginning shows; None if it shows none. Raises ValueError if unreadable."""
 
     def rows(self, wanted: Sequence[str]) -> Iterator[SourceRow]:
         """Every row in order, with at least the wanted columns that there are. Raises ValueError if unreadable."""
@@ -52,32 +54,33 @@ class _FileSource:
     name: str
 
     def _chunks(self) -> Iterator[bytes]:
-        """The file's bytes, unpacked as its ending says."""
+        """The file's bytes, decompressed as its ending says, without a byte order mark."""
         try:
             with self.filesystem.open_input_stream(self.path, compression="detect") as stream:
+                mark = _BYTE_ORDER_MARK
                 while chunk := stream.read(_CHUNK_BYTES):
-                    yield chunk
+                    yield chunk.removeprefix(mark)
+                    mark = b""
         except (OSError, pa.ArrowException) as error:
-            raise ValueError(f"{self.name} cannot be read: {_first_line(error)}") from error
+            raise ValueError(f"{self.name} cannot be read: {first_line(error)}") from error
 
 
 class TextSource(_FileSource):
-    """A text file is one document, whole; its only column is the one that holds texts."""
+    """A text file is one document; its only column is the one that holds texts, whatever that is called."""
 
     def columns(self) -> None:
-        """Unknown: a text file's text counts as the text column, whatever that is called."""
+        """The columns are unknown."""
 
     def rows(self, wanted: Sequence[str]) -> Iterator[SourceRow]:
         """One row. Its text is the first wanted column."""
-        content = b"".join(self._chunks()).removeprefix(_BYTE_ORDER_MARK)
-        yield SourceRow(1, {wanted[0]: content})
+        yield SourceRow(1, {wanted[0]: b"".join(self._chunks())})
 
 
 class LinesSource(_FileSource):
-    """A JSON object a line; blank lines are no rows."""
+    """Each line is a JSON object; blank lines are skipped."""
 
     def columns(self) -> Sequence[str] | None:
-        """Every key of the first hundred objects; None if there is no object among the first hundred rows."""
+        """Every key of the first hundred rows that are objects."""
         first = list(islice(self.rows([]), _ROWS_TO_LEARN_COLUMNS))
         return list(dict.fromkeys(key for row in first if row.values is not None for key in row.values)) or None
 
@@ -90,11 +93,7 @@ class LinesSource(_FileSource):
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
     rest: list[bytes] = []
-    is_first = True
     for chunk in chunks:
-        if is_first:
-            chunk = chunk.removeprefix(_BYTE_ORDER_MARK)
-            is_first = False
         head, *more = chunk.split(b"\n")
         rest.append(head)
         for tail in more:
@@ -117,40 +116,36 @@ def _parse_line(number: int, line: bytes) -> SourceRow:
 
 
 class ParquetSource(_FileSource):
-    """A row a document; only the wanted columns are read."""
+    """Each row is a document; only the wanted columns are read."""
 
     def columns(self) -> Sequence[str]:
-        """The file's columns, from its footer. Raises ValueError if it is no Parquet."""
+        """The file's columns, from its footer."""
         with self._open() as file:
             return list(file.schema_arrow.names)
 
     def rows(self, wanted: Sequence[str]) -> Iterator[SourceRow]:
-        """Every row, in the file's order. Strings that are no UTF-8 come as their bytes."""
+        """Every row, in the file's order. Strings that are not valid UTF-8 come as their bytes."""
+        number = 0
         with self._open() as file:
             present = [name for name in wanted if name in file.schema_arrow.names]
             batches = file.iter_batches(batch_size=_ROWS_PER_BATCH, columns=present)
-            number = 0
             while True:
                 try:
                     batch = next(batches, None)
                 except (OSError, pa.ArrowException) as error:
-                    raise ValueError(f"{self.name} cannot be read past row {number}: {_first_line(error)}") from error
+                    raise ValueError(f"{self.name} cannot be read past row {number}: {first_line(error)}") from error
                 if batch is None:
                     return
-                for values in _batch_rows(batch):
+                columns = [_values(column) for column in batch.columns]
+                for values in zip(*columns, strict=True):
                     number += 1
-                    yield SourceRow(number, values)
+                    yield SourceRow(number, dict(zip(batch.schema.names, values, strict=True)))
 
     def _open(self) -> pq.ParquetFile:
         try:
             return pq.ParquetFile(self.filesystem.open_input_file(self.path))
         except (OSError, pa.ArrowException) as error:
-            raise ValueError(f"{self.name} is no readable Parquet file: {_first_line(error)}") from error
-
-
-def _batch_rows(batch: pa.RecordBatch) -> list[dict[str, object]]:
-    columns = [_values(column) for column in batch.columns]
-    return [dict(zip(batch.schema.names, values, strict=True)) for values in zip(*columns, strict=True)]
+            raise ValueError(f"{self.name} is no readable Parquet file: {first_line(error)}") from error
 
 
 def _values(column: pa.Array) -> Sequence[object]:
@@ -158,7 +153,3 @@ def _values(column: pa.Array) -> Sequence[object]:
         return column.to_pylist()
     except UnicodeDecodeError:
         return column.cast(pa.large_binary()).to_pylist()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

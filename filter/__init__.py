@@ -1,1 +1,1 @@
-"""Floor 2: the losses of executed calls, which of them are kept, and the texts with the kept ones. Pure stages."""
+"""The stages from executed calls to C*: their losses and verdicts, and the texts with the kept ones. Pure functions."""

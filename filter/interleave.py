@@ -1,7 +1,7 @@
 """Stage 5, interleave: x* = x_{<i}, e(c, r), x_{>=i} for every kept call of every tool (paper, section 2).
 
 Reads `scored` and `documents`. Writes `augmented`, one row for each text with at least one kept call.
-Drops: `same_place`, a kept call at a place where another one, of whatever tool, lowers the loss more.
+Drops: `same_place`, a kept call at a place where another call, of the same or another tool, lowers the loss more.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from toolformer_ray.records.stages import Augmented, Document, Dropped, KeptCall
 
 
 def interleave(scored: Iterable[Scored], documents: Iterable[Document]) -> tuple[list[Augmented], list[Dropped]]:
-    """The augmented texts, in the order of the documents, and the calls that had to give way."""
+    """The augmented texts, in the order of the documents, and the calls that lost their place to another one."""
     kept: dict[str, list[Scored]] = {}
     for call in scored:
         if call.is_kept:
@@ -19,18 +19,18 @@ def interleave(scored: Iterable[Scored], documents: Iterable[Document]) -> tuple
     augmented, dropped = [], []
     for document in documents:
         if calls := kept.get(document.text_id):
-            inserted, gave_way = _one_per_place(calls)
+            inserted, outdone = _one_per_place(calls)
             augmented.append(_augment(document, inserted))
-            dropped += gave_way
+            dropped += outdone
     return augmented, dropped
 
 
 def _one_per_place(calls: Iterable[Scored]) -> tuple[list[Scored], list[Dropped]]:
-    """In the order of the text, the call with the largest loss reduction at each place; the alphabet breaks ties."""
+    """The call with the largest loss reduction at each place, in the order of the text; the alphabet breaks ties."""
     ranked = sorted(calls, key=lambda call: (call.char_offset, -_reduction(call), call.tool, call.call_input))
     first: dict[int, Scored] = {}
-    gave_way = [_drop(call) for call in ranked if first.setdefault(call.char_offset, call) is not call]
-    return list(first.values()), gave_way
+    outdone = [_drop(call) for call in ranked if first.setdefault(call.char_offset, call) is not call]
+    return list(first.values()), outdone
 
 
 def _augment(document: Document, calls: Sequence[Scored]) -> Augmented:
