@@ -2,23 +2,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.small_world import make_document, make_executed
+from tests.support.rows import make_row
+from tests.support.small_world import make_document
 from toolformer_ray.filter.interleave import interleave
 from toolformer_ray.records.calls import remove_calls
 from toolformer_ray.records.stages import Document, Scored
 
 
 def scored(document: Document, char_offset: int, reduction: float, **columns: object) -> Scored:
-    verdict = {
-        "loss_with_call": 2.0,
-        "loss_with_result": 2.0 - reduction,
-        "loss_reduction": reduction,
-        "input_sees_future": False,
-        "sees_future": False,
-        "is_kept": True,
-    }
-    row = vars(make_executed(document, char_offset, 0))
-    return Scored(**{**row, **verdict, **columns})
+    place = {"text_id": document.text_id, "char_offset": char_offset, "token_index": 0}
+    losses = {"loss_with_call": 2.0, "loss_with_result": 2.0 - reduction, "loss_reduction": reduction}
+    return make_row(Scored, **place | losses | columns)
 
 
 TEXT = make_document("2 and 3 is 5 apples")

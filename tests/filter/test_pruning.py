@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.models import FAMILIES, build_language_model
 from tests.support.reference import reference_loss
+from tests.support.rows import make_row
 from tests.support.scripted_model import BOS, NoisyModel, ScriptedModel
 from tests.support.small_world import Adder, make_document
 from toolformer_ray.annotate.execute import execute
@@ -106,16 +107,8 @@ def found_calls(model: LanguageModel, tool: SlowAdder) -> list[Found]:
             loss = float(np.float32(loss_alone(model, question)))
             opening = Opening(text, tool, index, 0.5, loss)
             for call_input in RESULTS:
-                candidate = Candidate(
-                    text_id=document.text_id,
-                    tool=tool.name,
-                    token_index=index,
-                    char_offset=opening.char_offset,
-                    open_probability=0.5,
-                    call_input=call_input,
-                    num_samples=1,
-                    loss_without=loss,
-                )
+                at = {"token_index": index, "char_offset": opening.char_offset, "loss_without": loss}
+                candidate = make_row(Candidate, text_id=document.text_id, call_input=call_input, **at)
                 found.append((opening, candidate))
     return found
 
@@ -191,16 +184,7 @@ def test_a_call_within_a_hair_of_being_dropped_before_its_tool_is_settled_alone(
     # One token is left, with weight 5/15.
     tool = SlowAdder(min_loss_reduction=5 / 15 * math.log(2) + distance)
     opening = Opening(EncodedText(document, model.tokenizer.places(document.text), ()), tool, 4, 0.5, 9.0)
-    call = Candidate(
-        text_id=document.text_id,
-        tool="Add",
-        token_index=4,
-        char_offset=10,
-        open_probability=0.5,
-        call_input="2+3",
-        num_samples=1,
-        loss_without=9.0,
-    )
+    call = make_row(Candidate, text_id=document.text_id, token_index=4, char_offset=10, loss_without=9.0)
     candidates, dropped = drop_hopeless_calls([(opening, call)], model, None)
     assert [drop.detail for drop in dropped] == (["2+3"] if distance > 0 else [])
     assert len(candidates) == (distance < 0)

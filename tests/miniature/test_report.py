@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support.models import build_tokenizer
+from tests.support.rows import make_row
 from toolformer_ray.lm.tokenizer import TextTokenizer
 from toolformer_ray.miniature.report import is_right, is_true, judge, share
 from toolformer_ray.miniature.texts import DueCall
@@ -21,26 +22,8 @@ def tokenizer() -> TextTokenizer:
 
 def kept(tokenizer: TextTokenizer, place: int, result: str = "48", tool: str = "Calculator") -> Scored:
     places = tokenizer.places(TEXT)
-    return Scored(
-        text_id="a-0",
-        tool=tool,
-        token_index=place,
-        char_offset=places.char_offsets[place],
-        open_probability=0.1,
-        call_input="4 * 12",
-        num_samples=1,
-        loss_without=2.0,
-        status="ok",
-        result=result,
-        seconds=0.0,
-        from_cache=False,
-        loss_with_call=2.0,
-        loss_with_result=0.5,
-        loss_reduction=1.5,
-        input_sees_future=False,
-        sees_future=True,
-        is_kept=True,
-    )
+    at = {"token_index": place, "char_offset": places.char_offsets[place]}
+    return make_row(Scored, tool=tool, call_input="4 * 12", result=result, **at)
 
 
 def first_token_at(tokenizer: TextTokenizer, char_offset: int) -> int:
@@ -87,12 +70,10 @@ def test_a_passage_is_true_if_it_holds_the_answer() -> None:
 
 
 def test_two_right_calls_for_one_due_call_count_twice_as_kept_and_once_as_found(tokenizer: TextTokenizer) -> None:
-    document = Document(
-        text_id="a-0", doc_id="story", part=0, text=TEXT, title=None, url=None, date=None, source="world"
-    )
+    document = make_row(Document, doc_id="story", text=TEXT)
     place = first_token_at(tokenizer, 28)
     rows = [kept(tokenizer, place), kept(tokenizer, place - 1), kept(tokenizer, place, result="9")]
-    verdict = judge(rows, {"a-0": document}, {"story": [DUE]}, tokenizer)["Calculator"]
+    verdict = judge(rows, {"t-0": document}, {"story": [DUE]}, tokenizer)["Calculator"]
     assert (verdict.kept, verdict.right, verdict.due, verdict.due_kept) == (3, 2, 1, 1)
 
 

@@ -3,6 +3,7 @@
 import datetime
 from collections.abc import Mapping
 
+from tests.support.rows import make_row
 from toolformer_ray.miniature.texts import TOOL_NAMES, Story
 from toolformer_ray.miniature.world import World
 from toolformer_ray.records.stages import Document
@@ -10,9 +11,7 @@ from toolformer_ray.tools.tool import CallContext, Tool
 
 
 def as_document(story: Story) -> Document:
-    return Document(
-        text_id="0-0", doc_id="0", part=0, text=story.text, title=None, url=None, date=story.date, source="world"
-    )
+    return make_row(Document, text=story.text, date=story.date)
 
 
 def test_an_answer_stands_where_its_due_call_says(stories: list[Story]) -> None:

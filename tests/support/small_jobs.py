@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tests.support.rows import make_row
 from toolformer_ray.jobs.driver.interrupts import Interrupts
 from toolformer_ray.jobs.driver.run_job import Job, Outcome, run_job
 from toolformer_ray.records.fingerprint import fingerprint
@@ -100,17 +101,14 @@ class SmallRecipe:
 
 
 def make_document(number: int) -> Document:
-    names = {"text_id": f"{number}-0", "doc_id": str(number), "part": 0, "text": f"Text {number}.", "source": "test"}
-    return Document(**names, title=None, url=None, date=None)
+    return make_row(Document, text_id=f"{number}-0", doc_id=str(number), text=f"Text {number}.")
 
 
 def propose(documents: list[Document]) -> StageOutput:
-    places = {"token_index": 1, "char_offset": 4, "open_probability": 0.5, "num_samples": 1, "loss_without": 2.0}
     even = [document for document in documents if int(document.doc_id) % 2 == 0]
     odd = [document.text_id for document in documents if document not in even]
-    drop = {"stage": "propose", "reason": "no_position", "char_offset": None, "detail": None, "count": 1}
-    calls = [Candidate(text_id=d.text_id, tool="Add", call_input=f"{d.doc_id}+0", **places) for d in even]
-    return calls, [Dropped(text_id=text_id, tool="Add", **drop) for text_id in odd]
+    calls = [make_row(Candidate, text_id=d.text_id, call_input=f"{d.doc_id}+0", char_offset=4) for d in even]
+    return calls, [make_row(Dropped, reason="no_position", text_id=text_id, tool="Add") for text_id in odd]
 
 
 def execute(calls: list[Candidate], documents: list[Document]) -> StageOutput:

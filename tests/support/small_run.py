@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import fields
 
+from tests.support.rows import make_row
 from toolformer_ray.records.calls import insert_calls
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.schema import Record
@@ -18,7 +19,10 @@ def write_small_run(location: str) -> RunFolder:
     """Write the run; all its tables agree with each other."""
     run = RunFolder(location)
     run.write_json("run.json", {"settings": {"tools": ["calculator", "translation"]}})
-    documents = [_document("a-0", SCHOOL), _document("b-0", PLAIN)]
+    documents = [
+        make_row(Document, text_id=f"{name}-0", doc_id=name, text=text, source="school.jsonl")
+        for name, text in (("a", SCHOOL), ("b", PLAIN))
+    ]
     calls = [
         _scored("Calculator", "400 / 1400", "0.29", 2.5),
         _scored("Calculator", "1400 - 400", "1000", 0.75),
@@ -27,11 +31,12 @@ def write_small_run(location: str) -> RunFolder:
         _scored("MT", '"passed"', "passed", 2.0, input_sees_future=True, is_kept=False),
     ]
     drops = [
-        _drop("propose", "sample_malformed", "a-0", "MT", count=6),
-        _drop("propose", "not_offered", "b-0", "Calculator"),
-        _drop("propose", "no_position", "b-0", "MT"),
+        make_row(Dropped, reason="sample_malformed", text_id="a-0", tool="MT", count=6),
+        make_row(Dropped, reason="not_offered", text_id="b-0", tool="Calculator"),
+        make_row(Dropped, reason="no_position", text_id="b-0", tool="MT"),
     ]
-    gave_way = [_drop("interleave", "same_place", "a-0", "MT", char_offset=calls[3].char_offset)]
+    at = {"text_id": "a-0", "tool": "MT", "char_offset": calls[3].char_offset}
+    gave_way = [make_row(Dropped, stage="interleave", reason="same_place", **at)]
     proposed = [_only(Candidate, call) for call in calls]
     write(run, "documents", Document, documents)
     write(run, "candidates", Candidate, proposed, count_rows("propose", proposed, drops))
@@ -58,12 +63,6 @@ def write(
     run.write_shard(table, shard, record, rows, fingerprint="0", counts=told)
 
 
-def _document(text_id: str, text: str) -> Document:
-    return Document(
-        text_id=text_id, doc_id=text_id[0], part=0, text=text, title=None, url=None, date=None, source="school.jsonl"
-    )
-
-
 def _scored(tool: str, call_input: str, result: str | None, reduction: float | None, **columns: object) -> Scored:
     """A call before ` 0.29`, kept if it lowers the loss by 1 nat or more."""
     row: dict[str, object] = {
@@ -71,22 +70,17 @@ def _scored(tool: str, call_input: str, result: str | None, reduction: float | N
         "tool": tool,
         "token_index": 9,
         "char_offset": SCHOOL.index(" 0.29"),
-        "open_probability": 0.5,
         "call_input": call_input,
-        "num_samples": 1,
         "loss_without": 3.0,
         "status": "ok" if result else "timeout",
         "result": result,
         "seconds": 0.25,
-        "from_cache": False,
         "loss_with_call": None if reduction is None else 3.0,
         "loss_with_result": None if reduction is None else 3.0 - reduction,
         "loss_reduction": reduction,
-        "input_sees_future": False,
-        "sees_future": False,
         "is_kept": reduction is not None and reduction >= 1.0,
     }
-    return Scored(**row | columns)  # type: ignore[arg-type]
+    return make_row(Scored, **row | columns)
 
 
 def _augmented(call: Scored) -> Augmented:
@@ -98,14 +92,6 @@ def _augmented(call: Scored) -> Augmented:
         loss_reduction=call.loss_reduction or 0.0,
     )
     return Augmented(text_id="a-0", doc_id="a", text=insert_calls(SCHOOL, [kept]), num_calls=1, calls=(kept,))
-
-
-def _drop(
-    stage: str, reason: str, text_id: str, tool: str, *, char_offset: int | None = None, count: int = 1
-) -> Dropped:
-    return Dropped(
-        stage=stage, reason=reason, text_id=text_id, tool=tool, char_offset=char_offset, detail=None, count=count
-    )
 
 
 def _only(record: type[Record], row: Record) -> Record:

@@ -4,6 +4,7 @@ import datetime
 import hashlib
 from typing import Any
 
+from tests.support.rows import make_row
 from toolformer_ray.records.stages import Document, Executed
 from toolformer_ray.tools.options import Teaching
 from toolformer_ray.tools.tool import BadInput, CallContext, Tool
@@ -53,25 +54,10 @@ class Translator(SmallTool):
 def make_document(text: str, date: datetime.date | None = None) -> Document:
     """A document as ingest would make it."""
     digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-    return Document(
-        text_id=f"{digest}-0", doc_id=text[:8], part=0, text=text, title=None, url=None, date=date, source="test"
-    )
+    return make_row(Document, text_id=f"{digest}-0", doc_id=text[:8], text=text, date=date)
 
 
 def make_executed(document: Document, char_offset: int, token_index: int, **columns: object) -> Executed:
     """An answered call of the adder at a place of a document, with some columns changed."""
-    row: dict[str, object] = {
-        "text_id": document.text_id,
-        "tool": "Add",
-        "token_index": token_index,
-        "char_offset": char_offset,
-        "open_probability": 0.5,
-        "call_input": "2+3",
-        "num_samples": 1,
-        "loss_without": 2.0,
-        "status": "ok",
-        "result": "5",
-        "seconds": 0.0,
-        "from_cache": False,
-    }
-    return Executed(**row | columns)  # type: ignore[arg-type]
+    place = {"text_id": document.text_id, "token_index": token_index, "char_offset": char_offset}
+    return make_row(Executed, **place | columns)

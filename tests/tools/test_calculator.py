@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.support.rows import make_row
 from toolformer_ray.records.stages import Document
 from toolformer_ray.tools.backends.number_texts import is_drawn, wants_calculator
 from toolformer_ray.tools.calculator import Calculator
@@ -214,9 +215,7 @@ def test_a_million_characters_take_seconds(piece: str) -> None:
 
 def test_offers_by_a_documents_text_and_id() -> None:
     def document(text: str) -> Document:
-        return Document(
-            text_id=unlucky_id(), doc_id="d", part=0, text=text, title=None, url=None, date=None, source="s"
-        )
+        return make_row(Document, text_id=unlucky_id(), text=text)
 
     assert calculator.wants(document("5 and 6 make 11"))
     assert not calculator.wants(document("5 and 6 make a lot"))

@@ -4,6 +4,7 @@ import datetime
 
 import pytest
 
+from tests.support.rows import make_row
 from toolformer_ray.records.stages import Document
 from toolformer_ray.tools.calendar import Calendar
 from toolformer_ray.tools.tool import BadInput, CallContext
@@ -37,5 +38,4 @@ def test_refuses_an_input() -> None:
 @pytest.mark.paper("H3")
 @pytest.mark.parametrize(("date", "is_wanted"), [(datetime.date(2020, 1, 1), True), (None, False)])
 def test_wants_documents_with_a_date(date: datetime.date | None, is_wanted: bool) -> None:
-    document = Document(text_id="t", doc_id="d", part=0, text="", title=None, url=None, date=date, source="s")
-    assert calendar.wants(document) is is_wanted
+    assert calendar.wants(make_row(Document, date=date)) is is_wanted

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.rows import make_row
 from tests.support.small_world import make_document
 from toolformer_ray.annotate.prompt import render_demonstrations
 from toolformer_ray.records.calls import find_calls, remove_found_calls
@@ -260,7 +261,7 @@ def test_no_input_makes_a_tool_open_a_file_reach_the_network_or_run_code(opened:
     "text", ["", "\0", "a", "🙂" * 50, "[" * 1_000, "\ud800 1 2 3", "\u202e\u0645\u0631", "x" * 1_000_000]
 )
 def test_it_looks_at_any_text_in_time(key: str, text: str, opened: dict[str, Tool]) -> None:
-    document = Document(text_id="t-0", doc_id="d", part=0, text=text, title=None, url=None, date=None, source="s")
+    document = make_row(Document, text=text)
     started = time.perf_counter()
     assert opened[key].wants(document) in (True, False)
     assert time.perf_counter() - started < 10

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.rows import make_row
 from tests.support.slow_tools import Down, Gate, Scripted, fail, run
 from toolformer_ray.annotate.execute import execute
 from toolformer_ray.records.calls import MAX_RESULT_CHARS
@@ -165,21 +166,8 @@ def test_what_had_to_be_done_to_an_answer_is_noted(answer: str, result: str | No
     assert outcome.note in (None, *NOTES)
 
 
-def document(text_id: str, date: datetime.date | None) -> Document:
-    return Document(text_id=text_id, doc_id="d", part=0, text="", title=None, url=None, date=date, source="s")
-
-
 def candidate(text_id: str, tool: str, call_input: str) -> Candidate:
-    return Candidate(
-        text_id=text_id,
-        tool=tool,
-        token_index=1,
-        char_offset=2,
-        open_probability=0.5,
-        call_input=call_input,
-        num_samples=3,
-        loss_without=4.0,
-    )
+    return make_row(Candidate, text_id=text_id, tool=tool, call_input=call_input)
 
 
 def test_execute_adds_to_every_candidate_what_its_tool_answered_on_the_documents_day() -> None:
@@ -190,7 +178,8 @@ def test_execute_adds_to_every_candidate_what_its_tool_answered_on_the_documents
         candidate("y", "Calendar", "tomorrow"),
         candidate("x", "Scripted", "a"),
     ]
-    documents = [document("x", datetime.date(2017, 6, 5)), document("y", datetime.date(2003, 8, 21))]
+    days = {"x": datetime.date(2017, 6, 5), "y": datetime.date(2003, 8, 21)}
+    documents = [make_row(Document, text_id=text_id, date=day) for text_id, day in days.items()]
     tools: dict[str, Tool] = {"Calendar": Calendar(), "Scripted": Scripted(fail)}
     executed = execute(candidates, documents, ToolExecutor(tools))
     assert [(row.status, row.result, row.from_cache) for row in executed] == [
@@ -205,7 +194,7 @@ def test_execute_adds_to_every_candidate_what_its_tool_answered_on_the_documents
 
 
 def test_execute_of_no_candidates_is_empty() -> None:
-    assert execute([], [document("x", None)], ToolExecutor({})) == []
+    assert execute([], [make_row(Document)], ToolExecutor({})) == []
 
 
 def submit(executor: ToolExecutor, *inputs: str) -> list[PendingCall]:

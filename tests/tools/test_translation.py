@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.rows import make_row
 from toolformer_ray.records.stages import Document
 from toolformer_ray.tools.backends.translation_glossary import Glossary
 from toolformer_ray.tools.backends.translation_texts import FastTextIdentifier, Guess, wants_translation
@@ -85,7 +86,7 @@ def test_names_the_option_of_a_glossary_that_cannot_be_read(tmp_path: Path) -> N
 
 
 def document(text: str) -> Document:
-    return Document(text_id="t", doc_id="d", part=0, text=text, title=None, url=None, date=None, source="s")
+    return make_row(Document, text=text)
 
 
 def test_a_glossary_is_the_identifier_of_its_own_language(glossary_path: str) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from tests.support.rows import make_row
 from tests.support.small_run import SHARD, write, write_small_run
 from toolformer_ray.jobs.cli.main import main
 from toolformer_ray.records.run_folder import RunFolder
@@ -151,8 +152,7 @@ def test_files_that_do_not_hold_what_their_footers_tell_are_named(run: RunFolder
 
 def test_rows_without_what_was_dropped_beside_them_are_found(run: RunFolder) -> None:
     run.delete(f"dropped/propose/{SHARD}.parquet")
-    drop = Dropped(stage="score", reason="broken", text_id="a-0", tool="MT", char_offset=0, detail=None, count=1)
-    write(run, "dropped/score", Dropped, [drop])
+    write(run, "dropped/score", Dropped, [make_row(Dropped, stage="score", reason="broken", tool="MT")])
     assert findings(run) == [
         f"{SHARD}: dropped/propose does not hold what candidates tells that was dropped",
         f"{SHARD}: dropped/score does not hold what scored tells that was dropped",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.rows import make_row
 from tests.support.small_jobs import SmallRecipe, make_job, read_rows, run_small_job
 from toolformer_ray.records.errors import UnusableError
 from toolformer_ray.records.run_folder import DamagedError, RunFolder
@@ -288,7 +289,7 @@ def test_a_disk_that_fills_up_ends_the_run_and_with_room_it_goes_on(
 
 
 def write_drops(run: RunFolder) -> None:
-    drop = Dropped(stage="ingest", reason="duplicate", text_id="0", tool=None, char_offset=None, detail=None, count=1)
+    drop = make_row(Dropped, stage="ingest", reason="duplicate")
     run.write_shard("dropped/ingest", "part-00000", Dropped, [drop], fingerprint="", counts={})
 
 

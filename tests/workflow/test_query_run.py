@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.rows import make_row
 from toolformer_ray.jobs.cli.main import main
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.stages import Document, Dropped
@@ -15,18 +16,9 @@ def run(tmp_path: Path) -> str:
     folder = RunFolder(str(tmp_path))
     folder.write_json("run.json", {})
     for number in range(3):
-        document = Document(
-            text_id=f"{number}-0",
-            doc_id=str(number),
-            part=0,
-            text=f"line\n{number}",
-            title=None,
-            url=None,
-            date=None,
-            source="s",
-        )
+        document = make_row(Document, text_id=f"{number}-0", doc_id=str(number), text=f"line\n{number}")
         folder.write_shard("documents", f"part-0000{number}", Document, [document], fingerprint="", counts={})
-    drop = Dropped(stage="ingest", reason="duplicate", text_id="0-0", tool=None, char_offset=None, detail=None, count=4)
+    drop = make_row(Dropped, stage="ingest", reason="duplicate", count=4)
     folder.write_shard("dropped/ingest", "part-00000", Dropped, [drop], fingerprint="", counts={})
     return str(tmp_path)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.support.rows import make_row
 from toolformer_ray.records.stages import Candidate, Dropped, Executed, Scored
 from toolformer_ray.workflow.report.progress import Snapshot, describe, describe_seconds
 from toolformer_ray.workflow.report.tables import (
@@ -20,31 +21,14 @@ from toolformer_ray.workflow.report.tables import (
 )
 from toolformer_ray.workflow.shard.counts import count_rows
 
-CANDIDATE = Candidate(
-    text_id="t-0",
-    tool="Calculator",
-    token_index=3,
-    char_offset=9,
-    open_probability=0.5,
-    call_input="1+1",
-    num_samples=2,
-    loss_without=2.0,
-)
-EXECUTED = Executed(**vars(CANDIDATE), status="ok", result="2", seconds=0.1, from_cache=False)
-SCORED = Scored(
-    **vars(EXECUTED) | {"loss_with_call": 2.0},
-    loss_with_result=1.0,
-    loss_reduction=1.0,
-    input_sees_future=False,
-    sees_future=False,
-    is_kept=True,
-)
+CALL = {"tool": "Calculator", "char_offset": 9, "call_input": "1+1", "result": "2", "seconds": 0.1}
+CANDIDATE = make_row(Candidate, **{name: CALL[name] for name in ("tool", "char_offset", "call_input")})
+EXECUTED = make_row(Executed, **CALL)
+SCORED = make_row(Scored, **CALL, loss_with_call=2.0)
 
 
 def dropped(reason: str, *, tool: str | None = "Calculator", char_offset: int | None = None, count: int = 1) -> Dropped:
-    return Dropped(
-        stage="propose", reason=reason, text_id="t-0", tool=tool, char_offset=char_offset, detail=None, count=count
-    )
+    return make_row(Dropped, reason=reason, tool=tool, char_offset=char_offset, count=count)
 
 
 def test_a_place_counts_once_whether_it_gave_two_calls_or_none() -> None:

@@ -4,6 +4,7 @@ import itertools
 import random
 from dataclasses import replace
 
+from tests.support.rows import make_row
 from tests.support.small_world import make_document
 from toolformer_ray.records.stages import Document, Dropped
 from toolformer_ray.workflow.estimate.sample import choose_files, draw_sample
@@ -49,7 +50,7 @@ def test_every_text_has_the_same_chance() -> None:
 
 
 def test_a_small_corpus_is_taken_whole_and_its_drops_are_counted() -> None:
-    drop = Dropped(stage="ingest", reason="duplicate", text_id="x", tool=None, char_offset=None, detail=None, count=3)
+    drop = make_row(Dropped, stage="ingest", reason="duplicate", count=3)
     sample = draw_sample(iter([(make_corpus()[:7], [drop]), ([], [drop])]), 200, seed=0)
     assert (sample.num_texts, len(sample.texts), sample.dropped) == (7, 7, {"duplicate": 6})
     assert draw_sample(iter([]), 5, seed=0).texts == []
