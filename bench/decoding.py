@@ -23,7 +23,7 @@ import torch
 from toolformer_ray.bench.models import MINIATURE, twin
 from toolformer_ray.bench.one_at_a_time import OneAtATime
 from toolformer_ray.bench.peak import num_cores
-from toolformer_ray.decode.answer import Answer
+from toolformer_ray.decode.completion import Completion
 from toolformer_ray.decode.decoder import Decoder
 from toolformer_ray.decode.options import DecodeOptions
 from toolformer_ray.lm.loading import load_network
@@ -59,7 +59,7 @@ class SlowCalculator(Calculator):
 class Run:
     """Texts, and how long it took to write them."""
 
-    answers: Sequence[Answer]
+    answers: Sequence[Completion]
     seconds: float
 
     @property

@@ -1,1 +1,1 @@
-"""Floor 2: the model using its tools (paper, section 2, inference). A call is stopped for, its result forced in."""
+"""Floor 2: a model that uses its tools (paper, section 2, inference): a call's result is inserted at its arrow."""

@@ -1,65 +1,53 @@
-"""A decoder in a thread of its own, for many askers: what one asks for joins the batch while others are written."""
+"""A decoder in a thread of its own, for many clients: a request joins the batch while other texts are written."""
 
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-from toolformer_ray.decode.answer import Answer, Piece
-from toolformer_ray.decode.decoder import Decoder, Request
-from toolformer_ray.decode.options import DecodeOptions
+from toolformer_ray.decode.completion import Completion
+from toolformer_ray.decode.decoder import Decoder, DecodeRequest
 
 logger = logging.getLogger(__name__)
 
 
 class ServiceStopped(RuntimeError):  # noqa: N818  what it says of the service
-    """The thread has ended, by `stop` or by an error that it named; what was open has no answer."""
-
-
-@dataclass(eq=False)
-class Asked:
-    """One prompt. Both functions are called in the decoder's thread and must return at once."""
-
-    prompt: str
-    options: DecodeOptions
-    on_pieces: Callable[[Sequence[Piece]], None]
-    on_end: Callable[[Answer | Exception], None]
-    request: Request | None = None
-    is_cancelled: bool = False
+    """The thread has ended, because it was stopped or by an error; open requests get no completion."""
 
 
 class DecodingService:
-    """`ask`, `cancel`, `stop` and `is_alive` may be called from any thread."""
+    """`submit`, `cancel`, `stop` and `is_alive` may be called from any thread.
+
+    Functions of requests are called in the decoder's thread and must return at once.
+    """
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
-        self._inbox: deque[Asked] = deque()
-        self._open: dict[Request, Asked] = {}
+        self._inbox: deque[tuple[DecodeRequest, bool]] = deque()
+        """Requests, and whether each is to be cancelled."""
+        self._open: set[DecodeRequest] = set()
         self._is_stopped = False
         self._thread = threading.Thread(target=self._run, name="decoder", daemon=True)
         self._thread.start()
 
     @property
     def is_alive(self) -> bool:
-        """Whether it answers."""
+        """Whether requests are answered."""
         return self._thread.is_alive() and not self._is_stopped
 
-    def ask(self, asked: Asked) -> None:
-        """Hand in a prompt. Raises ServiceStopped. One that cannot be written on ends with a ValueError."""
+    def submit(self, request: DecodeRequest) -> None:
+        """Begin a text; one that cannot be begun ends with a ValueError. Raises ServiceStopped."""
         if not self.is_alive:
             raise ServiceStopped("the decoder has ended")
-        self._inbox.append(asked)
+        self._inbox.append((request, False))
         self._decoder.wake()
 
-    def cancel(self, asked: Asked) -> None:
-        """Nobody waits for it any more."""
-        asked.is_cancelled = True
-        self._inbox.append(asked)
+    def cancel(self, request: DecodeRequest) -> None:
+        """Stop writing a text; nothing more is said of it."""
+        self._inbox.append((request, True))
         self._decoder.wake()
 
     def stop(self) -> None:
-        """End the thread; what is open ends with ServiceStopped."""
+        """End the thread; open requests end with ServiceStopped."""
         self._is_stopped = True
         self._decoder.wake()
         self._thread.join()
@@ -71,26 +59,32 @@ class DecodingService:
                 self._decoder.wait(lambda: not self._inbox and not self._is_stopped)
                 self._take_in()
                 for request in self._decoder.step():
-                    if (end := request.answer or request.error) is not None:
-                        self._open.pop(request).on_end(end)
+                    self._end(request, request.completion or request.error)
         except Exception as error:
             reason = f"the decoder failed: {error!r}"
             logger.exception("the decoder failed; whoever runs it has to start another")
         self._is_stopped = True
-        for asked in [*self._open.values(), *self._inbox]:
-            asked.on_end(ServiceStopped(reason))
+        self._open |= {request for request, is_cancelled in self._inbox if not is_cancelled}
+        for request in list(self._open):
+            self._end(request, ServiceStopped(reason))
 
     def _take_in(self) -> None:
         while self._inbox:
-            asked = self._inbox.popleft()
-            if asked.is_cancelled:
-                if asked.request in self._open:
-                    self._decoder.cancel(asked.request)
-                    del self._open[asked.request]
-                continue
-            try:
-                asked.request = self._decoder.submit(asked.prompt, asked.options, asked.on_pieces)
-            except Exception as error:  # noqa: BLE001  whatever is wrong with one prompt is no end of the others
-                asked.on_end(error)
-            else:
-                self._open[asked.request] = asked
+            request, is_cancelled = self._inbox.popleft()
+            if not is_cancelled:
+                self._begin(request)
+            elif request in self._open:
+                self._decoder.cancel(request)
+                self._open.remove(request)
+
+    def _begin(self, request: DecodeRequest) -> None:
+        self._open.add(request)
+        try:
+            self._decoder.begin(request)
+        except Exception as error:  # noqa: BLE001  whatever is wrong with one prompt does not end the others
+            self._end(request, error)
+
+    def _end(self, request: DecodeRequest, ending: Completion | Exception | None) -> None:
+        self._open.discard(request)
+        if request.on_end is not None and ending is not None:
+            request.on_end(ending)

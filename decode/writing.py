@@ -1,17 +1,29 @@
-"""One text while it is written: where calls start, when a tool is asked, how the text goes on (paper, section 2).
+"""The state machine of one text: where calls start, when a tool is asked, how the text goes on (paper, section 2).
 
-Plain Python: it is fed the model's next tokens and answers with what is to be written; who runs the model and the
-tools is nobody's business here. Between calls a token is plain text. A call starts with a token that holds a `[`, or
-where the start marker is likely enough. At the arrow the text waits; then the result and `]` are written, and no token
-behind an arrow is ever the model's own. A call that comes to nothing, before a tool is asked or after, is taken back to
-the letter, and the next token at its place is another: the text goes on as if it had never been opened.
+It is fed the model's next tokens and answers with what is to be written; it runs neither the model nor the tools.
+Between calls a token is plain text. A call starts with a token that contains a `[`, or where the start marker is
+likely enough. At the arrow the text waits for the tool; then the result and `]` are written, so no token after an arrow
+is ever the model's own. A call that comes to nothing, before or after its tool is asked, is taken back to the letter,
+and no call starts at that place again: the text goes on as if the call had never been opened.
+
+    the model writes                                              what becomes of it
+    `) ->`, however it is cut into tokens                         asked; tokens with more than the call are taken back
+    `)]`, a call closed without an arrow                          asked too
+    a bracket inside a call, no name, no parenthesis              `malformed`, as soon as that is certain
+    the name of a tool that is not loaded, or that is barred      `unknown_tool`, `barred_tool`, at the parenthesis
+    no arrow within `max_call_tokens`, or the end in a call       `unfinished`
+    a call whose tool has no result                               the status of the outcome: `empty`, `timeout`, …
+    a call whose result does not fit the window                   `no_room`
+
+Calls for which a tool was asked count against `max_calls`, the others against `max_false_starts`. When none is left,
+inside a call and directly after one, every vocabulary entry with a `[` has probability 0.
 """
 
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from toolformer_ray.decode.answer import Answer, CallRecord, FinishReason, call_pieces
-from toolformer_ray.decode.call_syntax import read_call
+from toolformer_ray.decode.call_syntax import parse_call
+from toolformer_ray.decode.completion import Completion, FinishReason, ToolCall, call_pieces
 from toolformer_ray.decode.options import DecodeOptions
 from toolformer_ray.decode.transcript import Transcript, join
 from toolformer_ray.lm.writing.author import Choice, End, Step, Wait, Write
@@ -22,7 +34,7 @@ _BRACKET = CALL_START.strip()
 
 
 class Vocabulary(Protocol):
-    """What is asked of a tokenizer; `lm.tokenizer.TextTokenizer` is one."""
+    """What the state machine needs of a tokenizer; `lm.tokenizer.TextTokenizer` has it."""
 
     @property
     def open_ids(self) -> Sequence[int]: ...
@@ -46,35 +58,35 @@ class Writing:
         num_prompt_tokens: int,
         window: int,
     ) -> None:
-        """`window`: how many tokens the prompt and all that is written behind it may be together."""
+        """`window`: how many tokens the prompt and the text after it may have together."""
         self.asked: Call | None = None
         """The call that the text waits for."""
-        self.calls: list[CallRecord] = []
+        self.calls: list[ToolCall] = []
         self.finish_reason: FinishReason | None = None
         self.transcript = Transcript(vocabulary.decode, options.stop)
         self._vocabulary, self._options, self._tool_names = vocabulary, options, tool_names
         self._num_prompt_tokens, self._room = num_prompt_tokens, window - num_prompt_tokens
         self._num_standing = 0
-        """Tokens behind the prompt, those of the call in the making not among them."""
+        """Tokens after the prompt, without those of the call that is being written."""
         self._num_plain = 0
         self._call_ids: list[int] = []
-        """The call in the making, of which `_num_written` tokens have been given out to be read."""
+        """The call that is being written, of which the model has been given `_num_written` tokens."""
         self._num_written = 0
         self._calls_left, self._starts_left = options.max_calls, options.max_false_starts
         self._is_barred_here = False
 
     @property
     def open_within(self) -> int:
-        """No call is put inside a character."""
+        """0 inside a character, where no call may stand."""
         return 0 if self.transcript.is_inside_character else self._options.call_top_k
 
     @property
     def may_open(self) -> bool:
-        """Not in a call, not directly behind one or where one came to nothing, and not beyond the budget."""
+        """False in a call, directly after one, where one came to nothing, and when no calls are left."""
         return bool(self._calls_left and self._starts_left) and not self._call_ids and not self._is_barred_here
 
     def take(self, choice: Choice) -> Step:
-        """What becomes of the model's next token."""
+        """What to do with the model's next token."""
         if self._call_ids:
             return self._go_on_with_call(choice.token)
         if self.may_open and choice.is_marker_near:
@@ -84,7 +96,7 @@ class Writing:
         return self._write_plain(choice.token)
 
     def answer(self, outcome: Outcome) -> Step:
-        """The text goes on, with the tool's answer if it has one."""
+        """How the text goes on: with the tool's result if there is one, else without the call."""
         call, self.asked = self.asked, None
         if call is None:
             raise RuntimeError("no call is waiting for an answer")
@@ -104,12 +116,12 @@ class Writing:
         num_read = min(num_good, self._num_written)
         return self._close(Write(ids[num_read:], take_back=self._num_written - num_read))
 
-    def finished(self) -> Answer:
-        """What was written, once it has ended."""
+    def finished(self) -> Completion:
+        """The text, once it has ended."""
         if self.finish_reason is None:
             raise RuntimeError("the text has not ended")
         pieces = self.transcript.pieces
-        return Answer(
+        return Completion(
             text=join(pieces),
             plain_text=join(pieces, only_plain=True),
             calls=tuple(self.calls),
@@ -147,19 +159,19 @@ class Writing:
         if token in self._vocabulary.special_ids:
             return self._false_start("unfinished")
         self._call_ids.append(token)
-        reading = read_call(self._decoded().partition(_BRACKET)[2])
-        if reading.state == "malformed":
+        call = parse_call(self._decoded().partition(_BRACKET)[2])
+        if call.state == "malformed":
             return self._false_start("malformed")
-        if reading.tool is not None and reading.tool in self._options.barred:
-            return self._false_start("barred_tool", reading.tool)
-        if reading.tool is not None and reading.tool not in self._tool_names:
-            return self._false_start("unknown_tool", reading.tool)
-        if reading.tool is not None and reading.call_input is not None:
-            self.asked = Call(reading.tool, reading.call_input, self._options.today)
+        if call.tool is not None and call.tool in self._options.barred:
+            return self._false_start("barred_tool", call.tool)
+        if call.tool is not None and call.tool not in self._tool_names:
+            return self._false_start("unknown_tool", call.tool)
+        if call.tool is not None and call.call_input is not None:
+            self.asked = Call(call.tool, call.call_input, self._options.today)
             return Wait()
         is_long = len(self._call_ids) > self._options.max_call_tokens
         if is_long or self._num_standing + len(self._call_ids) >= self._room:
-            return self._false_start("unfinished", reading.tool)
+            return self._false_start("unfinished", call.tool)
         self._num_written += 1
         return Write([token])
 
@@ -170,19 +182,19 @@ class Writing:
     def _take_back(
         self, status: str, tool: str | None, call_input: str | None = None, outcome: Outcome | None = None
     ) -> Step:
-        """All of the call; the next token is chosen anew where its first one stood."""
+        """Take back the whole call; the next token is chosen where its first one stood."""
         self._record(status, tool, call_input, outcome)
         return self._close(Write([], take_back=self._num_written))
 
     def _close(self, step: Step) -> Step:
-        """No call starts directly behind another, C* has no two at one place, nor where one came to nothing."""
+        """End a call. None starts directly after another, as in C*, or where one came to nothing."""
         self._is_barred_here = True
         self._call_ids, self._num_written = [], 0
         return step
 
     def _record(self, status: str, tool: str | None, call_input: str | None, outcome: Outcome | None) -> None:
         self.calls.append(
-            CallRecord(
+            ToolCall(
                 tool=tool,
                 call_input=call_input,
                 status=status,
@@ -198,6 +210,6 @@ class Writing:
         return self._vocabulary.decode(self._call_ids)
 
     def _num_good(self, wanted: str) -> int:
-        """How many tokens of the call can stay: the text up to there is what is wanted."""
+        """How many tokens of the call can stay, because their text is the beginning of the wanted one."""
         sizes = range(len(self._call_ids), 0, -1)
         return next((n for n in sizes if wanted.startswith(self._vocabulary.decode(self._call_ids[:n]))), 0)

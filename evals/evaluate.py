@@ -6,7 +6,7 @@ Asked twice, the second time with calls disabled: what the tools add is the diff
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from toolformer_ray.decode.answer import Answer
+from toolformer_ray.decode.completion import Completion
 from toolformer_ray.decode.decoder import Decoder
 from toolformer_ray.decode.options import DecodeOptions
 from toolformer_ray.evals.task import Question, Task
@@ -70,8 +70,8 @@ def evaluate(
         for _ in decoder.finish():
             pass
         for number, (question, prompt, request) in enumerate(zip(chunk, prompts, requests, strict=True), start=first):
-            if request.answer is not None:
-                yield _result(key, task, number, question, prompt, request.answer, with_tools=with_tools)
+            if request.completion is not None:
+                yield _result(key, task, number, question, prompt, request.completion, with_tools=with_tools)
 
 
 def summarise(results: Iterable[Result]) -> list[Summary]:
@@ -92,7 +92,7 @@ def summarise(results: Iterable[Result]) -> list[Summary]:
 
 
 def _result(
-    key: str, task: Task, number: int, question: Question, prompt: str, answer: Answer, *, with_tools: bool
+    key: str, task: Task, number: int, question: Question, prompt: str, answer: Completion, *, with_tools: bool
 ) -> Result:
     answered = [call for call in answer.calls if call.status == "ok"]
     return Result(

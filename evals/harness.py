@@ -62,7 +62,7 @@ class Toolformer(LM):
         self._tell_cut(num_cut, len(requests))
         for _ in self._decoder.finish():
             pass
-        return [request.answer.plain_text if request.answer else "" for request in submitted]
+        return [request.completion.plain_text if request.completion else "" for request in submitted]
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         """Of each continuation behind its context; a context that is too long loses its beginning."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from toolformer_ray.decode.answer import Answer, Piece
+from toolformer_ray.decode.completion import Completion, Piece
 from toolformer_ray.decode.options import DecodeOptions
 
 DEFAULT_MAX_TOKENS = 16
@@ -100,15 +100,15 @@ class Reply:
         choice = {"index": index, "text": text, "logprobs": None, "finish_reason": None}
         return self._head | {"choices": [choice | {"pieces": [asdict(piece) for piece in pieces]}]}
 
-    def last_chunk(self, index: int, answer: Answer) -> dict[str, Any]:
+    def last_chunk(self, index: int, answer: Completion) -> dict[str, Any]:
         """How a streamed text ended."""
         return self._head | {"choices": [_choice(index, answer) | {"text": ""}]}
 
-    def usage_chunk(self, answers: Sequence[Answer]) -> dict[str, Any]:
+    def usage_chunk(self, answers: Sequence[Completion]) -> dict[str, Any]:
         """How many tokens there were, behind the last text of a stream."""
         return self._head | {"choices": [], "usage": _usage(answers)}
 
-    def body(self, answers: Sequence[Answer]) -> dict[str, Any]:
+    def body(self, answers: Sequence[Completion]) -> dict[str, Any]:
         """All texts, whole."""
         choices = [_choice(index, answer) for index, answer in enumerate(answers)]
         return self._head | {"choices": choices, "usage": _usage(answers)}
@@ -124,7 +124,7 @@ def model_body(model: str, created: int) -> dict[str, Any]:
     return {"id": model, "object": "model", "created": created, "owned_by": "toolformer-ray"}
 
 
-def _choice(index: int, answer: Answer) -> dict[str, Any]:
+def _choice(index: int, answer: Completion) -> dict[str, Any]:
     return {
         "index": index,
         "text": answer.text,
@@ -135,7 +135,7 @@ def _choice(index: int, answer: Answer) -> dict[str, Any]:
     }
 
 
-def _usage(answers: Sequence[Answer]) -> dict[str, int]:
+def _usage(answers: Sequence[Completion]) -> dict[str, int]:
     asked, written = sum(a.num_prompt_tokens for a in answers), sum(a.num_new_tokens for a in answers)
     return {"prompt_tokens": asked, "completion_tokens": written, "total_tokens": asked + written}
 

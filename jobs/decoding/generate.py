@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
 
-from toolformer_ray.decode.answer import Answer, Piece
+from toolformer_ray.decode.completion import Completion, Piece
 from toolformer_ray.decode.options import DecodeOptions
 from toolformer_ray.jobs.decoding.decoder import (
     DecoderOptions,
@@ -61,9 +61,9 @@ def generate(prompts: Sequence[str], decoder: DecoderOptions, decode: DecodeOpti
     }
     answers = []
     for request in opened.finish():
-        if request.answer is not None:
-            answers.append(request.answer)
-            printer.finish(requests[request], request.answer)
+        if request.completion is not None:
+            answers.append(request.completion)
+            printer.finish(requests[request], request.completion)
     _say_what_became_of_calls(answers, decoder)
     check_recording(opened, decoder)
     return 0
@@ -72,14 +72,14 @@ def generate(prompts: Sequence[str], decoder: DecoderOptions, decode: DecodeOpti
 class _Json:
     def tell(self, _: str, __: Sequence[Piece]) -> None: ...
 
-    def finish(self, prompt: str, answer: Answer) -> None:
+    def finish(self, prompt: str, answer: Completion) -> None:
         print(json.dumps({"prompt": prompt, **asdict(answer)}, ensure_ascii=False), flush=True)
 
 
 class _Pipe:
     def tell(self, _: str, __: Sequence[Piece]) -> None: ...
 
-    def finish(self, prompt: str, answer: Answer) -> None:
+    def finish(self, prompt: str, answer: Completion) -> None:
         print(prompt + answer.text, flush=True)
 
 
@@ -95,7 +95,7 @@ class _Terminal:
         for piece in pieces:
             self._write(piece.text, piece.by)
 
-    def finish(self, prompt: str, _: Answer) -> None:
+    def finish(self, prompt: str, _: Completion) -> None:
         self.tell(prompt, [])
         self._is_begun = False
         print(file=self._out, flush=True)
@@ -113,7 +113,7 @@ class _InOrder:
         self._prompts, self._show = prompts, show
         self._current = 0
         self._told: dict[int, list[Piece]] = {}
-        self._answers: dict[int, Answer] = {}
+        self._answers: dict[int, Completion] = {}
 
     def tell(self, number: int, pieces: Sequence[Piece]) -> None:
         if number == self._current:
@@ -121,7 +121,7 @@ class _InOrder:
         else:
             self._told.setdefault(number, []).extend(pieces)
 
-    def finish(self, number: int, answer: Answer) -> None:
+    def finish(self, number: int, answer: Completion) -> None:
         self._answers[number] = answer
         while self._current in self._answers:
             self._show.finish(self._prompts[self._current], self._answers.pop(self._current))
@@ -150,7 +150,7 @@ def _has_colours(out: TextIO) -> bool:
     return out.isatty() and "NO_COLOR" not in os.environ
 
 
-def _say_what_became_of_calls(answers: Sequence[Answer], decoder: DecoderOptions) -> None:
+def _say_what_became_of_calls(answers: Sequence[Completion], decoder: DecoderOptions) -> None:
     calls = [call for answer in answers for call in answer.calls]
     if counts := Counter(call.status for call in calls):
         said = ", ".join(f"{number} {status}" for status, number in counts.most_common())

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from toolformer_ray.decode.answer import Answer, Piece
+from toolformer_ray.decode.completion import Completion, Piece
 from toolformer_ray.jobs.decoding.completions import (
     BadRequest,
     CompletionRequest,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from toolformer_ray.decode.service import Asked
+    from toolformer_ray.decode.decoder import DecodeRequest
 
 
 class Replica:
@@ -66,13 +66,13 @@ class Replica:
             return JSONResponse(error.body(), status_code=error.status)
 
     async def _answer(self, asked: CompletionRequest) -> dict[str, Any]:
-        answers = {index: said async for index, said in self._events(asked) if isinstance(said, Answer)}
+        answers = {index: said async for index, said in self._events(asked) if isinstance(said, Completion)}
         return Reply(self._name).body([answers[index] for index in range(len(asked.prompts))])
 
     async def _stream(self, asked: CompletionRequest) -> AsyncIterator[str]:
         reply, answers = Reply(self._name), []
         async for index, said in self._events(asked):
-            if isinstance(said, Answer):
+            if isinstance(said, Completion):
                 answers.append(said)
                 yield _event(reply.last_chunk(index, said))
             else:
@@ -81,18 +81,18 @@ class Replica:
             yield _event(reply.usage_chunk(answers))
         yield "data: [DONE]\n\n"
 
-    async def _events(self, asked: CompletionRequest) -> AsyncIterator[tuple[int, Sequence[Piece] | Answer]]:
+    async def _events(self, asked: CompletionRequest) -> AsyncIterator[tuple[int, Sequence[Piece] | Completion]]:
         """Pieces and, last, the answer of each prompt. Raises BadRequest. Whoever stops listening cancels."""
-        from toolformer_ray.decode.service import Asked
+        from toolformer_ray.decode.decoder import DecodeRequest
 
         loop, events = asyncio.get_running_loop(), asyncio.Queue[tuple[int, Any]]()
 
         def tell(index: int, said: Any) -> None:
             loop.call_soon_threadsafe(events.put_nowait, (index, said))
 
-        def ask(index: int, prompt: str) -> "Asked":
-            one = Asked(prompt, asked.options, lambda said: tell(index, said), lambda said: tell(index, said))
-            self._service.ask(one)
+        def ask(index: int, prompt: str) -> "DecodeRequest":
+            one = DecodeRequest(prompt, asked.options, lambda said: tell(index, said), lambda said: tell(index, said))
+            self._service.submit(one)
             return one
 
         running = {index: ask(index, prompt) for index, prompt in enumerate(asked.prompts)}
@@ -102,7 +102,7 @@ class Replica:
                 if isinstance(said, Exception):
                     del running[index]
                     raise BadRequest(str(said), param="prompt") if isinstance(said, ValueError) else said
-                if isinstance(said, Answer):
+                if isinstance(said, Completion):
                     del running[index]
                 yield index, said
         finally:

@@ -7,7 +7,7 @@ import pytest
 from tests.support.chain_model import chain_model
 from tests.support.models import build_language_model
 from tests.support.slow_tools import Down, Gate, calculator
-from toolformer_ray.decode.answer import Answer, Piece
+from toolformer_ray.decode.completion import Completion, Piece
 from toolformer_ray.decode.decoder import Decoder
 from toolformer_ray.decode.options import MIN_TEMPERATURE, DecodeOptions
 from toolformer_ray.records.calls import find_calls, remove_calls
@@ -23,7 +23,7 @@ def decoder(tool: Tool, batch_size: int = 64) -> Decoder:
     return Decoder(chain_model(), {tool.name: tool}, batch_size=batch_size)
 
 
-def written(answer: Answer) -> tuple[str, list[tuple[str | None, str]]]:
+def written(answer: Completion) -> tuple[str, list[tuple[str | None, str]]]:
     return answer.text, [(call.call_input, call.status) for call in answer.calls]
 
 
@@ -45,8 +45,7 @@ def test_at_the_lowest_temperature_the_likeliest_tokens_are_drawn_and_a_lower_on
 
 
 def test_every_call_in_a_text_was_asked_and_removing_the_calls_leaves_the_plain_text() -> None:
-    tool = Gate()
-    tool.is_open.set()
+    tool = Gate(is_open=True)
     for answer in decoder(tool).write(PROMPTS, DRAWN):
         kept = [
             KeptCall(
@@ -76,13 +75,13 @@ def test_the_others_go_on_and_new_ones_begin_while_a_text_waits_for_its_tool() -
     while len(finished) < len(others):
         engine.wait()
         finished += engine.step()
-    assert waiting.answer is None
+    assert waiting.completion is None
     assert set(finished) == set(others)
     assert tool.asked.wait(30)
     tool.is_open.set()
     assert list(engine.finish()) == [waiting]
-    assert waiting.answer is not None
-    assert waiting.answer.text == " [Calculator(1+2) -> 3] so it is [Calculator(1+2) -> 3] so it is 7 so"
+    assert waiting.completion is not None
+    assert waiting.completion.text == " [Calculator(1+2) -> 3] so it is [Calculator(1+2) -> 3] so it is 7 so"
 
 
 def test_while_every_text_waits_the_model_is_not_run_and_nobody_looks_twice() -> None:
@@ -94,7 +93,7 @@ def test_while_every_text_waits_the_model_is_not_run_and_nobody_looks_twice() ->
     num_passes, waits = engine.num_passes, []
     opener = threading.Timer(0.2, tool.is_open.set)
     opener.start()
-    while request.answer is None and engine.num_passes == num_passes:
+    while request.completion is None and engine.num_passes == num_passes:
         waits.append(engine.wait())
         engine.step()
     assert len(waits) <= 3
@@ -114,7 +113,7 @@ def test_texts_that_may_not_begin_while_too_many_wait_are_not_looked_at_again_an
     # Four texts get as far as their call, in some ten steps each; the other two may not begin before an answer.
     assert num_steps < 50
     assert set(engine.finish()) <= set(requests)
-    assert len({request.answer.text for request in requests if request.answer}) == 1
+    assert len({request.completion.text for request in requests if request.completion}) == 1
     opener.join()
 
 
@@ -160,11 +159,11 @@ def test_pieces_are_told_as_they_are_written_and_make_the_whole_text() -> None:
     engine = decoder(calculator())
     request = engine.submit("it is", DRAWN, tell)
     list(engine.finish())
-    assert request.answer is not None
-    assert "".join(piece.text for piece in told) == request.answer.text
+    assert request.completion is not None
+    assert "".join(piece.text for piece in told) == request.completion.text
     assert len(lengths) > 5
     results = [piece.text for piece in told if piece.by == "result"]
-    assert results == [call.result for call in request.answer.calls if call.status == "ok"] != []
+    assert results == [call.result for call in request.completion.calls if call.status == "ok"] != []
 
 
 def test_a_request_that_is_cancelled_is_written_no_further_and_its_answer_not_waited_for() -> None:
@@ -175,7 +174,6 @@ def test_a_request_that_is_cancelled_is_written_no_further_and_its_answer_not_wa
         engine.step()
     engine.cancel(waiting)
     engine.cancel(running)
-    assert engine.num_open == 0
     tool.is_open.set()
     again = engine.submit("so", DecodeOptions(max_new_tokens=3, max_calls=0))
     assert list(engine.finish()) == [again]
@@ -197,7 +195,7 @@ def test_real_architectures_write_the_same_with_calls_forced_in_whatever_the_bat
         max_new_tokens=10, temperature=1.0, call_top_k=400, max_false_starts=9, max_call_tokens=6, max_calls=2
     )
 
-    def write(batch_size: int) -> list[Answer]:
+    def write(batch_size: int) -> list[Completion]:
         return Decoder(model, {"Calculator": calculator()}, batch_size=batch_size).write(texts, options)
 
     assert [written(answer) for answer in write(3)] == [written(answer) for answer in write(1)]

@@ -9,26 +9,26 @@ import pytest
 
 from tests.support.chain_model import chain_model
 from tests.support.slow_tools import Gate
-from toolformer_ray.decode.answer import Answer
-from toolformer_ray.decode.decoder import Decoder
+from toolformer_ray.decode.completion import Completion
+from toolformer_ray.decode.decoder import Decoder, DecodeRequest
 from toolformer_ray.decode.options import DecodeOptions
-from toolformer_ray.decode.service import Asked, DecodingService, ServiceStopped
+from toolformer_ray.decode.service import DecodingService, ServiceStopped
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.tools.asking.answer_store import AnswerStore
 
 GREEDY = DecodeOptions(max_new_tokens=6, call_top_k=1)
 
 
-def asked(prompt: str, ends: "queue.Queue[Any]", options: DecodeOptions = GREEDY) -> Asked:
-    return Asked(prompt, options, lambda _: None, ends.put)
+def request(prompt: str, ends: "queue.Queue[Any]", options: DecodeOptions = GREEDY) -> DecodeRequest:
+    return DecodeRequest(prompt, options, on_end=ends.put)
 
 
 def test_one_who_asks_later_is_answered_while_another_waits_for_a_tool() -> None:
     tool, ends = Gate(), queue.Queue[Any]()
     service = DecodingService(Decoder(chain_model(), {"Calculator": tool}))
-    service.ask(asked("it is", ends))
+    service.submit(request("it is", ends))
     assert tool.asked.wait(30)
-    service.ask(asked(" so", ends, DecodeOptions(max_new_tokens=2, max_calls=0)))
+    service.submit(request(" so", ends, DecodeOptions(max_new_tokens=2, max_calls=0)))
     assert ends.get(timeout=30).text == " it is"
     tool.is_open.set()
     assert ends.get(timeout=30).text == " [Calculator(1+2) -> 3] so it is 7 so it"
@@ -45,13 +45,13 @@ def test_one_who_asks_later_is_answered_while_another_waits_for_a_tool() -> None
 def test_a_prompt_that_cannot_be_gone_on_from_ends_with_its_error_and_the_others_go_on(prompt: str, line: str) -> None:
     ends = queue.Queue[Any]()
     service = DecodingService(Decoder(chain_model(), {}))
-    service.ask(asked(prompt, ends))
+    service.submit(request(prompt, ends))
     error = ends.get(timeout=30)
     assert isinstance(error, ValueError)
     assert str(error).startswith(line)
     assert len(str(error).splitlines()) == 1
-    service.ask(asked(" so", ends))
-    assert isinstance(ends.get(timeout=30), Answer)
+    service.submit(request(" so", ends))
+    assert isinstance(ends.get(timeout=30), Completion)
     service.stop()
 
 
@@ -61,12 +61,12 @@ def test_whatever_goes_wrong_when_a_prompt_is_taken_in_ends_that_one_alone(monke
     check = decoder.check
     monkeypatch.setattr(decoder, "check", lambda prompt: check(prompt) if prompt != "broken" else [1 // 0])
     service = DecodingService(decoder)
-    service.ask(asked("it is", ends))
+    service.submit(request("it is", ends))
     assert tool.asked.wait(30)
-    service.ask(asked("broken", end_of_broken))
+    service.submit(request("broken", end_of_broken))
     assert isinstance(end_of_broken.get(timeout=30), ZeroDivisionError)
     tool.is_open.set()
-    assert isinstance(ends.get(timeout=30), Answer)
+    assert isinstance(ends.get(timeout=30), Completion)
     service.stop()
 
 
@@ -81,8 +81,8 @@ def test_whatever_goes_wrong_when_a_prompt_is_taken_in_ends_that_one_alone(monke
 def test_the_largest_and_smallest_numbers_that_are_allowed_make_a_text(options: DecodeOptions) -> None:
     ends = queue.Queue[Any]()
     service = DecodingService(Decoder(chain_model(), {}))
-    service.ask(asked("it is", ends, options))
-    assert isinstance(ends.get(timeout=30), Answer)
+    service.submit(request("it is", ends, options))
+    assert isinstance(ends.get(timeout=30), Completion)
     service.stop()
 
 
@@ -98,9 +98,9 @@ def test_a_recording_that_cannot_be_read_ends_the_text_that_asked_and_no_other(
     with pytest.raises(OSError, match="the disk is gone"):
         decoder.write(["it is"], GREEDY)
     service = DecodingService(decoder)
-    service.ask(asked("it is", end_of_asking))
+    service.submit(request("it is", end_of_asking))
     assert isinstance(end_of_asking.get(timeout=30), OSError)
-    service.ask(asked(" so", ends, DecodeOptions(max_new_tokens=2, max_calls=0)))
+    service.submit(request(" so", ends, DecodeOptions(max_new_tokens=2, max_calls=0)))
     assert ends.get(timeout=30).text == " it is"
     service.stop()
 
@@ -109,29 +109,29 @@ def test_a_recording_that_cannot_be_read_ends_the_text_that_asked_and_no_other(
 def test_when_the_thread_ends_whoever_waits_is_told(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     tool, ends = Gate(), queue.Queue[Any]()
     service = DecodingService(Decoder(chain_model(), {"Calculator": tool}))
-    service.ask(asked("it is", ends))
+    service.submit(request("it is", ends))
     assert tool.asked.wait(30)
     if way == "stopped":
         service.stop()
     else:
         monkeypatch.setattr("toolformer_ray.lm.writing.generator.Generator.step", lambda _: 1 / 0)
-        service.ask(asked(" so", queue.Queue()))
+        service.submit(request(" so", queue.Queue()))
     assert isinstance(ends.get(timeout=30), ServiceStopped)
     tool.is_open.set()
     assert not service.is_alive
     with pytest.raises(ServiceStopped):
-        service.ask(asked(" so", ends))
+        service.submit(request(" so", ends))
 
 
 def test_a_request_that_is_cancelled_gets_no_answer() -> None:
     tool, ends = Gate(), queue.Queue[Any]()
     service = DecodingService(Decoder(chain_model(), {"Calculator": tool}))
-    waiting = asked("it is", ends)
-    service.ask(waiting)
+    waiting = request("it is", ends)
+    service.submit(waiting)
     assert tool.asked.wait(30)
     service.cancel(waiting)
     tool.is_open.set()
-    service.ask(asked(" so", ends))
+    service.submit(request(" so", ends))
     assert ends.get(timeout=30).text.startswith(" it is")
     assert ends.empty()
     service.stop()

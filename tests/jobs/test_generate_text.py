@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.chain_model import save_chain_model
-from toolformer_ray.decode.answer import Piece
+from toolformer_ray.decode.completion import Piece
 from toolformer_ray.jobs.cli.main import main
 from toolformer_ray.jobs.decoding.generate import _Terminal
 from toolformer_ray.records.run_folder import RunFolder

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from toolformer_ray.decode.answer import Answer
+from toolformer_ray.decode.completion import Completion
 from toolformer_ray.decode.options import DecodeOptions
 from toolformer_ray.decode.writing import Writing
 from toolformer_ray.lm.writing.author import Choice, Step, Wait, Write
@@ -77,7 +77,7 @@ class Script:
         """The text of the ids that the generator holds."""
         return self.vocabulary.decode(self.ids)
 
-    def finished(self) -> Answer:
+    def finished(self) -> Completion:
         return self.author.finished()
 
     def _do(self, step: Step) -> None:
