@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 
-from tests.support.models import FAMILIES, build_language_model
+from tests.support.models import FAMILIES, build_language_model, build_model
 from tests.support.reference import reference_loss
 from tests.support.rows import make_row
 from tests.support.scripted_model import BOS, NoisyModel, ScriptedModel
@@ -162,7 +162,7 @@ def test_the_loss_that_came_with_a_call_is_the_formula_and_is_not_computed_again
     for row in candidates[::5]:
         text = texts[row.text_id]
         before = render_call(row.tool, row.call_input, "")
-        loss = reference_loss(model._network.model, model.tokenizer, before, text, row.token_index)
+        loss = reference_loss(build_model(family), model.tokenizer, before, text, row.token_index)
         assert row.loss_with_call == pytest.approx(loss, abs=1e-4)
     asked: list[str] = []
     log_probs = model.log_probs
@@ -193,9 +193,8 @@ def test_a_call_within_a_hair_of_being_dropped_before_its_tool_is_settled_alone(
 def test_a_call_that_does_not_fit_before_its_text_is_left_to_the_filter() -> None:
     tool, model = SlowAdder(max_places=4, num_samples=2), ScriptedModel(four_fates)
     opening = Opening(EncodedText(FOUR_PLACES, model.tokenizer.places(FOUR_PLACES.text), ()), tool, 7, 0.5, 9.0)
-    (call,) = (row for row in annotate_four(OFF)[0] if row.call_input == "1+1")
-    candidate = Candidate(**{field.name: getattr(call, field.name) for field in fields(Candidate)})
-    unknown = replace(candidate, loss_with_call=None)
+    place = {"token_index": 7, "char_offset": opening.char_offset, "loss_without": 9.0}
+    unknown = make_row(Candidate, text_id=FOUR_PLACES.text_id, call_input="1+1", **place)
     assert drop_hopeless_calls([(opening, unknown)], model, None)[0] == []
     model.window = 20
     assert drop_hopeless_calls([(opening, unknown)], model, None) == ([unknown], [])

@@ -199,27 +199,23 @@ def test_other_tools_keep_calls_whose_input_only_comes_later() -> None:
 
 @pytest.mark.parametrize("noise", [-5e-5, 0.0, 5e-5])
 @pytest.mark.parametrize("distance", [-1e-5, 1e-5])
-def test_a_verdict_within_a_hair_of_the_threshold_is_settled_on_the_sequence_alone(
-    noise: float, distance: float
+@pytest.mark.parametrize("is_decided_early", [False, True], ids=["verdict", "hopeless"])
+def test_a_loss_reduction_close_to_the_threshold_is_computed_on_the_sequences_alone(
+    is_decided_early: bool, distance: float, noise: float
 ) -> None:
-    beliefs = suffixes({f"{ANSWERED}2 and 3 is": {" 5": 0.9}, f"{EMPTY}2 and 3 is": {" 5": 0.4}})
+    # The better baseline is the call without its result, or the text without a call.
+    baseline = BOS if is_decided_early else EMPTY
+    beliefs = suffixes({f"{ANSWERED}2 and 3 is": {" 5": 0.9}, f"{baseline}2 and 3 is": {" 5": 0.4}})
     model = NoisyModel(beliefs, noise, turns_sign="-> 5]")
     exact = 5 / 15 * math.log(0.9 / 0.4)
-    (row,) = scores(model, executed(loss_without=9.0), min_loss_reduction=exact + distance)
-    assert row.is_kept == (distance < 0)
-    assert row.loss_reduction == pytest.approx(exact, abs=1e-6)
-
-
-@pytest.mark.parametrize("noise", [-5e-5, 0.0, 5e-5])
-@pytest.mark.parametrize("distance", [-1e-5, 1e-5])
-def test_a_call_within_a_hair_of_being_hopeless_is_settled_on_the_sequence_alone(noise: float, distance: float) -> None:
-    beliefs = suffixes({f"{ANSWERED}2 and 3 is": {" 5": 0.9}, f"{BOS}2 and 3 is": {" 5": 0.4}})
-    model = NoisyModel(beliefs, noise, turns_sign="-> 5]")
-    loss_without = 5 / 15 * math.log(1 / 0.4) + 4 / 15 * math.log(1_000) - noise
-    exact = 5 / 15 * math.log(0.9 / 0.4)
+    alone = 5 / 15 * math.log(1 / 0.4) + 4 / 15 * math.log(1_000)
+    loss_without = alone - noise if is_decided_early else 9.0
     (row,) = scores(model, executed(loss_without=loss_without), min_loss_reduction=exact + distance)
     assert row.is_kept == (distance < 0)
-    assert (row.loss_with_call is None) == (distance > 0)
+    if is_decided_early:
+        assert (row.loss_with_call is None) == (distance > 0)
+    else:
+        assert row.loss_reduction == pytest.approx(exact, abs=1e-6)
 
 
 def test_an_option_out_of_range_names_itself_and_its_value() -> None:

@@ -46,7 +46,7 @@ def test_a_text_that_fits_no_row_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("config", [*FAMILIES, GPTJConfig(rotary_dim=8)], ids=[*FAMILIES, "gptj"])
-def test_a_text_in_a_shared_row_has_the_logits_that_it_has_alone(config: str | PreTrainedConfig) -> None:
+def test_a_text_in_a_shared_row_has_the_logits_that_it_has_alone_and_is_seen_to(config: str | PreTrainedConfig) -> None:
     model = build_model(config) if isinstance(config, str) else build_config_model(config)
     model.config.use_cache = False
     first, second = _text(*range(5, 25)), _text(*range(40, 70))
@@ -54,12 +54,6 @@ def test_a_text_in_a_shared_row_has_the_logits_that_it_has_alone(config: str | P
     logits = model(input_ids=shared["input_ids"][None], position_ids=shared["position_ids"][None]).logits[0]
     alone = model(input_ids=torch.tensor([second.ids])).logits[0]
     assert torch.allclose(logits[20:50], alone, atol=1e-4)
-
-
-@pytest.mark.parametrize("config", [*FAMILIES, GPTJConfig(rotary_dim=8)], ids=[*FAMILIES, "gptj"])
-def test_a_model_that_masks_attention_between_texts_is_seen_to_keep_them_apart(config: str | PreTrainedConfig) -> None:
-    model = build_model(config) if isinstance(config, str) else build_config_model(config)
-    model.config.use_cache = False
     assert keeps_texts_apart(model, range(5, 40))
 
 

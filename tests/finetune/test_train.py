@@ -92,10 +92,6 @@ def test_the_loss_falls_and_the_best_checkpoint_is_the_result(alone: dict) -> No
     assert alone["best_step"] == min(alone["perplexities"], key=lambda pair: pair[1])[0]
 
 
-def _batch(text: TokenisedText) -> torch.Tensor:
-    return torch.tensor([text.ids])
-
-
 @pytest.mark.parametrize("shares_rows", [True, False], ids=["llama", "opt"])
 def test_a_text_is_read_as_if_alone_by_models_that_keep_texts_of_a_row_apart_and_by_those_that_do_not(
     shares_rows: bool, tmp_path: Path
@@ -107,7 +103,10 @@ def test_a_text_is_read_as_if_alone_by_models_that_keep_texts_of_a_row_apart_and
         str(tmp_path / "model"), tmp_path / "out", max_steps=1, evaluate_every=1, max_length=200, learning_rate=1e-12
     )
     measured = train(options, TrainingTexts(texts=LEARNED, held_out=HELD_OUT), num_workers=1, use_gpu=False)
-    alone = [row_losses(network(ids).logits, ids, sorted(TOKENIZER.bracket_ids))[0] for ids in map(_batch, HELD_OUT)]
+    alone = [
+        row_losses(network(ids).logits, ids, sorted(TOKENIZER.bracket_ids))[0]
+        for ids in (torch.tensor([text.ids]) for text in HELD_OUT)
+    ]
     loss, num_tokens = torch.stack(alone).sum(dim=0).tolist()
     assert [value for _, value in measured.perplexities] == pytest.approx([math.exp(loss / num_tokens)], rel=1e-4)
     assert read_progress(tmp_path / "out").shares_rows == shares_rows
