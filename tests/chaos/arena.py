@@ -50,20 +50,8 @@ class Arena:
         """Begin, or go on."""
         command = [sys.executable, "-m", "tests.simulation.simulate", str(self.run), "--address", self.cluster.address]
         command += ["--journal", (journal or self.journal).path, "--trouble", self.trouble.folder]
-        with self.log.open("ab") as log:
-            self.driver = subprocess.Popen(
-                [*command, *self._options, *more], cwd=REPOSITORY, stdout=log, stderr=log, start_new_session=True
-            )
+        self.driver = start([*command, *self._options, *more], self.log)
         return self.driver
-
-    def num_outputs(self) -> int:
-        """Shards written, all tables together."""
-        return sum(
-            entry.name.endswith(".parquet") and not entry.name.startswith(".")
-            for table in TABLE_OF_STAGE.values()
-            if (self.run / table).is_dir()
-            for entry in os.scandir(self.run / table)
-        )
 
     def workers(self) -> dict[int, dict[str, Any]]:
         """The line with which each living worker said that it is open."""
@@ -116,6 +104,17 @@ class Arena:
             return path.stat().st_mtime >= begun["at"]
         except FileNotFoundError:
             return False
+
+
+def start(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    """A driver in a process of its own, which writes to a log."""
+    with log.open("ab") as file:
+        return subprocess.Popen(command, cwd=REPOSITORY, stdout=file, stderr=file, start_new_session=True)
+
+
+def num_outputs(run: Path) -> int:
+    """Shards written in a run folder, all tables together."""
+    return sum(1 for table in TABLE_OF_STAGE.values() for _ in (run / table).glob("part*.parquet"))
 
 
 def is_alive(process: int) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
-from tests.chaos.arena import Arena, InHand, wait_until
+from tests.chaos.arena import Arena, InHand, num_outputs, wait_until
 from tests.chaos.blows import TROUBLES, Blow
 
 # A shard takes half a second: where none of the wanted stage is begun by then, all of them are written.
@@ -54,7 +54,7 @@ class Killer:
                 if code == 0:
                     raise AssertionError(f"the run has ended before {blow}")
                 self._restart()
-            return self.arena.num_outputs() >= blow.after and bool(self.arena.in_hand())
+            return num_outputs(self.arena.run) >= blow.after and bool(self.arena.in_hand())
 
         wait_until(is_due, f"{blow}")
 

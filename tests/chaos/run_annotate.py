@@ -17,10 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.chaos.arena import REPOSITORY, wait_until
+from tests.chaos.arena import REPOSITORY, num_outputs, start, wait_until
 from tests.chaos.endpoint import serving
 from tests.chaos.run_chaos import find_differences
-from toolformer_ray.records.stages import TABLE_OF_STAGE
 
 MODEL = "miniature/model"
 BLOWS = ("worker", "SIGKILL", "worker", "SIGTERM", "worker")
@@ -45,12 +44,7 @@ class AnnotateRun:
         command += ["--qa.endpoint-url", self.url, "--qa.model", "oracle", "--qa.timeout", "1", "--qa.max-retries", "1"]
         command += ["--qa.pause-after", "6", "--qa.pause", "0.5"]
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "driver.log").open("ab") as log:
-            return subprocess.Popen([*command, *more], cwd=REPOSITORY, stdout=log, stderr=log, start_new_session=True)
-
-    def num_outputs(self) -> int:
-        """Shards written, all tables together."""
-        return sum(1 for table in TABLE_OF_STAGE.values() for _ in (self.folder / "run" / table).glob("part*.parquet"))
+        return start([*command, *more], self.folder / "driver.log")
 
     def finish(self, driver: subprocess.Popen[bytes]) -> None:
         """Wait for a good end, however often it takes to go on."""
@@ -61,13 +55,13 @@ class AnnotateRun:
         raise AssertionError((self.folder / "driver.log").read_text()[-3000:])
 
 
-def deal_blows(run: AnnotateRun, num_outputs: int) -> int:
+def deal_blows(run: AnnotateRun, num_expected: int) -> int:
     """Kill what has to be killed on the way through so many shards; how often a worker was at work when it was."""
     driver, num_felt = run.start(), 0
     try:
         for number, blow in enumerate(BLOWS, start=1):
-            due = number * num_outputs // (len(BLOWS) + 1)
-            wait_until(lambda due=due: run.num_outputs() >= due, f"{blow} at {due}", 600)
+            due = number * num_expected // (len(BLOWS) + 1)
+            wait_until(lambda due=due: num_outputs(run.folder / "run") >= due, f"{blow} at {due}", 600)
             if blow == "worker":
                 found = wait_until(functools.partial(_working, driver.pid), "a worker at work", 60)
                 os.kill(found[0], signal.SIGKILL)
@@ -118,7 +112,7 @@ def main() -> int:
             alone.finish(alone.start())
             endpoint.is_flaky = True
             run = AnnotateRun(folder / "chaos", world, endpoint.url)
-            num_felt = deal_blows(run, alone.num_outputs())
+            num_felt = deal_blows(run, num_outputs(alone.folder / "run"))
             endpoint.is_flaky = False
             run.finish(run.start("--retry-failed"))
         differences = find_differences(alone.folder / "run", run.folder / "run")
