@@ -32,8 +32,8 @@ from toolformer_ray.tools.tool import Tool
 
 if TYPE_CHECKING:
     from toolformer_ray.lm.model import LanguageModel
+    from toolformer_ray.lm.requests import ChoosePlaces
     from toolformer_ray.lm.scoring.text_reading import TextReading
-    from toolformer_ray.lm.writing.call_stream import ChoosePlaces
 
 TEXTS_AT_ONCE = 64
 """How many texts form a portion. The model's hidden states of one portion are in memory at a time; samples of one

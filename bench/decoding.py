@@ -26,7 +26,7 @@ from toolformer_ray.bench.peak import num_cores
 from toolformer_ray.decode.completion import Completion
 from toolformer_ray.decode.decoder import Decoder
 from toolformer_ray.decode.options import DecodeOptions
-from toolformer_ray.lm.loading import load_network
+from toolformer_ray.lm.files import load_network
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.tokenizer import TextTokenizer
 from toolformer_ray.miniature.texts import tell_story

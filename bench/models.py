@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedConfig, PreTrainedModel
 
-from toolformer_ray.lm.loading import DTYPES, load_network
+from toolformer_ray.lm.files import DTYPES, load_network
 from toolformer_ray.lm.tokenizer import TextTokenizer
 
 MINIATURE = Path(__file__).parents[1] / "miniature/model"

@@ -12,7 +12,7 @@ from toolformer_ray.bench.meter import Meter
 from toolformer_ray.bench.plain_run import PlainPipeline, PlainSizes
 from toolformer_ray.bench.workload import Workload
 from toolformer_ray.lm.tokenizer import TextTokenizer
-from toolformer_ray.lm.writing.sampling import TOKENS_PER_SLOT
+from toolformer_ray.lm.writing.sequences import TOKENS_PER_SLOT
 
 PROMPTS = {"cpu": (1, 2, 4), "cuda": (2, 8, 32)}
 SEQUENCES = {"cpu": (1, 4, 16), "cuda": (4, 16, 64)}

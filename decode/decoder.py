@@ -12,7 +12,8 @@ from toolformer_ray.decode.completion import Completion, Piece
 from toolformer_ray.decode.options import DecodeOptions
 from toolformer_ray.decode.writing import Writing
 from toolformer_ray.lm.model import LanguageModel
-from toolformer_ray.lm.writing.generator import Generator, Text
+from toolformer_ray.lm.writing.generator import Generator
+from toolformer_ray.lm.writing.text import Text
 from toolformer_ray.tools.asking.answer_store import AnswerStore
 from toolformer_ray.tools.asking.call import Outcome
 from toolformer_ray.tools.asking.executor import ToolExecutor

@@ -23,7 +23,7 @@ from toolformer_ray.finetune.perplexity import perplexity, row_losses
 from toolformer_ray.finetune.progress import ProgressFile
 from toolformer_ray.finetune.texts_file import TrainingTexts
 from toolformer_ray.finetune.tokens import TokenisedText
-from toolformer_ray.lm.loading import load_network
+from toolformer_ray.lm.files import load_network
 from toolformer_ray.lm.tokenizer import TextTokenizer
 
 LOGS = "logs"

@@ -1,4 +1,4 @@
-"""Batches by token budget, sequences of similar length together."""
+"""Batches within a token budget, sequences of similar length together."""
 
 import contextlib
 import gc
@@ -9,12 +9,14 @@ from typing import TypeVar
 
 import torch
 
-AnswerT = TypeVar("AnswerT")
+from toolformer_ray.records.errors import OptionError
+
+FoundT = TypeVar("FoundT")
 
 logger = logging.getLogger(__name__)
 
-# Batches that have to fit before a budget that was halved grows again, each time by a quarter.
 BATCHES_UNTIL_GROWTH = 32
+"""How many full batches have to fit before a reduced budget grows by a quarter."""
 
 
 class TokenBudget:
@@ -22,37 +24,42 @@ class TokenBudget:
 
     def __init__(self, tokens: int) -> None:
         if tokens < 1:
-            raise ValueError(f"token_budget is {tokens}; it must be at least 1 token")
+            raise OptionError("token_budget", tokens, "it must be at least 1 token")
         self.tokens = tokens
-        self._most = tokens
+        self.most = tokens
+        """What was asked for."""
         self._num_fitting = 0
         self._give_back: Callable[[], None] | None = None
 
+    def share_of(self, number: int) -> int:
+        """The number, at least 1, reduced as the budget is."""
+        return max(1, number * self.tokens // self.most)
+
     @contextlib.contextmanager
     def relieved_by(self, give_back: Callable[[], None]) -> Iterator[None]:
-        """While it lasts, `give_back` is called where memory ran out, with the budget halved: what else holds memory
-        for so many tokens lets go of it, whoever ran out."""
+        """Within the context, `give_back` is called whenever memory has run out, after the budget was halved, so that
+        other holders of memory release theirs."""
         self._give_back = give_back
         try:
             yield
         finally:
             self._give_back = None
 
-    def run(self, lengths: Sequence[int], answer: Callable[[list[int]], Sequence[AnswerT]]) -> list[AnswerT]:
-        """Answers for all sequences, in their order; `answer` takes the indices of one batch. Raises as `batches`."""
-        answers: dict[int, AnswerT] = {}
+    def run(self, lengths: Sequence[int], answer: Callable[[list[int]], Sequence[FoundT]]) -> list[FoundT]:
+        """The answers for all sequences, in their order; see `batches`."""
+        answers: dict[int, FoundT] = {}
         for batch, found in self.batches(lengths, answer):
             answers |= dict(zip(batch, found, strict=True))
         return [answers[index] for index in range(len(lengths))]
 
     def batches(
-        self, lengths: Sequence[int], answer: Callable[[list[int]], Sequence[AnswerT]]
-    ) -> Iterator[tuple[list[int], Sequence[AnswerT]]]:
-        """One batch after the other, computed when it is asked for: its indices and its answers.
+        self, lengths: Sequence[int], answer: Callable[[list[int]], Sequence[FoundT]]
+    ) -> Iterator[tuple[list[int], Sequence[FoundT]]]:
+        """One batch after the other, computed when it is asked for: the sequences' indices and their answers.
 
-        A batch costs the sum of its lengths; that is at most the budget, or it is one sequence.
-        The longest go first: if memory does not suffice, that shows at once.
-        Raises torch.OutOfMemoryError if one sequence alone, with a budget of one token, does not fit.
+        The lengths of a batch add up to the budget at most, or it is one sequence. The longest go first, so that a
+        shortage of memory shows at once. Raises torch.OutOfMemoryError if a single sequence, with a budget of one
+        token, does not fit.
         """
         waiting = sorted(range(len(lengths)), key=lambda index: -lengths[index])
         while waiting:
@@ -64,18 +71,18 @@ class TokenBudget:
                 waiting = waiting[len(batch) :]
                 yield batch, found
 
-    def attempt(self, compute: Callable[[], AnswerT]) -> AnswerT | None:
-        """What `compute` returns; None, with half the budget, if memory did not suffice. Raises at one token."""
+    def attempt(self, compute: Callable[[], FoundT]) -> FoundT | None:
+        """What `compute` returns; None, with half the budget, if memory ran out. Raises at a budget of one token."""
         try:
-            answer = compute()
+            found = compute()
         except torch.OutOfMemoryError:
             if self.tokens == 1:
                 raise
             self.tokens //= 2
             self._num_fitting = 0
         else:
-            return answer
-        # Outside the handler, whose traceback keeps the failed batch's tensors alive.
+            return found
+        # Outside of the handler, whose traceback keeps the failed batch's tensors alive.
         if self._give_back is not None:
             self._give_back()
         gc.collect()
@@ -85,8 +92,8 @@ class TokenBudget:
         return None
 
     def _grow(self, num_tokens: int) -> None:
-        """Counts a batch that fitted; a small one proves nothing."""
+        """Count a batch that fitted; a small one proves nothing."""
         self._num_fitting += num_tokens > self.tokens // 2
-        if self.tokens < self._most and self._num_fitting >= BATCHES_UNTIL_GROWTH:
-            self.tokens = min(self._most, self.tokens + max(1, self.tokens // 4))
+        if self.tokens < self.most and self._num_fitting >= BATCHES_UNTIL_GROWTH:
+            self.tokens = min(self.most, self.tokens + max(1, self.tokens // 4))
             self._num_fitting = 0

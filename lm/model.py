@@ -1,8 +1,8 @@
 """The engine's front: a causal language model that is asked about whole lists of sequences (paper, section 2).
 
-Two kinds of question: where calls may start in texts and samples that continue from there, asked together since one
-reading serves both; and log-probabilities of chosen tokens, of whole sequences, of texts bit by bit, or behind what is
-written into a text. Batches, caches, devices stay behind them; answers come in request order.
+It samples calls at places that are chosen while it reads, writes texts token by token, and gives the log-probabilities
+of chosen tokens: of whole sequences, of texts bit by bit, or after something is inserted into a text. Batches, caches
+and devices are its own business; answers come in the order of the requests.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,22 +11,20 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from torch import Tensor
 from transformers import PreTrainedModel
 
 from toolformer_ray.lm.batching import TokenBudget
-from toolformer_ray.lm.fingerprint import fingerprint_folder, fingerprint_weights
-from toolformer_ray.lm.loading import find_folder, load_network, read_window
+from toolformer_ray.lm.files import find_folder, fingerprint_folder, fingerprint_weights, load_network, read_window
 from toolformer_ray.lm.network import Network
-from toolformer_ray.lm.requests import Insertion, Prompt, ScoreRequest
-from toolformer_ray.lm.scoring.insertion import InsertionReader, whole_request
-from toolformer_ray.lm.scoring.prompt_reading import PromptReader
+from toolformer_ray.lm.requests import ChoosePlaces, Insertion, Prompt, PromptBatch, Samples, ScoreRequest
+from toolformer_ray.lm.scoring.insertion import InsertionReader
 from toolformer_ray.lm.scoring.text_reading import TextReading
-from toolformer_ray.lm.self_check import prepare
+from toolformer_ray.lm.scoring.whole_sequences import SequenceScorer
+from toolformer_ray.lm.self_check import check_and_prepare
 from toolformer_ray.lm.tokenizer import TextTokenizer
-from toolformer_ray.lm.writing.call_stream import Answer, CallStream, ChoosePlaces, Portion
 from toolformer_ray.lm.writing.generator import Generator
-from toolformer_ray.lm.writing.sampling import Sampler, SamplingOptions
+from toolformer_ray.lm.writing.prompts import PromptReader
+from toolformer_ray.lm.writing.sampler import CallSampler, SamplingOptions
 
 DEFAULT_TOKEN_BUDGETS = {"cpu": 1024, "cuda": 16384}
 """Tokens through the model at once, by kind of device: on a CPU what its caches hold, on a GPU what keeps it busy."""
@@ -60,7 +58,7 @@ class LanguageModel:
         default = DEFAULT_TOKEN_BUDGETS[self._network.device.type]
         self._budget = TokenBudget(default if token_budget is None else token_budget)
         self._reader = PromptReader(self._network, tokenizer)
-        prepare(self._network, tokenizer)
+        check_and_prepare(self._network, tokenizer)
 
     @classmethod
     def load(
@@ -74,11 +72,9 @@ class LanguageModel:
     ) -> Self:
         """A model by its folder or name; `device` as torch names it, `dtype` "float32" or "bfloat16".
 
-        One that is too large for a device is laid over several by `device_map`, as from_pretrained understands it; its
-        sequences are read whole.
-
-        Reads safetensors only and runs no code from the model's folder. Raises ValueError, one line, if a value is
-        wrong or the model cannot be used.
+        A model that is too large for one device is laid over several by `device_map`, as from_pretrained understands
+        it, and has no KV cache then. Only safetensors are read, and no code from the model's folder is run. Raises
+        ValueError, one line, if a value is wrong or the model cannot be used.
         """
         tokenizer = TextTokenizer.load(name_or_path)
         model = load_network(name_or_path, device=device, dtype=dtype, device_map=device_map)
@@ -91,7 +87,7 @@ class LanguageModel:
 
     @property
     def num_tokens_read(self) -> int:
-        """Tokens that went through the model since it was loaded, those of its own check included: the unit of cost."""
+        """Tokens that went through the model since it was loaded, its self-check included: the unit of cost."""
         return self._network.num_tokens_read
 
     def sample_calls(
@@ -102,47 +98,55 @@ class LanguageModel:
         max_new_tokens: int,
         temperature: float = 1.0,
         stop: str | None = None,
-    ) -> Answer:
+    ) -> Samples:
         """Per prompt, per chosen place, per key one sample: what the model writes after the start marker there.
 
-        `choose` is asked once for every prompt, for some of them at a time: from log p(start marker) before each token
+        `choose` is asked once about every prompt, about several at a time: from log p(start marker) before each token
         of their texts, all spellings of the marker added, to the places where calls are to be sampled. Each prompt is
-        read once: all its samples go on from there. Prompts with equal shared ids should stand together.
-        Samples end at the end marker, and at `stop` if it is given; either is no part of their text.
+        read once, and all its samples go on from its KV cache. A sample ends with the end marker, or with `stop` if it
+        is given; neither is part of its text.
 
-        A sample depends on its sequence and its key alone, not on the batch, in float32 on one kind of device.
+        In float32 and on one kind of device a sample depends on its sequence and key alone, not on the batch.
         """
-        portions = [(prompts, choose)]
-        return self.stream_calls(portions, max_new_tokens=max_new_tokens, temperature=temperature, stop=stop)[0]
+        batches = [(prompts, choose)]
+        return self.stream_calls(batches, max_new_tokens=max_new_tokens, temperature=temperature, stop=stop)[0]
 
     @torch.inference_mode()
     def stream_calls(
-        self, portions: Iterable[Portion], *, max_new_tokens: int, temperature: float = 1.0, stop: str | None = None
-    ) -> list[Answer]:
-        """The same for many prompts, portion by portion, as one stream: nothing waits for a portion to be finished.
+        self,
+        batches: Iterable[PromptBatch],
+        *,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        stop: str | None = None,
+    ) -> list[Samples]:
+        """`sample_calls` for one batch of prompts after the other, without waiting for the samples of a batch.
 
-        A portion is asked for when there is room for its samples and all prompts before it are read.
+        A batch is asked for when there is room for its samples and all prompts before it are read.
         """
         options = SamplingOptions(max_new_tokens=max_new_tokens, temperature=temperature, stop=stop)
-        sampler = Sampler(self._network, self.tokenizer, self._budget, options)
-        new = len(self.tokenizer.open_ids) + max_new_tokens
-        return CallStream(self._reader, sampler, self._budget).run(self._checked(portions, new))
+        sampler = CallSampler(self._network, self.tokenizer, self._budget, self._reader, options)
+        return sampler.run(self._checked(batches, len(self.tokenizer.open_ids) + max_new_tokens))
 
     @torch.inference_mode()
     def start_log_probs_alone(self, prompt: Prompt) -> np.ndarray:
-        """Float32 (tokens of the text,): log p(start marker) before each, from a batch of one, nothing shared.
+        """Float32 (tokens of the text,): log p(start marker) before each, computed in a batch of one.
 
-        Settles what is close.
+        Settles choices of places that are too close to call.
         """
-        _check_prompt(prompt)
-        self._check_length(len(prompt.shared_ids) + len(prompt.own_ids) + len(prompt.text_ids))
+        prompt.check()
+        self._check_length(len(prompt))
         [log_starts] = self._budget.run([1], lambda _: [self._reader.log_starts_alone(prompt)])
         return log_starts.numpy()
+
+    def generator(self, num_slots: int) -> Generator:
+        """Writes texts token by token, so many at a time."""
+        return Generator(self._network, self.tokenizer, self._budget, num_slots)
 
     def read_texts(self, texts: Sequence[Sequence[int]], asked_again: Sequence[bool]) -> TextReading:
         """Texts, given by their token ids, whose tokens' log-probabilities may be asked for bit by bit.
 
-        `asked_again`: whether that may happen more than once for a text, so that it had better be read to its end.
+        `asked_again`: whether a text may be asked about more than once, so that it had better be read to its end.
         """
         for text_ids in texts:
             self._check_length(len(self.tokenizer.bos_ids) + len(text_ids))
@@ -150,80 +154,49 @@ class LanguageModel:
 
     @torch.inference_mode()
     def log_probs(self, requests: Sequence[ScoreRequest], *, without_calls: bool = False) -> list[np.ndarray]:
-        """Per request float32 (targets,): log p(ids[j] | ids[:j]) for each target j. Nothing after the last is read.
+        """Per request float32 (targets,): log p(ids[j] | ids[:j]) for each target j.
 
-        `without_calls`: no call may start, so entries with a `[` have probability 0, but for those of the sequence.
+        `without_calls`: no call may start, so entries that hold a `[` have probability 0 unless they are the target.
         """
-        barred = sorted(self.tokenizer.bracket_ids) if without_calls else ()
-        for request in requests:
-            _check_targets(request)
-            self._check_length(len(request.ids))
-        ends = [max(r.targets, default=1) for r in requests]
-
-        def answer(batch: list[int]) -> list[np.ndarray]:
-            chosen = [requests[index] for index in batch]
-            hidden = self._network.read_whole([r.ids[: ends[index]] for index, r in zip(batch, chosen, strict=True)])
-            return self._target_log_probs(hidden, chosen, barred)
-
-        return self._budget.run(ends, answer)
-
-    @torch.inference_mode()
-    def log_probs_inserted(self, texts: Sequence[Sequence[int]], insertions: Sequence[Insertion]) -> list[np.ndarray]:
-        """Per insertion float32 (targets,): the text's tokens behind what is written into it.
-
-        Each text is read once for all that is inserted into it; a model that is not served reads every sequence whole.
-        """
-        bos_ids = self.tokenizer.bos_ids
-        for insertion in insertions:
-            _check_insertion(insertion, len(texts[insertion.text]))
-            self._check_length(len(bos_ids) + len(insertion.ids) + insertion.targets[-1] + 1)
-        if not self._network.is_served:
-            return self.log_probs([whole_request(bos_ids, texts[n.text], n) for n in insertions])
-        return InsertionReader(self._network, self._budget, bos_ids).log_probs(texts, insertions)
+        return self._scorer(requests, without_calls=without_calls).log_probs(requests)
 
     @torch.inference_mode()
     def log_probs_alone(self, request: ScoreRequest) -> np.ndarray:
-        """The same for one request, batch of one. Settles what is close."""
+        """The same for one request in a batch of its own. Settles what is too close to a threshold."""
         return self.log_probs([request])[0]
 
     @torch.inference_mode()
     def are_greedy(self, requests: Sequence[ScoreRequest], *, without_calls: bool = False) -> list[bool]:
-        """Per request whether each of its targets is the likeliest token at its place; `without_calls` as above."""
+        """Per request whether each target is the likeliest token at its place; `without_calls` as in `log_probs`."""
+        return self._scorer(requests, without_calls=without_calls).are_greedy(requests)
+
+    @torch.inference_mode()
+    def log_probs_inserted(self, texts: Sequence[Sequence[int]], insertions: Sequence[Insertion]) -> list[np.ndarray]:
+        """Per insertion float32 (targets,): log p of the text's tokens after what is inserted.
+
+        With a KV cache each text is read once for all its insertions, else every sequence as a whole.
+        """
+        bos_ids = self.tokenizer.bos_ids
+        for insertion in insertions:
+            insertion.check(len(texts[insertion.text]))
+            self._check_length(len(bos_ids) + len(insertion.ids) + insertion.targets[-1] + 1)
+        if not self._network.has_kv_cache:
+            return self.log_probs([insertion.as_request(bos_ids, texts[insertion.text]) for insertion in insertions])
+        return InsertionReader(self._network, self._budget, bos_ids).log_probs(texts, insertions)
+
+    def _scorer(self, requests: Sequence[ScoreRequest], *, without_calls: bool) -> SequenceScorer:
+        for request in requests:
+            request.check()
+            self._check_length(len(request.ids))
         barred = sorted(self.tokenizer.bracket_ids) if without_calls else ()
-        ends = [max(r.targets, default=1) for r in requests]
+        return SequenceScorer(self._network, self._budget, barred)
 
-        def answer(batch: list[int]) -> list[bool]:
-            chosen = [requests[index] for index in batch]
-            hidden = self._network.read_whole([r.ids[: ends[index]] for index, r in zip(batch, chosen, strict=True)])
-            return [
-                self._network.are_likeliest(*self._targets([hidden_TW], [request]), barred)
-                for hidden_TW, request in zip(hidden, chosen, strict=True)
-            ]
-
-        return self._budget.run(ends, answer)
-
-    def generator(self, num_slots: int) -> Generator:
-        """Writes texts token by token, so many at a time."""
-        return Generator(self._network, self.tokenizer, self._budget, num_slots)
-
-    def _checked(self, portions: Iterable[Portion], num_new: int) -> Iterator[Portion]:
-        for prompts, choose in portions:
+    def _checked(self, batches: Iterable[PromptBatch], num_new: int) -> Iterator[PromptBatch]:
+        for prompts, choose in batches:
             for prompt in prompts:
-                _check_prompt(prompt)
-                self._check_length(len(prompt.shared_ids) + len(prompt.own_ids) + len(prompt.text_ids) + num_new)
+                prompt.check()
+                self._check_length(len(prompt) + num_new)
             yield prompts, choose
-
-    def _target_log_probs(
-        self, hidden: Sequence[Tensor], requests: Sequence[ScoreRequest], barred: Sequence[int] = ()
-    ) -> list[np.ndarray]:
-        values = self._network.token_log_probs(*self._targets(hidden, requests), barred).cpu()
-        return [part.numpy() for part in values.split([len(r.targets) for r in requests])]
-
-    def _targets(self, hidden: Sequence[Tensor], requests: Sequence[ScoreRequest]) -> tuple[Tensor, Tensor]:
-        """What foretells the targets of all requests, the state after token j - 1 token j; and the targets."""
-        rows = [hidden_TW[[j - 1 for j in r.targets]] for hidden_TW, r in zip(hidden, requests, strict=True)]
-        targets = torch.tensor([r.ids[j] for r in requests for j in r.targets], device=self._network.device)
-        return torch.cat(rows), targets
 
     def _check_length(self, length: int) -> None:
         if length > self.window:
@@ -231,24 +204,3 @@ class LanguageModel:
                 f"a sequence of {length} tokens exceeds the window of {self.window} tokens of "
                 f"{self.tokenizer.name!r}; cut the texts shorter or use a model with a longer window"
             )
-
-
-def _check_prompt(prompt: Prompt) -> None:
-    if not prompt.shared_ids:
-        raise ValueError("shared_ids is empty; every sequence begins with the tokenizer's bos_ids")
-
-
-def _check_insertion(insertion: Insertion, num_tokens: int) -> None:
-    if not insertion.ids or not insertion.targets:
-        raise ValueError("an insertion needs something to write and tokens to ask for")
-    if not 0 <= insertion.token_index <= insertion.targets[0] <= insertion.targets[-1] < num_tokens:
-        raise ValueError(
-            f"targets {list(insertion.targets)} must lie between place {insertion.token_index} and the end of the "
-            f"text, {num_tokens} tokens"
-        )
-
-
-def _check_targets(request: ScoreRequest) -> None:
-    for target in request.targets:
-        if not 1 <= target < len(request.ids):
-            raise ValueError(f"target {target} must lie between 1 and {len(request.ids) - 1}, inside the sequence")

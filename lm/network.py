@@ -1,6 +1,7 @@
-"""A Hugging Face causal LM, seen as three things: hidden states, keys and values to go on from, the vocabulary head.
+"""A Hugging Face causal LM as the engine uses it: hidden states, keys and values to go on from, the vocabulary head.
 
-Shapes: B sequences, T tokens, R rows that go through the head, V vocabulary entries.
+Shapes: N sequences, L new tokens of each (padded), T tokens, R rows that go through the head, W hidden width, V
+vocabulary entries.
 """
 
 import math
@@ -11,16 +12,19 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.activations import NewGELUActivation
 
-from toolformer_ray.lm.attention.packed import PackedTokens
-from toolformer_ray.lm.attention.serving import serve, using
-from toolformer_ray.lm.attention.shared import Group, Layout
+from toolformer_ray.lm.attention.cache import CachedSequence, Chain, LayerCache, Segment
+from toolformer_ray.lm.attention.routing import route_attention, using
+from toolformer_ray.lm.attention.visibility import Layout, PackedTokens, PaddedTokens
 
-# 512 rows of a vocabulary of 50,000 are 100 MB of float32.
+# 512 rows of a vocabulary of 50,000 entries are 100 MB of float32.
 HEAD_ROWS = 512
+
+ReadSequence = tuple[CachedSequence, Tensor]
+"""A sequence that has been read, and the hidden state (W,) after its last token."""
 
 
 class Network:
-    """One model on one device. All answers are float32, whatever the model's own type."""
+    """One model on one device. All results are float32, whatever the model's own dtype."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = fuse_activations(model.eval())
@@ -29,76 +33,105 @@ class Network:
         config = model.config.get_text_config()
         self._scale = _logit_scale(config)
         self._cap: float | None = getattr(config, "final_logit_softcapping", None)
-        self._take_back: Callable[[], None] | None = None
+        self._undo_routing: Callable[[], None] | None = None
         self.num_tokens_read = 0
         """Tokens that went through the model so far, padding included."""
 
     @property
-    def is_served(self) -> bool:
-        """Whether sequences may share keys and values; if not, each is read whole, every time."""
-        return self._take_back is not None
+    def has_kv_cache(self) -> bool:
+        """Whether sequences keep and share keys and values; if not, each is read as a whole, every time."""
+        return self._undo_routing is not None
 
-    def serve(self) -> bool:
-        """Have sequences share keys and values from now on; False if the model's family cannot, or its layers lie on
-        several devices: what is shared is looked up by indices that lie on one."""
+    def enable_kv_cache(self) -> bool:
+        """Compute attention in the engine from now on; whether that is possible.
+
+        It is not for families whose attention cannot be routed here, nor for a model that lies on several devices:
+        shared segments are looked up by indices that lie on one.
+        """
         if len(set(getattr(self.model, "hf_device_map", {}).values())) > 1:
             return False
-        self._take_back = serve(self.model)
-        return self.is_served
+        self._undo_routing = route_attention(self.model)
+        return self.has_kv_cache
 
-    def unserve(self) -> None:
+    def disable_kv_cache(self) -> None:
         """Leave attention to the model again."""
-        if self._take_back is not None:
-            self._take_back()
-        self._take_back = None
+        if self._undo_routing is not None:
+            self._undo_routing()
+        self._undo_routing = None
 
     @property
     def vocabulary_size(self) -> int:
-        """How many logits a row has; at least the tokenizer's entries, often padded to a round number."""
+        """How many logits a row has: the tokenizer's entries, often padded to a round number."""
         return self._head.weight.shape[0]
 
     @property
     def device(self) -> torch.device:
-        """Where the model's weights are; of several devices the one that takes token ids and gives answers."""
+        """The device of the weights; of several, the one that takes token ids and gives results."""
         return self.model.device
 
-    def read(self, ids_BT: Tensor, position_BT: Tensor, layout: Layout) -> Tensor:
-        """Hidden states (B, T, width) of tokens at their positions; what they see and leave behind is the layout's."""
+    def read(self, ids_NL: Tensor, position_NL: Tensor, layout: Layout) -> Tensor:
+        """Hidden states (N, L, W) of new tokens; the layout says what they see and stores their keys and values."""
         with using(layout):
-            return self._run(ids_BT, position_BT)
+            return self._run(ids_NL, position_NL)
 
     def read_whole(self, sequences: Sequence[Sequence[int]]) -> list[Tensor]:
-        """Hidden states (T, width) of each of several whole sequences; nothing before, nothing kept, no padding.
+        """Hidden states (T, W) of each of several whole sequences; nothing is kept.
 
-        A model that is not served reads them padded on the right.
+        Without a KV cache they are padded on the right, else packed end to end.
         """
-        lengths = [len(sequence) for sequence in sequences]
-        if self.is_served:
-            return list(self.read_packed(sequences, [], PackedTokens(lengths)).split(lengths))
-        ids_BT = self.pad(sequences)
-        position_BT = torch.arange(ids_BT.shape[1], device=self.device).expand(ids_BT.shape)
-        hidden_BTW = self._run(ids_BT, position_BT)
-        return [hidden_TW[:length] for hidden_TW, length in zip(hidden_BTW, lengths, strict=True)]
+        if self.has_kv_cache:
+            return self._read_packed(sequences, (), PackedTokens([len(ids) for ids in sequences]))
+        ids_NL = self.pad(sequences)
+        position_NL = torch.arange(ids_NL.shape[1], device=self.device).expand(ids_NL.shape)
+        hidden_NLW = self._run(ids_NL, position_NL)
+        return [hidden_TW[: len(ids)] for hidden_TW, ids in zip(hidden_NLW, sequences, strict=True)]
 
-    def read_packed(
-        self, sequences: Sequence[Sequence[int]], levels: Sequence[Sequence[Group]], own: PackedTokens, start: int = 0
-    ) -> Tensor:
-        """Hidden states (sum of lengths, width) of sequences that each begin at position `start`, behind `levels`."""
-        ids = [token for sequence in sequences for token in sequence]
-        ids_1T = torch.tensor([ids], dtype=torch.long, device=self.device)
-        positions = [torch.arange(start, start + len(sequence), device=self.device) for sequence in sequences]
-        return self.read(ids_1T, torch.cat(positions)[None], Layout(levels, own))[0]
+    def prefill(self, sequences: Sequence[Sequence[int]], chain: Chain = ()) -> tuple[list[Tensor], list[Segment]]:
+        """Read sequences behind the same shared beginning, packed; each one's hidden states (T, W) and its segment."""
+        tokens = PackedTokens([len(ids) for ids in sequences], keep=True)
+        return self._read_packed(sequences, chain, tokens), tokens.segments()
 
-    def logits(self, hidden_RH: Tensor) -> Tensor:
-        """The head's float32 logits, (R, V), scaled or capped as the model's family does."""
-        logits_RV = self._head(hidden_RH).to(self.device).float()
+    def extend(
+        self, cached: Sequence[CachedSequence], new_ids: Sequence[Sequence[int]], *, keep: bool = False
+    ) -> tuple[Tensor, list[LayerCache]]:
+        """Read new tokens behind each of N sequences: their hidden states (N, L, W), padded on the right.
+
+        With `keep` also per layer their keys and values (N, K, L, D).
+        """
+        tokens = PaddedTokens([sequence.layers for sequence in cached], self.device, keep=keep)
+        ids_NL = self.pad(new_ids)
+        starts = [len(sequence.ids) for sequence in cached]
+        start_N1 = torch.tensor(starts, device=self.device)[:, None]
+        position_NL = start_N1 + torch.arange(ids_NL.shape[1], device=self.device)
+        # No token sees the padding, but a position beyond the window would have no embedding.
+        last = [start + max(0, len(ids) - 1) for start, ids in zip(starts, new_ids, strict=True)]
+        last_N1 = torch.tensor(last, device=self.device)[:, None]
+        layout = Layout([sequence.chain for sequence in cached], tokens)
+        return self.read(ids_NL, torch.minimum(position_NL, last_N1), layout), tokens.layers
+
+    def append(self, cached: Sequence[CachedSequence], new_ids: Sequence[Sequence[int]]) -> list[ReadSequence]:
+        """Read new tokens behind each of several sequences, in one batch; the longer sequences."""
+        if not self.has_kv_cache:
+            whole = [[*sequence.ids, *ids] for sequence, ids in zip(cached, new_ids, strict=True)]
+            hidden = self.read_whole(whole)
+            return [(CachedSequence(ids), hidden_TW[-1]) for ids, hidden_TW in zip(whole, hidden, strict=True)]
+        hidden_NLW, layers = self.extend(cached, new_ids, keep=True)
+        read = []
+        for row, (sequence, ids) in enumerate(zip(cached, new_ids, strict=True)):
+            new = [(keys[row, :, : len(ids)], values[row, :, : len(ids)]) for keys, values in layers]
+            read.append((sequence.extended(ids, new), hidden_NLW[row, len(ids) - 1]))
+        return read
+
+    def logits(self, hidden_RW: Tensor) -> Tensor:
+        """Float32 logits (R, V), scaled or capped as the model's family does."""
+        logits_RV = self._head(hidden_RW).to(self.device).float()
         if self._scale != 1.0:
             logits_RV = logits_RV * self._scale
         return logits_RV if self._cap is None else torch.tanh(logits_RV / self._cap) * self._cap
 
-    def token_log_probs(self, hidden_RH: Tensor, ids_R: Tensor, barred: Sequence[int] = ()) -> Tensor:
-        """Row by row the log-probability (R,) of one token, of all but the barred ones and itself."""
-        chunks = zip(hidden_RH.split(HEAD_ROWS), ids_R.split(HEAD_ROWS), strict=True)
+    def token_log_probs(self, hidden_RW: Tensor, ids_R: Tensor, barred: Sequence[int] = ()) -> Tensor:
+        """The log-probability (R,) of one token per row; other barred tokens have probability 0."""
+        chunks = zip(hidden_RW.split(HEAD_ROWS), ids_R.split(HEAD_ROWS), strict=True)
         return torch.cat(
             [
                 torch.log_softmax(self._allowed_logits(rows, ids, barred), dim=-1).gather(1, ids[:, None])[:, 0]
@@ -106,39 +139,44 @@ class Network:
             ]
         )
 
-    def are_likeliest(self, hidden_RH: Tensor, ids_R: Tensor, barred: Sequence[int] = ()) -> bool:
-        """Whether in every row the token is the likeliest of all but the barred ones and itself."""
-        chunks = zip(hidden_RH.split(HEAD_ROWS), ids_R.split(HEAD_ROWS), strict=True)
+    def are_likeliest(self, hidden_RW: Tensor, ids_R: Tensor, barred: Sequence[int] = ()) -> bool:
+        """Whether in every row the token is the likeliest; other barred tokens have probability 0."""
+        chunks = zip(hidden_RW.split(HEAD_ROWS), ids_R.split(HEAD_ROWS), strict=True)
         return all(bool((self._allowed_logits(rows, ids, barred).argmax(1) == ids).all()) for rows, ids in chunks)
 
-    def any_token_log_probs(self, hidden_RH: Tensor, ids: Sequence[int]) -> Tensor:
-        """Row by row the log-probability (R,) that the next token is one of `ids`."""
+    def any_token_log_probs(self, hidden_RW: Tensor, ids: Sequence[int]) -> Tensor:
+        """Per row the log-probability (R,) that the next token is one of `ids`."""
         columns = list(ids)
-        chunks = hidden_RH.split(HEAD_ROWS)
-        return torch.cat([self._log_softmax(rows)[:, columns].logsumexp(1) for rows in chunks])
+        chunks = hidden_RW.split(HEAD_ROWS)
+        return torch.cat([torch.log_softmax(self.logits(rows), dim=-1)[:, columns].logsumexp(1) for rows in chunks])
 
     def pad(self, sequences: Sequence[Sequence[int]]) -> Tensor:
-        """Sequences as one tensor (B, longest), padded on the right with an arbitrary token that nothing reads."""
+        """Sequences as one tensor (N, longest), padded on the right with an arbitrary token that nothing sees."""
         longest = max(1, *map(len, sequences))
         rows = [[*sequence, *[0] * (longest - len(sequence))] for sequence in sequences]
         return torch.tensor(rows, dtype=torch.long, device=self.device)
 
-    def _run(self, ids_BT: Tensor, position_BT: Tensor) -> Tensor:
-        self.num_tokens_read += ids_BT.numel()
-        found = self._base(input_ids=ids_BT, position_ids=position_BT, use_cache=False)
-        return found.last_hidden_state.to(self.device)
+    def _read_packed(self, sequences: Sequence[Sequence[int]], chain: Chain, tokens: PackedTokens) -> list[Tensor]:
+        """Hidden states (T, W) of each sequence, all of them in one row."""
+        start, lengths = CachedSequence(chain=chain).num_shared, [len(ids) for ids in sequences]
+        ids_1T = torch.tensor([[token for ids in sequences for token in ids]], dtype=torch.long, device=self.device)
+        positions = [torch.arange(start, start + length, device=self.device) for length in lengths]
+        hidden_1TW = self.read(ids_1T, torch.cat(positions)[None], Layout([chain], tokens))
+        return list(hidden_1TW[0].split(lengths))
 
-    def _allowed_logits(self, hidden_RH: Tensor, ids_R: Tensor, barred: Sequence[int]) -> Tensor:
-        """Logits (R, V), minus infinity for the barred tokens that are not the row's own."""
-        logits_RV = self.logits(hidden_RH)
+    def _run(self, ids_NL: Tensor, position_NL: Tensor) -> Tensor:
+        self.num_tokens_read += ids_NL.numel()
+        output = self._base(input_ids=ids_NL, position_ids=position_NL, use_cache=False)
+        return output.last_hidden_state.to(self.device)
+
+    def _allowed_logits(self, hidden_RW: Tensor, ids_R: Tensor, barred: Sequence[int]) -> Tensor:
+        """Logits (R, V), minus infinity for barred tokens that are not the row's own."""
+        logits_RV = self.logits(hidden_RW)
         if not barred:
             return logits_RV
         own_R1 = logits_RV.gather(1, ids_R[:, None])
         barred_ids = torch.tensor(barred, dtype=torch.long, device=self.device)
         return logits_RV.index_fill(1, barred_ids, -math.inf).scatter(1, ids_R[:, None], own_R1)
-
-    def _log_softmax(self, hidden_RH: Tensor) -> Tensor:
-        return torch.log_softmax(self.logits(hidden_RH), dim=-1)
 
 
 def fuse_activations(model: PreTrainedModel) -> PreTrainedModel:

@@ -1,7 +1,9 @@
-"""What the engine is asked and what it answers. Ids are token ids; the engine knows no tool and no demonstrations."""
+"""What the engine is asked and what it returns. Ids are token ids; the engine knows no tool and no demonstrations."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -9,11 +11,19 @@ class Prompt:
     """A text behind what has to be read before it: the sequence shared + own + text."""
 
     shared_ids: Sequence[int]
-    """What many prompts begin with, the beginning-of-sequence token and the demonstrations; read once, and kept."""
+    """What many prompts begin with: the beginning-of-sequence token and the demonstrations. Read once and cached."""
     own_ids: Sequence[int]
-    """What stands between the shared ids and the text; in an annotation's prompt, x and the opening of its copy."""
+    """What stands between the shared ids and the text; in an annotation prompt, x and the opening of its copy."""
     text_ids: Sequence[int]
-    """The text's tokens. What comes before each of them is asked for, so the last one is never read."""
+    """The text's tokens. Only what precedes each of them matters, so the last one is never read."""
+
+    def __len__(self) -> int:
+        return len(self.shared_ids) + len(self.own_ids) + len(self.text_ids)
+
+    def check(self) -> None:
+        """Raises ValueError if nothing precedes the text."""
+        if not self.shared_ids:
+            raise ValueError("shared_ids is empty; every sequence begins with the tokenizer's bos_ids")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +43,23 @@ class Sample:
     ids: tuple[int, ...]
     """Every token drawn, the one that ended the sample included."""
     text: str | None
-    """What was written before the end marker's character `]`, or before the stop if one was given and came first; None
-    if neither came."""
+    """What was written before the end marker's character `]`, or before the stop string if one was given and came
+    first; None if neither came."""
 
     @property
     def is_finished(self) -> bool:
-        """Whether an end marker, or the stop, came in time."""
+        """Whether an end marker or the stop string came in time."""
         return self.text is not None
+
+
+ChoosePlaces = Callable[[Sequence[int], Sequence[np.ndarray]], Sequence[Sequence[Place]]]
+"""From the numbers of some prompts, and log p(start marker) before each token of their texts, to each one's places."""
+
+PromptBatch = tuple[Sequence[Prompt], ChoosePlaces]
+"""Prompts, and who chooses places in them."""
+
+Samples = list[list[list[Sample]]]
+"""Per prompt, per chosen place, per key one sample."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,18 +69,49 @@ class ScoreRequest:
     ids: Sequence[int]
     """The whole sequence, its beginning-of-sequence token included."""
     targets: Sequence[int]
-    """Indices into `ids`, each at least 1: for j the answer is log p(ids[j] | ids[:j])."""
+    """Indices into `ids`, each at least 1: target j asks for log p(ids[j] | ids[:j])."""
+
+    def check(self) -> None:
+        """Raises ValueError for a target that is not inside the sequence or has nothing before it."""
+        for target in self.targets:
+            if not 1 <= target < len(self.ids):
+                raise ValueError(f"target {target} must lie between 1 and {len(self.ids) - 1}, inside the sequence")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Insertion:
-    """Asks for the log-probability of a text's next tokens behind something written into it."""
+    """Asks for the log-probability of tokens of a text after something is inserted into it."""
 
     text: int
     """Number of the text."""
     token_index: int
-    """What is written stands before this token."""
+    """The insertion stands before this token."""
     ids: Sequence[int]
-    """What is written, at least one token."""
+    """What is inserted, at least one token."""
     targets: Sequence[int]
-    """The tokens of the text that are asked for, rising, none before `token_index`."""
+    """The text's tokens that are asked for, in rising order, none before `token_index`."""
+
+    def check(self, num_tokens: int) -> None:
+        """Raises ValueError if the request makes no sense for a text of so many tokens."""
+        if not self.ids or not self.targets:
+            raise ValueError("an insertion needs tokens to insert and tokens to ask for")
+        if not 0 <= self.token_index <= self.targets[0] <= self.targets[-1] < num_tokens:
+            raise ValueError(
+                f"targets {list(self.targets)} must lie between place {self.token_index} and the end of the text, "
+                f"{num_tokens} tokens"
+            )
+
+    def continuation(self, text_ids: Sequence[int]) -> list[int]:
+        """What is inserted, and the text from there to the last target."""
+        return [*self.ids, *text_ids[self.token_index : self.targets[-1] + 1]]
+
+    def as_request(self, bos_ids: Sequence[int], text_ids: Sequence[int]) -> ScoreRequest:
+        """The same question about one whole sequence.
+
+        >>> insertion = Insertion(text=0, token_index=1, ids=[9, 9], targets=[2])
+        >>> insertion.as_request([0], [5, 6, 7, 8])
+        ScoreRequest(ids=[0, 5, 9, 9, 6, 7], targets=[5])
+        """
+        before = len(bos_ids) + len(self.ids)
+        ids = [*bos_ids, *text_ids[: self.token_index], *self.continuation(text_ids)]
+        return ScoreRequest(ids=ids, targets=[before + target for target in self.targets])

@@ -1,4 +1,4 @@
-"""Before anything is annotated, the engine's ways to a row of logits are compared with the model's own forward pass.
+"""When a model is loaded, the engine's ways to compute logits are compared with the model's own forward pass.
 
 Families whose positions, masks or heads are not as the engine takes them to be are found out here, not in the data.
 """
@@ -9,33 +9,36 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from toolformer_ray.lm.attention.shared import UnservedAttention
-from toolformer_ray.lm.loading import read_window
+from toolformer_ray.lm.attention.visibility import UnsupportedAttention
+from toolformer_ray.lm.files import read_window
 from toolformer_ray.lm.network import Network
 from toolformer_ray.lm.requests import Place, Prompt
-from toolformer_ray.lm.scoring.prompt_reading import PromptReader
 from toolformer_ray.lm.tokenizer import TextTokenizer
-from toolformer_ray.lm.writing.slots import SharedSlots
+from toolformer_ray.lm.writing.prompts import PromptReader
+from toolformer_ray.lm.writing.sequences import CachedSequences
 
-# Share of the largest logit by which two ways of computing a row may differ. Between two of transformers' own ways the
-# rounding of bfloat16 makes up to 0.015 in 32 layers; a model that sees what it should not is off by 0.1 and more.
 AGREEMENT = {torch.float32: 1e-3, torch.bfloat16: 0.05}
+"""By what share of the largest logit two ways to compute a row may differ.
 
-# What the ways are compared on. Each part of a prompt has so many tokens, fewer only where the window is short: in a
-# handful of tokens it hardly shows what a sequence sees.
-_SENTENCE = "The mill by the river ground 400 sacks of flour, 120 more than in May, and sold 35 of them in the town."
-_PART = 16
+In bfloat16, two of transformers' own ways differ by up to 0.015 after 32 layers; a model that sees what it should not
+is off by 0.1 and more.
+"""
 
-_KNOWN_FAMILIES = "use a family of plain attention, such as Llama, GPT-2, GPT-NeoX, GPT-J, Qwen2"
+# What the ways are compared on. Each part of a prompt has PART tokens, unless the window is short: with a handful of
+# tokens it hardly matters what a sequence sees.
+SENTENCE = "The mill by the river ground 400 sacks of flour, 120 more than in May, and sold 35 of them in the town."
+PART = 16
+
+KNOWN_FAMILIES = "use a family of plain attention, such as Llama, GPT-2, GPT-NeoX, GPT-J, Qwen2"
 
 logger = logging.getLogger(__name__)
 
 
 @torch.inference_mode()
-def prepare(network: Network, tokenizer: TextTokenizer) -> None:
-    """Serve the model if the engine's answers are then its own; else have sequences read whole, and say so.
+def check_and_prepare(network: Network, tokenizer: TextTokenizer) -> None:
+    """Enable the KV cache if the logits are then the model's own; else leave it off, and log that.
 
-    Raises ValueError if not even those agree.
+    Raises ValueError if the engine's logits are wrong without it too, or if the model cannot be used at all.
     """
     family = network.model.config.model_type
     _refuse_unusable(network, tokenizer)
@@ -45,13 +48,13 @@ def prepare(network: Network, tokenizer: TextTokenizer) -> None:
         for new in ((), tokenizer.bos_ids)
         for index in _places(prompt)
     ]
-    own = [network.model(network.pad([ids])).logits[0, -1].float() for ids in sequences]
-    if network.serve():
-        if _agree(network, _shared_rows(network, tokenizer, prompt, other), own):
+    expected = [network.model(network.pad([ids])).logits[0, -1].float() for ids in sequences]
+    if network.enable_kv_cache():
+        if _agree(network, _cached_rows(network, tokenizer, prompt, other), expected):
             return
-        network.unserve()
-    if not _agree(network, [hidden_TW[-1] for hidden_TW in network.read_whole(sequences)], own):
-        raise ValueError(f"model {tokenizer.name!r} ({family}) answers differently in a batch; {_KNOWN_FAMILIES}")
+        network.disable_kv_cache()
+    if not _agree(network, [hidden_TW[-1] for hidden_TW in network.read_whole(sequences)], expected):
+        raise ValueError(f"model {tokenizer.name!r} ({family}) answers differently in a batch; {KNOWN_FAMILIES}")
     logger.warning(
         "samples of %s (%s) cannot share what they begin with: each is read whole for every token, which is slow",
         tokenizer.name,
@@ -60,10 +63,10 @@ def prepare(network: Network, tokenizer: TextTokenizer) -> None:
 
 
 def _prompts(network: Network, tokenizer: TextTokenizer) -> list[Prompt]:
-    """Two prompts with equal shared ids, of different texts."""
+    """Two prompts with equal shared ids and different texts."""
     window = read_window(network.model.config, tokenizer.name)
-    length = max(1, min(_PART, (window - len(tokenizer.bos_ids) - len(tokenizer.open_ids) - 1) // 3))
-    ids = tokenizer.encode(_SENTENCE) or tokenizer.open_ids
+    length = max(1, min(PART, (window - len(tokenizer.bos_ids) - len(tokenizer.open_ids) - 1) // 3))
+    ids = tokenizer.encode(SENTENCE) or tokenizer.open_ids
     shared, own, text = ([ids[(first + n) % len(ids)] for n in range(length)] for first in (0, 7, 13))
     return [
         Prompt(shared_ids=[*tokenizer.bos_ids, *shared], own_ids=own, text_ids=text),
@@ -80,7 +83,7 @@ def _refuse_unusable(network: Network, tokenizer: TextTokenizer) -> None:
     if getattr(network.model, "_is_stateful", False):
         raise ValueError(
             f"model {tokenizer.name!r} ({network.model.config.model_type}) keeps a running state, which cannot be "
-            f"shared between samples; {_KNOWN_FAMILIES}"
+            f"shared between samples; {KNOWN_FAMILIES}"
         )
     if tokenizer.largest_id >= network.vocabulary_size:
         raise ValueError(
@@ -89,29 +92,29 @@ def _refuse_unusable(network: Network, tokenizer: TextTokenizer) -> None:
         )
 
 
-def _agree(network: Network, rows: Sequence[Tensor], own: Sequence[Tensor]) -> bool:
-    """Whether hidden states (W,) give the model's own logits."""
-    if not rows:
-        return False
-    gaps = [
-        (network.logits(hidden_W[None])[0] - logits_V).abs().max() / max(1.0, logits_V.abs().max().item())
-        for hidden_W, logits_V in zip(rows, own, strict=True)
-    ]
-    return all(gap.item() <= AGREEMENT[network.model.dtype] for gap in gaps)
+def _cached_rows(network: Network, tokenizer: TextTokenizer, prompt: Prompt, other: Prompt) -> list[Tensor]:
+    """Hidden states of two samples of one prompt, before and after a token more of each; none if unsupported.
 
-
-def _shared_rows(network: Network, tokenizer: TextTokenizer, prompt: Prompt, other: Prompt) -> list[Tensor]:
-    """Two branches of one prompt, of which neither may see the other, and a token more for each; none if unserved.
-
-    The prompt stands behind the other in its batch, of which it may see nothing either.
+    The prompt is packed behind another, and neither the other nor the other sample may be seen.
     """
     reader = PromptReader(network, tokenizer)
     try:
         _, read = reader.read([other, prompt])
-    except UnservedAttention:
+    except UnsupportedAttention:
         return []
-    branches = reader.open([(read, Place(token_index=index, keys=[])) for index in _places(prompt)])
-    slots = SharedSlots(network, len(branches), len(tokenizer.open_ids) + 1)
-    for branch in branches:
-        slots.enter(branch)
-    return [*(branch.hidden for branch in branches), *slots.write(tokenizer.bos_ids * len(branches))]
+    starts = reader.open([(read, Place(token_index=index, keys=[])) for index in _places(prompt)])
+    slots = CachedSequences(network)
+    for start, _ in starts:
+        slots.enter(start)
+    return [*(hidden_W for _, hidden_W in starts), *slots.write(tokenizer.bos_ids * len(starts))]
+
+
+def _agree(network: Network, rows: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
+    """Whether hidden states (W,) give the expected logits (V,)."""
+    if not rows:
+        return False
+    gaps = [
+        (network.logits(hidden_W[None])[0] - logits_V).abs().max() / max(1.0, logits_V.abs().max().item())
+        for hidden_W, logits_V in zip(rows, expected, strict=True)
+    ]
+    return all(gap.item() <= AGREEMENT[network.model.dtype] for gap in gaps)

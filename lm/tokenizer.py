@@ -3,15 +3,17 @@
 Needs the tokenizer's files only, no weights. Only fast tokenizers: places need the offset of every token.
 """
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import regex  # type: ignore[import-untyped]
+from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from toolformer_ray.lm.splicing import make_splicing_tokenizer
+from toolformer_ray.records.errors import first_line
 
 START_MARKER = " ["
 END_MARKER = "]"
@@ -43,7 +45,7 @@ class TextTokenizer:
                 f"tokenizer of {self.name!r} is a slow one ({type(tokenizer).__name__}), without character offsets; "
                 "save its fast version (a tokenizer.json) into the model's folder"
             )
-        self._backend = make_splicing_tokenizer(tokenizer.backend_tokenizer)
+        self._backend = _make_splicing_tokenizer(tokenizer.backend_tokenizer)
         first = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
         self.bos_ids: tuple[int, ...] = () if first is None else (first,)
         """What every sequence begins with: the beginning-of-sequence token, lacking one the end-of-sequence token."""
@@ -69,7 +71,7 @@ class TextTokenizer:
             tokenizer = AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False)
         except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
             raise ValueError(
-                f"tokenizer of {name_or_path!r} cannot be loaded ({_first_line(error)}); "
+                f"tokenizer of {name_or_path!r} cannot be loaded ({first_line(error)}); "
                 "give a model's folder or its name on the Hugging Face Hub"
             ) from error
         return cls(tokenizer, name=str(name_or_path))
@@ -150,5 +152,42 @@ def _is_missing_path(name_or_path: str) -> bool:
     return not path.is_dir() and not may_be_a_name
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+def _make_splicing_tokenizer(backend: Tokenizer) -> Tokenizer:
+    """A copy of a tokenizer for pieces that are concatenated: encode(a) + encode(b) decodes to a + b, letter by letter.
+
+    A published tokenizer is meant for whole texts. It may put special tokens around a text or a space before it, read
+    `<|endoftext|>` in a text as the special token, trim the spaces off its offsets and, decoding, drop a first space.
+    Each of these would corrupt a prompt made of pieces, or shift a call by one character. What is learned (vocabulary,
+    merges, normalisation of letters, splitting into words) stays as it is.
+    """
+    pipeline = json.loads(backend.to_str())
+    pipeline |= {"post_processor": None, "truncation": None, "padding": None}
+    pipeline["normalizer"] = _without(pipeline["normalizer"], "Prepend")
+    pipeline["decoder"] = _without(pipeline["decoder"], "Strip")
+    for step in ("pre_tokenizer", "decoder"):
+        _add_no_prefix(pipeline[step])
+    copy = Tokenizer.from_str(json.dumps(pipeline))
+    copy.encode_special_tokens = True
+    return copy
+
+
+def _without(step: Any, unwanted: str) -> Any:
+    """A step of the pipeline without the sub-steps of one type; None if nothing is left."""
+    if step is None or step["type"] == unwanted:
+        return None
+    for name in ("normalizers", "decoders"):
+        if name in step:
+            kept = [inner for inner in (_without(inner, unwanted) for inner in step[name]) if inner is not None]
+            step = {**step, name: kept}
+    return step
+
+
+def _add_no_prefix(step: Any) -> None:
+    if step is None:
+        return
+    if "add_prefix_space" in step:
+        step["add_prefix_space"] = False
+    if "prepend_scheme" in step:
+        step["prepend_scheme"] = "never"
+    for inner in (*step.get("pretokenizers", ()), *step.get("decoders", ())):
+        _add_no_prefix(inner)

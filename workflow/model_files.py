@@ -30,8 +30,7 @@ def look_at_model(name_or_path: str) -> ModelFiles:
     # Torch and transformers take seconds to import; `toolformer --help` does without.
     from transformers import AutoConfig
 
-    from toolformer_ray.lm.fingerprint import fingerprint_folder
-    from toolformer_ray.lm.loading import find_folder, read_window
+    from toolformer_ray.lm.files import find_folder, fingerprint_folder, read_window
     from toolformer_ray.lm.tokenizer import TextTokenizer
 
     is_folder = Path(name_or_path).is_dir()
@@ -52,7 +51,7 @@ def look_at_model(name_or_path: str) -> ModelFiles:
 
 def hub_revision(name: str) -> str | None:
     """The commit of a model of the Hub that this machine's cache has, where a snapshot's folder is named by it."""
-    from toolformer_ray.lm.loading import find_folder
+    from toolformer_ray.lm.files import find_folder
 
     folder = find_folder(name)
     return folder.name if folder else None

@@ -121,7 +121,7 @@ def _look_at_weights(name_or_path: str) -> None:
     """Raise ValueError if the weights are not there or damaged, as far as the beginnings of their files tell."""
     from safetensors import SafetensorError, safe_open
 
-    from toolformer_ray.lm.loading import find_folder
+    from toolformer_ray.lm.files import find_folder
 
     if (folder := find_folder(name_or_path)) is None:
         return

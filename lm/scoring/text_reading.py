@@ -1,4 +1,4 @@
-"""Texts that are read at most once, whoever asks for the log-probabilities of their tokens, and whenever."""
+"""Texts whose tokens' log-probabilities are asked for bit by bit, and that are read at most once."""
 
 from collections.abc import Mapping, Sequence
 
@@ -31,17 +31,17 @@ class TextReading:
 
     @torch.inference_mode()
     def log_probs(self, wanted: Mapping[int, Sequence[int]]) -> dict[int, np.ndarray]:
-        """For text number n and tokens j of it, float32 (j,): log p(x_j | x_<j). Only those rows meet the head."""
-        self._read({number: self._end(number, tokens) for number, tokens in wanted.items() if tokens})
+        """For text number n and tokens j of it, float32 (j,): log p(x_j | x_<j). The head sees these rows only."""
         numbers = [number for number, tokens in wanted.items() if tokens]
+        self._read({number: self._end(number, wanted[number]) for number in numbers})
         answers = {number: np.empty(0, np.float32) for number in wanted}
         if numbers:
-            values = iter(self._ask([(number, j) for number in numbers for j in wanted[number]]))
+            values = iter(self._score([(number, j) for number in numbers for j in wanted[number]]))
             answers |= {n: np.fromiter(values, np.float32, count=len(wanted[n])) for n in numbers}
         return answers
 
-    def _ask(self, tokens: Sequence[tuple[int, int]]) -> list[float]:
-        """log p of tokens that were read up to: their texts' numbers, and which of the text's tokens they are."""
+    def _score(self, tokens: Sequence[tuple[int, int]]) -> list[float]:
+        """log p of tokens up to which their texts were read: the text's number, and the token's index in it."""
 
         def answer(batch: list[int]) -> list[float]:
             chosen = [tokens[index] for index in batch]
@@ -53,11 +53,10 @@ class TextReading:
         return self._budget.run([1] * len(tokens), answer)
 
     def _end(self, number: int, tokens: Sequence[int]) -> int:
-        """How many tokens of a text to read: up to the last that is asked for, or all if more may be asked for."""
+        """How many tokens of a text to read: those before the last that is asked for, or before the text's last."""
         return len(self._texts[number]) - 1 if self._asked_again[number] else max(tokens)
 
     def _read(self, ends: Mapping[int, int]) -> None:
-        # What is read behind the beginning-of-sequence token ends before the last token that is asked for.
         missing = [
             number for number, end in ends.items() if len(self._hidden.get(number, ())) < len(self._bos_ids) + end
         ]

@@ -1,7 +1,7 @@
-"""What the generator says of each token and what it is answered: the border between numbers and whoever decides.
+"""The border between the generator, which chooses tokens, and the author of a text, who decides what is written.
 
-The generator chooses tokens; the author of a text says what is written because of them. An author may write other
-tokens than the chosen one, take written ones back, or have the text wait for something, out of everybody's way.
+For every token that the model chooses, the author says what becomes of it: it may write other tokens instead, take
+back written ones, have the text wait for something outside, or end it.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Take back so many of the last tokens, then write these; the next choice is made behind them."""
+    """Take back so many of the last tokens, then write these; the next token is chosen behind them."""
 
     ids: Sequence[int]
     take_back: int = 0
@@ -28,7 +28,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The text leaves the batch, its keys and values are kept, until `Generator.resume` says how it goes on."""
+    """The text leaves its slot and keeps its KV cache until `Generator.resume` says how it goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,11 @@ class Author(Protocol):
 
     @property
     def open_within(self) -> int:
-        """k: the next choice tells whether the start marker is among the k likeliest entries; 0 where none is to be
-        known."""
+        """k: the next choice says whether the start marker is among the k likeliest entries; 0 does not ask."""
 
     @property
     def may_open(self) -> bool:
-        """Whether the next token may hold a `[`; if not, all entries with one have probability 0."""
+        """Whether the next token may hold a `[`; if not, all entries that hold one have probability 0."""
 
     def take(self, choice: Choice) -> Step:
         """What becomes of the chosen token."""

@@ -11,7 +11,8 @@ from tests.support.small_world import Adder, Translator, make_document
 from toolformer_ray.annotate.prompt import render_demonstrations, render_text_slot
 from toolformer_ray.annotate.propose import ProposeOptions, propose, sample_keys
 from toolformer_ray.lm.requests import Prompt
-from toolformer_ray.lm.writing.sampling import TOKENS_PER_SLOT, Sampler
+from toolformer_ray.lm.writing.generator import Generator
+from toolformer_ray.lm.writing.sequences import TOKENS_PER_SLOT
 from toolformer_ray.records.stages import DROP_REASONS, Candidate, Document, Dropped
 
 SUM = "2 and 3 is 5"
@@ -287,13 +288,13 @@ def test_rows_do_not_depend_on_how_many_texts_are_in_memory(monkeypatch) -> None
 
 
 def test_no_sample_waits_for_the_other_texts_in_memory(monkeypatch) -> None:
-    sizes, step = [], Sampler._step
+    sizes, step = [], Generator.step
 
-    def watched_step(sampler):
-        sizes.append(len(sampler._active))
-        step(sampler)
+    def watched_step(generator):
+        sizes.append(generator.num_in_hand)
+        return step(generator)
 
-    monkeypatch.setattr(Sampler, "_step", watched_step)
+    monkeypatch.setattr(Generator, "step", watched_step)
     proposals_of_a_random_model(monkeypatch, texts_at_once=1)
     # One text has six samples for eight slots, which stay full over all texts until the last ones are being written.
     assert set(sizes[: len(sizes) - 10]) == {8}

@@ -11,10 +11,10 @@ from tests.support.small_world import Adder, make_document
 from toolformer_ray.annotate.propose import ProposeOptions, propose
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.network import Network
-from toolformer_ray.lm.scoring.prompt_reading import PromptReader
-from toolformer_ray.lm.writing.call_stream import Answer
-from toolformer_ray.lm.writing.sampling import Sampler
-from toolformer_ray.lm.writing.slots import SharedSlots
+from toolformer_ray.lm.requests import Samples
+from toolformer_ray.lm.writing.generator import Generator
+from toolformer_ray.lm.writing.prompts import PromptReader
+from toolformer_ray.lm.writing.sequences import CachedSequences
 from toolformer_ray.records.stages import Dropped
 
 BUDGET = 256
@@ -23,9 +23,9 @@ CALL_SITES: list[tuple[type, str]] = [
     (PromptReader, "read"),
     (PromptReader, "open"),
     (PromptReader, "log_starts_alone"),
-    (Sampler, "begin"),
-    (SharedSlots, "enter"),
-    (SharedSlots, "write"),
+    (Generator, "fork"),
+    (CachedSequences, "enter"),
+    (CachedSequences, "write"),
     (Network, "read_whole"),
     (Network, "token_log_probs"),
     (Network, "any_token_log_probs"),
@@ -33,7 +33,7 @@ CALL_SITES: list[tuple[type, str]] = [
 ]
 
 
-def proposals(model: LanguageModel) -> tuple[list[Answer], list[Dropped]]:
+def proposals(model: LanguageModel) -> tuple[list[Samples], list[Dropped]]:
     """The samples at the places of eight texts, two of which are read at a time, and the rows of what was dropped.
 
     A loss of 6 nats, in the middle of what the random model's places have, is the detail of such a row.
@@ -68,7 +68,7 @@ def small_portions_and_close_choices(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def undisturbed() -> tuple[tuple[list[Answer], list[Dropped]], Counter]:
+def undisturbed() -> tuple[tuple[list[Samples], list[Dropped]], Counter]:
     """The proposals, and how often each call site was passed."""
     passed: Counter = Counter()
     with pytest.MonkeyPatch.context() as patch:

@@ -9,9 +9,8 @@ from toolformer_ray.lm.batching import BATCHES_UNTIL_GROWTH, TokenBudget
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.network import Network
 from toolformer_ray.lm.requests import Place, ScoreRequest
-from toolformer_ray.lm.scoring.prefix_cache import MAX_PREFIXES, PrefixCache
 from toolformer_ray.lm.tokenizer import TextTokenizer
-from toolformer_ray.lm.writing.slots import SharedSlots
+from toolformer_ray.lm.writing.prompts import MAX_PREFIXES, PromptReader
 
 
 def test_batches_are_the_longest_first_within_the_budget_and_answers_keep_their_order():
@@ -97,29 +96,6 @@ def test_a_model_that_runs_out_of_memory_goes_on_in_smaller_batches_with_equal_a
     assert draw_samples(small, [0], samples, max_new_tokens=5) == expected[2]
 
 
-def test_samples_whose_slots_do_not_fit_are_written_in_fewer_slots(monkeypatch):
-    asked = [Asked(own_ids=[5], text_ids=[6, 7], places=[Place(token_index=1, keys=range(40))])]
-    expected = draw_samples(build_language_model(), [0], asked, max_new_tokens=24)
-    small, sizes, room, logits = build_language_model(token_budget=512), [], SharedSlots._room, Network.logits
-
-    def small_room(self, part):
-        sizes.append(self._num_slots)
-        if self._num_slots > 8:
-            raise torch.OutOfMemoryError("keys and values of eight fit")
-        return room(self, part)
-
-    def few_logits(self, hidden):
-        if sizes and len(hidden) > 4:
-            raise torch.OutOfMemoryError("logits of four fit")
-        return logits(self, hidden)
-
-    monkeypatch.setattr(SharedSlots, "_room", small_room)
-    monkeypatch.setattr(Network, "logits", few_logits)
-    assert draw_samples(small, [0], asked, max_new_tokens=24) == expected
-    # 512 tokens are 32 slots; halved until eight have room, and once more until the logits have.
-    assert sorted(set(sizes)) == [4, 8, 16, 32]
-
-
 def test_a_model_that_reads_sequences_whole_keeps_to_the_budget_while_it_samples():
     network = build_config_model(BloomConfig(n_head=4))
     model = LanguageModel(network, TextTokenizer(build_tokenizer(), name="whole"), token_budget=200)
@@ -157,18 +133,18 @@ def test_shared_ids_are_read_once_for_many_batches():
 
 
 def test_the_prefix_used_longest_ago_is_forgotten_first():
-    network = toolformer_ray.lm.network.Network(build_model("llama"))
-    network.serve()
-    cache = PrefixCache(network)
-    first = cache.segment([1, 2])
+    network, tokenizer = Network(build_model("llama")), TextTokenizer(build_tokenizer(), name="prefixes")
+    network.enable_kv_cache()
+    reader = PromptReader(network, tokenizer)
+    first = reader.prefix([1, 2])
     for token in range(3, 2 + MAX_PREFIXES):
-        cache.segment([token])
-    assert cache.segment([1, 2]) is first
-    second = cache.segment([3])
-    cache.segment([99])
-    cache.segment([98])
-    assert cache.segment([1, 2]) is first
-    assert cache.segment([3]) is second
+        reader.prefix([token])
+    assert reader.prefix([1, 2]) is first
+    second = reader.prefix([3])
+    reader.prefix([99])
+    reader.prefix([98])
+    assert reader.prefix([1, 2]) is first
+    assert reader.prefix([3]) is second
 
 
 def test_the_fingerprint_is_of_the_content_not_the_path(tmp_path):

@@ -12,8 +12,10 @@ from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.network import Network
 from toolformer_ray.lm.tokenizer import TextTokenizer
 from toolformer_ray.lm.writing.author import Choice, End, Step, Wait, Write
-from toolformer_ray.lm.writing.generator import Generator, Text
-from toolformer_ray.lm.writing.kept_sequences import CachedSequences
+from toolformer_ray.lm.writing.generator import Generator
+from toolformer_ray.lm.writing.next_token import Chooser
+from toolformer_ray.lm.writing.sequences import CachedSequences
+from toolformer_ray.lm.writing.text import Text
 
 TEXTS = (
     "The mill ground 400 sacks",
@@ -87,12 +89,12 @@ def test_greedy_texts_of_a_batch_are_those_of_the_model_alone(family: str) -> No
     ]
 
 
-@pytest.mark.parametrize("is_served", [True, False])
+@pytest.mark.parametrize("has_kv_cache", [True, False])
 def test_a_text_that_waited_goes_on_behind_what_was_forced_into_it(
-    is_served: bool, monkeypatch: pytest.MonkeyPatch
+    has_kv_cache: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not is_served:
-        monkeypatch.setattr("toolformer_ray.lm.network.Network.is_served", property(lambda _: False))
+    if not has_kv_cache:
+        monkeypatch.setattr("toolformer_ray.lm.network.Network.has_kv_cache", property(lambda _: False))
     generator, forced = model("llama").generator(2), [7, 8, 9]
     first, others = Scribe(length=8, wait_at=4), [Scribe(length=12), Scribe(length=3)]
     text = generator.begin(first, prompt(TEXTS[0]))
@@ -104,6 +106,14 @@ def test_a_text_that_waited_goes_on_behind_what_was_forced_into_it(
     behind = [*prompt(TEXTS[0]), *before[:2], *forced]
     assert first.tokens == [*before, *alone("llama", behind, 4)]
     assert [other.tokens for other in others] == [alone("llama", prompt(TEXTS[1]), n) for n in (12, 3)]
+
+
+def test_a_text_that_is_over_holds_no_memory() -> None:
+    generator = model("llama").generator(1)
+    texts = [generator.begin(Scribe(length=3), prompt(TEXTS[0]), temperature=1.0) for _ in range(2)]
+    generator.step(), generator.forget(texts[0])
+    run(generator)
+    assert [(text.is_over, text.noise, text.cached.layers) for text in texts] == [(True, None, ())] * 2
 
 
 def test_what_is_taken_back_is_forgotten_and_the_place_asked_about_again() -> None:
@@ -191,10 +201,10 @@ def test_short_of_memory_the_same_texts_are_written_in_fewer_slots(monkeypatch: 
 def test_a_choice_that_is_too_close_to_call_is_made_on_the_text_alone(
     is_close: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def always_five(_: Generator, text: Text) -> torch.Tensor:
+    def always_five(_: Chooser, text: Text) -> torch.Tensor:
         return torch.eye(400)[5:6] * 9
 
-    monkeypatch.setattr(Generator, "_logits_alone", always_five)
+    monkeypatch.setattr(Chooser, "logits_alone", always_five)
     monkeypatch.setattr("toolformer_ray.lm.writing.next_token.TIE_MARGIN", 99.0 if is_close else 0.0)
     scribe, generator = Scribe(length=4), model("llama").generator(1)
     generator.begin(scribe, prompt(TEXTS[0]))

@@ -8,7 +8,6 @@ from tests.support.models import FAMILIES, build_config_model, build_language_mo
 from tests.support.reference import reference_log_probs
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.requests import Insertion
-from toolformer_ray.lm.scoring.insertion import whole_request
 from toolformer_ray.lm.tokenizer import TextTokenizer
 
 WRITTEN = [" [Calculator(400 - 120) -> 280]", " [QA()]"]
@@ -41,12 +40,12 @@ def test_log_probs_behind_an_insertion_are_those_of_the_whole_sequence(family: s
         assert answer == pytest.approx(expected, abs=1e-4) and answer.dtype == np.float32
 
 
-def test_a_model_that_is_not_served_gives_the_numbers_by_whole_sequences() -> None:
+def test_a_model_without_a_kv_cache_gives_the_numbers_by_whole_sequences() -> None:
     model = build_config_model(Gemma2Config(head_dim=8, query_pre_attn_scalar=8))
     language_model = LanguageModel(model, TextTokenizer(build_tokenizer()))
-    assert not language_model._network.is_served
+    assert not language_model._network.has_kv_cache
     texts, insertions = everywhere(language_model)
-    whole = [whole_request(language_model.tokenizer.bos_ids, texts[n.text], n) for n in insertions]
+    whole = [n.as_request(language_model.tokenizer.bos_ids, texts[n.text]) for n in insertions]
     answers = language_model.log_probs_inserted(texts, insertions)
     for answer, request in zip(answers, whole, strict=True):
         assert answer == pytest.approx(language_model.log_probs_alone(request), abs=1e-4)

@@ -1,6 +1,5 @@
 """Slots and prompts share one memory: what gives way when it runs out, and what comes back."""
 
-import itertools
 import weakref
 
 import torch
@@ -10,11 +9,11 @@ import toolformer_ray.lm.batching
 from tests.support.asking import Asked, draw_samples
 from tests.support.models import build_config_model, build_language_model, build_tokenizer
 from toolformer_ray.lm.model import LanguageModel
+from toolformer_ray.lm.network import Network
 from toolformer_ray.lm.requests import Place
-from toolformer_ray.lm.scoring.prompt_reading import PromptReader
 from toolformer_ray.lm.tokenizer import TextTokenizer
-from toolformer_ray.lm.writing.sampling import TOKENS_PER_SLOT
-from toolformer_ray.lm.writing.slots import SharedSlots
+from toolformer_ray.lm.writing.prompts import PromptReader
+from toolformer_ray.lm.writing.sequences import TOKENS_PER_SLOT, CachedSequences
 
 
 def samples(model: LanguageModel, *, num_prompts: int, num_keys: int, num_own: int = 20):
@@ -26,22 +25,50 @@ def samples(model: LanguageModel, *, num_prompts: int, num_keys: int, num_own: i
     return draw_samples(model, [0, 1], [*asked, Asked(own_ids=[5] * 4, text_ids=[9])], max_new_tokens=6)
 
 
+def test_samples_that_do_not_fit_are_written_in_fewer_slots(monkeypatch):
+    expected = samples(build_language_model(), num_prompts=1, num_keys=40)
+    model, sizes = build_language_model(token_budget=32 * TOKENS_PER_SLOT), []
+    enter, write, logits = CachedSequences.enter, CachedSequences.write, Network.logits
+
+    def enter_eight(self, sequence):
+        if (number := enter(self, sequence)) == 8:
+            raise torch.OutOfMemoryError("keys and values of eight fit")
+        return number
+
+    def watched_write(self, ids):
+        sizes.append(len(ids))
+        return write(self, ids)
+
+    def few_logits(self, hidden):
+        if sizes and len(hidden) > 4:
+            raise torch.OutOfMemoryError("logits of four fit")
+        return logits(self, hidden)
+
+    monkeypatch.setattr(CachedSequences, "enter", enter_eight)
+    monkeypatch.setattr(CachedSequences, "write", watched_write)
+    monkeypatch.setattr(Network, "logits", few_logits)
+    assert samples(model, num_prompts=1, num_keys=40) == expected
+    # Slots are halved, from 32, until eight have room, and once more until their logits have.
+    assert 4 < sizes[0] <= 8 and max(sizes[1:]) == 4
+    assert model._budget.tokens == 4 * TOKENS_PER_SLOT
+
+
 def test_prompts_that_do_not_fit_beside_full_slots_empty_the_slots(monkeypatch):
     expected = samples(build_language_model(), num_prompts=40, num_keys=7)
     model = build_language_model(token_budget=16 * TOKENS_PER_SLOT)
-    alive, most, (enter, read) = weakref.WeakSet(), [], (SharedSlots.enter, PromptReader.read)
+    alive, most, (enter, read) = weakref.WeakSet(), [], (CachedSequences.enter, PromptReader.read)
 
-    def watched_enter(self, branch):
+    def watched_enter(self, sequence):
         alive.add(self)
-        return enter(self, branch)
+        return enter(self, sequence)
 
     def read_beside_ten_sequences(self, prompts):
-        most.append(sum(len(slots._branches) for slots in alive))
+        most.append(sum(len(sequences._slots) for sequences in alive))
         if most[-1] > 10:
             raise torch.OutOfMemoryError("only ten sequences leave room for a prompt")
         return read(self, prompts)
 
-    monkeypatch.setattr(SharedSlots, "enter", watched_enter)
+    monkeypatch.setattr(CachedSequences, "enter", watched_enter)
     monkeypatch.setattr(PromptReader, "read", read_beside_ten_sequences)
     assert samples(model, num_prompts=40, num_keys=7) == expected
     # Of sixteen slots some were free; with eight, ten are never taken. The budget was halved once and not to nothing.
@@ -53,18 +80,18 @@ def test_prompts_that_do_not_fit_beside_full_slots_empty_the_slots(monkeypatch):
 def test_slots_are_as_many_as_before_once_the_budget_has_grown_again(monkeypatch):
     expected = samples(build_language_model(), num_prompts=120, num_keys=3)
     monkeypatch.setattr(toolformer_ray.lm.batching, "BATCHES_UNTIL_GROWTH", 1)
-    model, sizes, write = build_language_model(token_budget=512), [], SharedSlots.write
+    model, sizes, write = build_language_model(token_budget=32 * TOKENS_PER_SLOT), [], CachedSequences.write
 
     def watched_write(self, ids):
-        sizes.append(self._num_slots)
+        sizes.append(len(ids))
         if len(sizes) == 1:
             raise torch.OutOfMemoryError("does not fit this once")
         return write(self, ids)
 
-    monkeypatch.setattr(SharedSlots, "write", watched_write)
+    monkeypatch.setattr(CachedSequences, "write", watched_write)
     assert samples(model, num_prompts=120, num_keys=3) == expected
-    # 512 tokens are 32 slots. Half as many stay until the budget has grown by a quarter four times.
-    assert [size for size, _ in itertools.groupby(sizes)] == [32, 16, 32]
+    assert sizes[:2] == [32, 16]
+    assert max(sizes[2:]) == 32
 
 
 def test_what_loses_its_slots_while_the_last_prompt_is_read_is_still_written(monkeypatch):

@@ -21,7 +21,7 @@ def test_a_model_that_is_laid_out_answers_as_one_that_is_not(tmp_path, rest):
     plain = LanguageModel.load(folder)
     laid_out = LanguageModel.load(folder, device_map=LAYERS | dict.fromkeys(REST, rest))
     # Layers on different devices have no keys and values in common.
-    assert laid_out._network.is_served == (rest == "cpu")
+    assert laid_out._network.has_kv_cache == (rest == "cpu")
     ids = plain.tokenizer.encode("The mill ground 400 sacks.")
     scored = [ScoreRequest(ids=[0, *ids], targets=[1, len(ids)])]
     assert laid_out.log_probs(scored)[0] == pytest.approx(plain.log_probs(scored)[0], abs=1e-5)

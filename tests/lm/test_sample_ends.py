@@ -7,7 +7,7 @@ from tests.support.models import build_table_model, build_tokenizer
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.requests import Place, Prompt, Sample
 from toolformer_ray.lm.tokenizer import TextTokenizer
-from toolformer_ray.lm.writing.sampling import SamplingOptions
+from toolformer_ray.lm.writing.sampler import SamplingOptions
 
 PIECES = ["-", ">", " -", " ->", ")", "4", "]", "<|endoftext|>"]
 

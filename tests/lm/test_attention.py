@@ -1,9 +1,12 @@
-"""Attention in parts against attention over everything, and the kernel against the formula."""
+"""Attention over parts against attention over everything, the kernel against the formula, and what tokens may see."""
 
 import pytest
 import torch
 
-from toolformer_ray.lm.attention.shared import Group, Segment, attend, attend_by_formula, merge
+from tests.support.models import FAMILIES, build_language_model
+from toolformer_ray.lm.attention.cache import Segment
+from toolformer_ray.lm.attention.kernels import attend, attend_by_formula, merge
+from toolformer_ray.lm.attention.visibility import PackedTokens, SegmentGroup
 
 SCALE = 0.5
 
@@ -54,7 +57,7 @@ def test_a_group_sees_its_segment_up_to_each_ones_length():
     query, [(keys, values)] = random_parts(6)
     # Two query heads for one key head, as in grouped-query attention.
     query, segment = query[:, :2], Segment([(keys[0, :1], values[0, :1])])
-    out, _ = Group(segment, [0, 1], [2, 5], 2).attend(0, query, SCALE)
+    out, _ = SegmentGroup(segment, [0, 1], [2, 5], 2).attend(0, query, SCALE)
     for row, length in ((0, 2), (1, 5)):
         for head in (0, 1):
             alone, _ = attend_by_formula(
@@ -95,3 +98,27 @@ def test_in_blocks_too_a_sequence_is_answered_alone():
     alone = attend(query[2:3], keys[2:3], values[2:3], scale=SCALE, is_causal=True)
     for one, other in zip(together, alone, strict=True):
         assert torch.equal(one[2:3], other)
+
+
+def test_a_model_that_sees_the_sequence_before_in_its_row_gets_no_kv_cache(monkeypatch):
+    def see_the_whole_row(self, layer, query, keys, values, scale):
+        repeats = query.shape[1] // keys.shape[1]
+        keys, values = (part.repeat_interleave(repeats, dim=1) for part in (keys, values))
+        return attend(query, keys, values, scale=scale, is_causal=True)
+
+    monkeypatch.setattr(PackedTokens, "attend", see_the_whole_row)
+    monkeypatch.setattr(PackedTokens, "segments", lambda self: [Segment([(torch.zeros(2, 48, 8),) * 2] * 2)] * 2)
+    assert not build_language_model()._network.has_kv_cache
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_kept_of_a_sequence_holds_no_memory_of_its_batch(family):
+    network = build_language_model(family)._network
+    sequences = [[5, 6, 7], [8], [9, 10]]
+    for segment, sequence in zip(network.prefill(sequences)[1], sequences, strict=True):
+        [alone] = network.prefill([sequence])[1]
+        for layer, expected in zip(segment.layers, alone.layers, strict=True):
+            for part, other in zip(layer, expected, strict=True):
+                assert part.untyped_storage().nbytes() == part.nbytes
+                assert part == pytest.approx(other, abs=1e-5)

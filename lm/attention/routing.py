@@ -1,7 +1,7 @@
-"""Has a model's attention done in parts: through transformers' attention interface, or GPT-J's one method.
+"""Routes a model's attention to the engine: through transformers' attention interface, or GPT-J's one method.
 
-Which parts is not an argument that every family would pass on, but a context that is set around a forward pass.
-Shapes as in lm.attention.shared.
+Not every family passes further arguments on to its attention, so the layout is not an argument but a context that is
+set around a forward pass. Shapes as in `lm.attention.visibility`.
 """
 
 import contextlib
@@ -15,18 +15,18 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from toolformer_ray.lm.attention.shared import Layout, UnservedAttention
+from toolformer_ray.lm.attention.visibility import Layout, UnsupportedAttention
 
-_NAME = "shared_parts"
-# Arguments by which a family asks for more than softmax(q k / scale) v.
-_UNSERVED_ARGUMENTS = ("softcap", "s_aux", "position_bias")
+_NAME = "toolformer_ray"
+# Arguments by which a family asks for more than softmax(q k * scale) v.
+_UNSUPPORTED_ARGUMENTS = ("softcap", "s_aux", "position_bias")
 
 _layout: ContextVar[Layout | None] = ContextVar("layout", default=None)
 
 
 @contextlib.contextmanager
 def using(layout: Layout) -> Iterator[None]:
-    """Within, a model that is served attends as the layout says."""
+    """Within the context, a model whose attention is routed here attends as the layout says."""
     token = _layout.set(layout)
     try:
         yield
@@ -34,13 +34,13 @@ def using(layout: Layout) -> Iterator[None]:
         _layout.reset(token)
 
 
-def serve(model: PreTrainedModel) -> Callable[[], None] | None:
-    """Have the model's attention done here; None if its family goes neither through transformers' interface nor ours.
+def route_attention(model: PreTrainedModel) -> Callable[[], None] | None:
+    """Route the model's attention here; None if its family has neither transformers' interface nor GPT-J's method.
 
-    Outside `using` transformers' own attention (SDPA) does it. Calling what is returned takes it back.
+    Outside of `using` the model attends as before, by SDPA. The function that is returned undoes the routing.
     """
     if model.config.model_type == "gptj":
-        return _serve_gptj(model)
+        return _route_gptj(model)
     if not getattr(model, "_supports_attention_backend", False):
         return None
     ALL_ATTENTION_FUNCTIONS.register(_NAME, _attention)
@@ -59,45 +59,45 @@ def _attention(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """What transformers calls in each layer; query (N, H, L, D), answer (N, L, H, D)."""
+    """What transformers calls in each layer; the query is (N, H, L, D), the output (N, L, H, D)."""
     layout = _layout.get()
     if layout is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
-    if unserved := [name for name in _UNSERVED_ARGUMENTS if kwargs.get(name) is not None]:
-        raise UnservedAttention(f"attention with {unserved[0]}")
+    if unsupported := [name for name in _UNSUPPORTED_ARGUMENTS if kwargs.get(name) is not None]:
+        raise UnsupportedAttention(f"attention with {unsupported[0]}")
     if value.shape[-1] != query.shape[-1]:
-        raise UnservedAttention(f"values of width {value.shape[-1]} for queries of width {query.shape[-1]}")
+        raise UnsupportedAttention(f"values of width {value.shape[-1]} for queries of width {query.shape[-1]}")
     if getattr(module, "layer_idx", None) is None:
-        raise UnservedAttention("layers without a number")
+        raise UnsupportedAttention("layers without a number")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     return layout.attend(module.layer_idx, query, key, value, scale).transpose(1, 2), None
 
 
 def _mask(*args: Any, **kwargs: Any) -> Tensor | None:
-    """A layout needs no mask; outside of one the model gets the mask that it always had."""
+    """A layout needs no mask; without one the model gets the mask that it always had."""
     return sdpa_mask(*args, **kwargs) if _layout.get() is None else None
 
 
-def _serve_gptj(model: PreTrainedModel) -> Callable[[], None]:
-    """GPT-J, the paper's model, has attention of its own making, with one method to put ours in place of."""
+def _route_gptj(model: PreTrainedModel) -> Callable[[], None]:
+    """GPT-J, the paper's model, does not use transformers' interface; its attention has one method to replace."""
     modules = [layer.attn for layer in cast(Any, model.base_model).h]
     for module in modules:
         module._attn = _gptj_attention(module)
 
-    def take_back() -> None:
+    def undo() -> None:
         for module in modules:
             del module._attn
 
-    return take_back
+    return undo
 
 
 def _gptj_attention(module: Any) -> Callable[..., Any]:
-    its_own = module._attn
+    original = module._attn
 
     def attention(query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None = None) -> Any:
         layout = _layout.get()
         if layout is None:
-            return its_own(query, key, value, attention_mask)
+            return original(query, key, value, attention_mask)
         return layout.attend(module.layer_idx, query, key, value, 1 / float(module.scale_attn)), None
 
     return attention

@@ -1,5 +1,6 @@
-"""Loads a causal LM and refuses, in one line that names the value and the remedy, what would not run exactly."""
+"""The files of a causal LM: loads it, refusing what the engine would not run exactly, and fingerprints it."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,19 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.utils import cached_file
 
+from toolformer_ray.records.errors import first_line
+from toolformer_ray.records.fingerprint import MODEL_FILES, fingerprint_files
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def load_network(
     name_or_path: str, *, device: str, dtype: str, device_map: str | Mapping[str, Any] | None = None
 ) -> PreTrainedModel:
-    """The model's weights on the device, or laid over several as `device_map` says. Raises ValueError, one line."""
+    """The model on the device, or laid over several as `device_map` says.
+
+    Raises ValueError, one line that names the value and the remedy.
+    """
     if dtype not in DTYPES:
         raise ValueError(f"dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}")
     target = _check_device(device)
@@ -29,10 +36,9 @@ def load_network(
             output_loading_info=True,
         )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().partition("\n")[0]
         raise ValueError(
-            f"model {name_or_path!r} cannot be loaded ({reason}); give the folder of a Hugging Face causal language "
-            "model with safetensors weights, or its name on the Hub"
+            f"model {name_or_path!r} cannot be loaded ({first_line(error)}); give the folder of a Hugging Face causal "
+            "language model with safetensors weights, or its name on the Hub"
         ) from error
     model, report = loaded
     if missing := sorted(report["missing_keys"]):
@@ -54,7 +60,7 @@ def read_window(config: PreTrainedConfig, name: str) -> int:
     """The longest sequence that the model reads exactly, in tokens.
 
     Where a family attends to a sliding window, or changes its rotary positions beyond the length it was trained at,
-    the window ends there: one mask and one set of positions then serve every layer and every batch.
+    the window ends there: every layer and every batch then has the same mask and the same positions.
     """
     text_config = config.get_text_config()
     window = getattr(text_config, "max_position_embeddings", None)
@@ -70,7 +76,7 @@ def read_window(config: PreTrainedConfig, name: str) -> int:
 
 
 def find_folder(name_or_path: str) -> Path | None:
-    """The folder of a model's files, the Hub's cache included; None if there is none on this machine."""
+    """The folder of a model's files, be it in the Hub's cache; None if there is none on this machine."""
     if Path(name_or_path).is_dir():
         return Path(name_or_path)
     try:
@@ -78,6 +84,21 @@ def find_folder(name_or_path: str) -> Path | None:
     except OSError:
         return None
     return Path(config).parent if config else None
+
+
+def fingerprint_folder(folder: Path) -> str:
+    """A hash of a model folder's configuration, weights and tokenizer; other files and the path do not count."""
+    return fingerprint_files(folder, MODEL_FILES)
+
+
+def fingerprint_weights(model: PreTrainedModel) -> str:
+    """A hash of a model in memory: its type, configuration and weights, in the dtype that they have."""
+    total = hashlib.sha256(f"{model.config.model_type} {model.config.to_json_string(use_diff=False)}".encode())
+    for name, weight in sorted(model.state_dict().items()):
+        # Viewed as bytes: numpy has no bfloat16.
+        content = weight.detach().cpu().contiguous().flatten().view(torch.uint8)
+        total.update(name.encode() + content.numpy().tobytes())
+    return total.hexdigest()
 
 
 def _check_device(device: str) -> torch.device:
