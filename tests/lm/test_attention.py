@@ -101,13 +101,15 @@ def test_in_blocks_too_a_sequence_is_answered_alone():
 
 
 def test_a_model_that_sees_the_sequence_before_in_its_row_gets_no_kv_cache(monkeypatch):
+    attend_rightly = PackedTokens.attend
+
     def see_the_whole_row(self, layer, query, keys, values, scale):
+        attend_rightly(self, layer, query, keys, values, scale)
         repeats = query.shape[1] // keys.shape[1]
         keys, values = (part.repeat_interleave(repeats, dim=1) for part in (keys, values))
         return attend(query, keys, values, scale=scale, is_causal=True)
 
     monkeypatch.setattr(PackedTokens, "attend", see_the_whole_row)
-    monkeypatch.setattr(PackedTokens, "segments", lambda self: [Segment([(torch.zeros(2, 48, 8),) * 2] * 2)] * 2)
     assert not build_language_model()._network.has_kv_cache
 
 
