@@ -12,7 +12,9 @@ A plain text file is read whole; everything else streams.
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+from cyclopts import Parameter
 
 from toolformer_ray.annotate.corpus import check_columns, find_sources
 from toolformer_ray.annotate.cutting import cut
@@ -29,6 +31,8 @@ MAX_DROPS_PER_SHARD = 10_000
 """A shard also ends at this many drops, so that those of a corpus of duplicates do not pile up in memory."""
 
 _DEFAULT_COLUMNS = {"id": ("id", "doc_id"), "title": ("title",), "url": ("url",), "date": ("date", "timestamp")}
+_LATER = Parameter(group="How the corpus is read")
+"""On the help page these options stand behind those that a first user needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,17 +41,17 @@ class IngestOptions:
 
     corpus: tuple[str, ...]
     """Files, folders, globs (local, s3://, gs://) and Hugging Face data sets (hf:NAME[:CONFIG[:SPLIT]])."""
-    text_column: str = "text"
+    text_column: Annotated[str, _LATER] = "text"
     """The column that holds the text."""
-    id_column: str | None = None
+    id_column: Annotated[str | None, _LATER] = None
     """The column that names a document; default: `id` or `doc_id` where there is one, else source and row number."""
-    title_column: str | None = None
+    title_column: Annotated[str | None, _LATER] = None
     """The column with the title; default: `title` where there is one."""
-    url_column: str | None = None
+    url_column: Annotated[str | None, _LATER] = None
     """The column with the URL; default: `url` where there is one."""
-    date_column: str | None = None
+    date_column: Annotated[str | None, _LATER] = None
     """The column with the day of writing; default: `date` or `timestamp` where there is one. Else the URL tells."""
-    shard_size: int = 256
+    shard_size: Annotated[int, _LATER] = 256
     """Texts per shard."""
     max_documents: int | None = None
     """Stop after this many documents of the corpus (before cutting, duplicates not counted); None reads all."""

@@ -3,6 +3,8 @@
 import datetime
 from dataclasses import dataclass
 
+from toolformer_ray.records.errors import OptionError
+
 # Logits divided by much less leave the range of float32, and what is drawn then is any token.
 MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-6, 1e6
 
@@ -37,10 +39,9 @@ class DecodeOptions:
         lowest = {"max_new_tokens": 1, "max_calls": 0, "call_top_k": 0, "max_call_tokens": 1, "max_false_starts": 1}
         for option, least in lowest.items():
             if getattr(self, option) < least:
-                raise ValueError(f"{option} is {getattr(self, option)}; it must be at least {least}")
+                raise OptionError(option, getattr(self, option), f"it must be at least {least}")
         if self.temperature and not MIN_TEMPERATURE <= self.temperature <= MAX_TEMPERATURE:
-            raise ValueError(
-                f"temperature is {self.temperature}; it must be 0 or from {MIN_TEMPERATURE:g} to {MAX_TEMPERATURE:g}"
-            )
+            allowed = f"it must be 0 or from {MIN_TEMPERATURE:g} to {MAX_TEMPERATURE:g}"
+            raise OptionError("temperature", self.temperature, allowed)
         if "" in self.stop:
-            raise ValueError("stop is empty; give a string or leave the option out")
+            raise OptionError("stop", "empty", "give a string or leave the option out")

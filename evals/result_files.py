@@ -9,14 +9,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from toolformer_ray.evals.evaluate import Result
+from toolformer_ray.records.errors import OptionError, one_line
 from toolformer_ray.records.whole_json import write_json
 
 
 class ResultFiles:
-    """The two files, replaced as a whole each time that more is known. Raises ValueError where none can be written."""
+    """The two files, replaced as a whole each time that more is known."""
 
     def __init__(self, out: Path) -> None:
-        """`out`: the Parquet file; its folder is made if it is not there."""
+        """`out`: the Parquet file, whose folder is made. Raises OptionError where none can be written."""
         self._out, self._figures = out, out.with_suffix(".json")
         self._temporary = out.with_name(f".{out.name}.tmp")
         try:
@@ -27,7 +28,7 @@ class ResultFiles:
             self._temporary.write_bytes(b"")
             self._temporary.unlink()
         except OSError as error:
-            raise ValueError(f"out is {out}; it cannot be written ({error}), give another place") from error
+            raise OptionError("out", out, f"it cannot be written ({one_line(error)}), give another place") from error
 
     def write(self, results: Sequence[Result], figures: Mapping[str, Any]) -> None:
         """All that is known so far. Raises OSError if the disk refuses."""

@@ -12,6 +12,8 @@ from xml.etree import ElementTree
 
 import pyarrow.parquet as pq
 
+from toolformer_ray.records.errors import one_line
+
 SUFFIXES = (".json", ".jsonl", ".csv", ".parquet", ".xml")
 # A name on the Hub may have a dot in it, such as `org/name-1.0`.
 _SUFFIXES_OF_FILES = (*SUFFIXES, ".gz", ".zst", ".zip", ".txt", ".tsv")
@@ -46,7 +48,7 @@ def _read_file(path: Path) -> Iterator[Mapping[str, Any]]:
                 raise ValueError(f"a row is {row!r:.40}, not an object with named values")
             yield row
     except (OSError, EOFError, ValueError, zlib.error, csv.Error, ElementTree.ParseError) as error:
-        raise ValueError(f"{path} cannot be read ({' '.join(str(error).split())})") from error
+        raise ValueError(f"{path} cannot be read ({one_line(error)})") from error
 
 
 def _rows_in(path: Path) -> Iterator[Any]:
@@ -96,15 +98,13 @@ def _read_hub(location: str) -> Iterator[Mapping[str, Any]]:
     try:
         yield from datasets.load_dataset(name, configuration, split=split or "test")
     except ValueError as error:
-        # The data set is there; what the library says names its configurations or splits.
-        raise ValueError(
-            f"{location} cannot be read from the Hub ({' '.join(str(error).split())}); write NAME:SPLIT or "
-            "NAME:CONFIG:SPLIT"
-        ) from error
+        # The data set is there; the library's message names its configurations or splits.
+        remedy = "write NAME:SPLIT or NAME:CONFIG:SPLIT"
+        raise ValueError(f"{location} cannot be read from the Hub ({one_line(error)}); {remedy}") from error
     except Exception as error:  # the libraries' errors share no base class
         raise ValueError(
             f"{location} is no file here, and the Hugging Face Hub has no such data set or cannot be reached "
-            f"({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+            f"({type(error).__name__}: {one_line(error)[:200]})"
         ) from error
 
 

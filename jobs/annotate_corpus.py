@@ -1,22 +1,6 @@
-"""`python -m jobs.annotate_corpus`: what one gives to `ray job submit`. The same as `toolformer annotate`."""
+"""`python -m jobs.annotate_corpus`: the same as `toolformer annotate`, for `ray job submit`."""
 
-import contextlib
-import os
-import sys
-
-from toolformer_ray.jobs.cli.main import main
-
-
-def leave(exit_code: int) -> None:
-    """End the process at once: all is said and written, and tearing torch down may take seconds.
-
-    `ray job stop` kills what has not ended within three; and a job that is done should not be stopped any more.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(BrokenPipeError):
-            stream.flush()
-    os._exit(exit_code)
-
+from toolformer_ray.jobs.cli.main import run_as_job
 
 if __name__ == "__main__":
-    leave(main(["annotate", *sys.argv[1:]]))
+    run_as_job("annotate")

@@ -2,7 +2,7 @@
 
 import sys
 
-from toolformer_ray.jobs.decoding.lm_eval import main
+from toolformer_ray.jobs.cli.lm_eval import main
 
 if __name__ == "__main__":
     sys.exit(main())

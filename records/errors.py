@@ -1,8 +1,12 @@
 """What the user has to change, as an object, and how an error is told in one line. Standard library only.
 
-Whoever checks a value raises; who raises knows fields, not flags. Only the command line spells an option as it is
-written there (`jobs/cli`).
+Whoever checks a value raises; who raises knows fields, not flags. Only the command line (`jobs/cli`) spells an option
+as it is written there. A message that names another option writes its field in backquotes, as in "leave out
+`screen_margin`", and the command line makes `--screen-margin` of it.
 """
+
+import contextlib
+from collections.abc import Iterator
 
 
 class UnusableError(ValueError):
@@ -18,11 +22,24 @@ class OptionError(UnusableError):
 
     def __init__(self, field: str, value: object, remedy: str) -> None:
         """`field` as the record names it, `remedy` what is wrong with the value and what to give instead."""
-        super().__init__(f"{field} is {value}; {remedy}")
+        # These arguments, and not the text, are what pickle makes the error of again in another process.
+        super().__init__(field, value, remedy)
         self.field, self.value, self.remedy = field, value, remedy
 
+    def __str__(self) -> str:
+        return f"{self.field} is {self.value}; {self.remedy}"
 
-def one_line(error: BaseException) -> str:
+
+@contextlib.contextmanager
+def in_record(name: str) -> Iterator[None]:
+    """For a block that makes a record which is a field of another: its errors name the path, such as `qa.timeout`."""
+    try:
+        yield
+    except OptionError as error:
+        raise OptionError(f"{name}.{error.field}", error.value, error.remedy) from error
+
+
+def one_line(error: BaseException | str) -> str:
     """The whole message of an error, its line breaks and runs of spaces folded into single spaces."""
     return " ".join(str(error).split())
 

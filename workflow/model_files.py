@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toolformer_ray.records.errors import first_line
+from toolformer_ray.records.errors import OptionError, first_line, one_line
 from toolformer_ray.records.fingerprint import MODEL_FILES, fingerprint
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ class ModelFiles:
 
 
 def look_at_model(name_or_path: str) -> ModelFiles:
-    """Read a model's configuration and tokenizer. Raises ValueError, one line, if the model cannot annotate."""
-    # Torch and transformers take seconds to import; `toolformer --help` does without.
+    """Read a model's configuration and tokenizer. Raises OptionError if the model cannot annotate."""
+    # Torch and transformers take seconds to import, and whoever reads an option needs neither.
     from transformers import AutoConfig
 
     from toolformer_ray.lm.files import find_folder, fingerprint_folder, read_window
@@ -40,7 +40,7 @@ def look_at_model(name_or_path: str) -> ModelFiles:
         tokenizer = TextTokenizer.load(name_or_path)
         window = read_window(AutoConfig.from_pretrained(name_or_path, trust_remote_code=False), name_or_path)
     except (ValueError, OSError) as error:
-        raise ValueError(f"--model {name_or_path}: {' '.join(str(error).split())}") from error
+        raise OptionError("model", name_or_path, one_line(error)) from error
     if is_folder:
         identity, revision = fingerprint_folder(Path(name_or_path)), None
     else:
@@ -66,9 +66,8 @@ def model_folder(name_or_path: str, revision: str | None) -> str:
     try:
         return str(snapshot_download(name_or_path, revision=revision, allow_patterns=[*MODEL_FILES, "*.json"]))
     except Exception as error:  # the HTTP library's errors share no base class
-        raise ValueError(
-            f"--model {name_or_path} cannot be loaded as of commit {revision} ({first_line(error)})"
-        ) from error
+        problem = f"its commit {revision} cannot be loaded ({first_line(error)})"
+        raise OptionError("model", name_or_path, f"{problem}; see to the connection to the Hugging Face Hub") from error
 
 
 def _check_hub(name: str) -> None:
@@ -79,7 +78,9 @@ def _check_hub(name: str) -> None:
     try:
         HfApi().model_info(name, timeout=10)
     except Exception as error:  # the HTTP library's errors share no base class
-        raise ValueError(
-            f"--model {name} is no folder here, and the Hugging Face Hub does not have it or cannot be reached "
-            f"({first_line(error)}); give the folder of a causal language model or its name on the Hub"
+        raise OptionError(
+            "model",
+            name,
+            f"it is no folder here, and the Hugging Face Hub does not have it or cannot be reached "
+            f"({first_line(error)}); give the folder of a causal language model or its name on the Hub",
         ) from error

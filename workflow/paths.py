@@ -9,11 +9,16 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from toolformer_ray.records.errors import OptionError
 from toolformer_ray.tools.tool import Tool
 from toolformer_ray.workflow.options import AnnotateOptions
 
 # The only sign by which a driver can tell before it connects: Ray's own record of the job, for `ray.init` to read.
 _JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+_NOT_SENT = (
+    "it is not among what `ray job submit` sent to the cluster from its working directory; give a path or URI that all "
+    "machines share"
+)
 
 
 def is_submitted() -> bool:
@@ -26,58 +31,58 @@ def is_submitted() -> bool:
 
 
 def refuse_lost_paths(options: AnnotateOptions, tools: Mapping[str, Tool]) -> None:
-    """Raise ValueError for a path of a submitted job that leads to where nothing stays, or where nothing is."""
+    """Raise OptionError for a path of a submitted job that leads to where nothing stays, or where nothing is."""
     if not is_submitted():
         return
-    for option, path in _written(options):
+    for field, path in _written(options):
         if _is_relative(path):
-            raise ValueError(
-                f"{option} {path} is a relative path, and a submitted job works in a temporary folder that Ray "
-                "deletes; give a path or URI that all machines share, such as s3://bucket/runs/one"
+            raise OptionError(
+                field,
+                path,
+                "it is a relative path, and a submitted job works in a temporary folder that Ray deletes; give a path "
+                "or URI that all machines share, such as s3://bucket/runs/one",
             )
-    for option, path in _read(options, tools):
+    for field, path in _read(options, tools):
         # A pattern that no file matches is refused where files are looked for.
         if _is_relative(path) and not (set("*?") & set(path) or Path(path).exists()):
-            raise ValueError(
-                f"{option} {path} is not among what --working-dir sent to the cluster; give a path or URI that all "
-                "machines share"
-            )
+            raise OptionError(field, path, _NOT_SENT)
 
 
 def refuse_lost_output(out: str, runs: Sequence[str]) -> None:
-    """Raise ValueError if `out` would not stay, or if a run of a submitted job is not where it works."""
+    """Raise OptionError if `out` would not stay, or if a run of a submitted job is not where it works."""
     if "://" in out:
-        raise ValueError(f"out is {out}; it can only be on a disk: give a path there, and copy the result from it")
+        raise OptionError("out", out, "it can only be on a disk: give a path there, and copy the result from it")
     if not is_submitted():
         return
     if not Path(out).is_absolute():
-        raise ValueError(
-            f"out is {out}; it is a relative path, and a submitted job works in a temporary folder that Ray deletes: "
-            "give an absolute path that all machines share"
+        raise OptionError(
+            "out",
+            out,
+            "it is a relative path, and a submitted job works in a temporary folder that Ray deletes: give an absolute "
+            "path that all machines share",
         )
     for run in runs:
         if not ("://" in run or Path(run).exists()):
-            raise ValueError(
-                f"run is {run}; it is not among what --working-dir sent to the cluster: give a path or URI that all "
-                "machines share"
-            )
+            raise OptionError("run", run, _NOT_SENT)
 
 
 def _written(options: AnnotateOptions) -> Iterator[tuple[str, str]]:
-    yield "--run", options.run
+    """(field, path) of what the run writes."""
+    yield "run", options.run
     for name in ("cache", "record"):
-        if folder := getattr(options.answers, name):
-            yield f"--{name}", folder
+        if folder := getattr(options.tools.answers, name):
+            yield name, folder
 
 
 def _read(options: AnnotateOptions, tools: Mapping[str, Tool]) -> Iterator[tuple[str, str]]:
-    yield from (("--corpus", location) for location in options.ingest.corpus)
-    if options.answers.replay:
-        yield "--replay", options.answers.replay
+    """(field, path) of what the run reads."""
+    yield from (("corpus", location) for location in options.ingest.corpus)
+    if options.tools.answers.replay:
+        yield "replay", options.tools.answers.replay
     for key, tool in tools.items():
         for option in sorted(tool.locates_data):
             if path := getattr(tool.options, option):
-                yield f"--{key}.{option.replace('_', '-')}", path
+                yield f"{key}.{option}", path
 
 
 def _is_relative(path: str) -> bool:

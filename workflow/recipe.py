@@ -48,7 +48,7 @@ class AnnotateRecipe:
         if needs == "model":
             return model_stages(load_model(self.options, self.model_revision), self.options, tools)
         if needs == "tools":
-            return tool_stages(tools, open_store(self.options.answers))
+            return tool_stages(tools, open_store(self.options.tools.answers))
         return _plain_stages
 
     def judge(self, row: Scored) -> Scored | None:
@@ -58,7 +58,7 @@ class AnnotateRecipe:
 
     @functools.cached_property
     def _tools(self) -> dict[str, Tool]:
-        return {tool.name: tool for tool in self.options.make_tools().values()}
+        return {tool.name: tool for tool in self.options.tools.make().values()}
 
 
 def load_model(options: AnnotateOptions, revision: str | None) -> "LanguageModel":

@@ -4,7 +4,7 @@ import contextlib
 import errno
 from collections.abc import Iterator
 
-from toolformer_ray.records.errors import UnusableError, one_line
+from toolformer_ray.records.errors import OptionError, one_line
 from toolformer_ray.records.locations import without_keys
 from toolformer_ray.records.run_folder import RunFolder
 
@@ -18,11 +18,10 @@ REMEDIES = {
 
 @contextlib.contextmanager
 def blaming_run_folder(run: RunFolder) -> Iterator[None]:
-    """For a block that touches nothing but the run folder: an OSError there is UnusableError, naming `--run`."""
+    """For a block that touches nothing but the run folder: an OSError there becomes an OptionError of `run`."""
     try:
         yield
     except OSError as error:
         remedy = REMEDIES.get(error.errno or 0, "see to it")
-        raise UnusableError(
-            f"--run {run.shown} cannot be used ({without_keys(one_line(error))}); {remedy} or give another folder"
-        ) from error
+        refusal = f"it cannot be used ({without_keys(one_line(error))})"
+        raise OptionError("run", run.shown, f"{refusal}; {remedy} or give another folder") from error

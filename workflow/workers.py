@@ -12,6 +12,7 @@ The rule:
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from toolformer_ray.records.errors import OptionError
 from toolformer_ray.workflow.pipeline import Needs
 
 
@@ -39,14 +40,12 @@ class WorkerOptions:
         for option in ("model_workers", "tool_workers", "threads_per_worker", "max_attempts"):
             value = getattr(self, option)
             if value is not None and value < 1:
-                raise ValueError(f"{option} is {value}; it must be at least 1")
+                raise OptionError(option, value, "it must be at least 1")
         if self.retry_delay < 0:
-            raise ValueError(f"retry_delay is {self.retry_delay}; it must be at least 0 seconds")
+            raise OptionError("retry_delay", self.retry_delay, "it must be at least 0 seconds")
         if self.gpus_per_worker <= 0 or (self.gpus_per_worker > 1 and self.gpus_per_worker % 1):
-            raise ValueError(
-                f"gpus_per_worker is {self.gpus_per_worker:g}; it must be a part of one GPU, such as 0.25, or a whole "
-                "number of them"
-            )
+            allowed = "it must be a part of one GPU, such as 0.25, or a whole number of them"
+            raise OptionError("gpus_per_worker", f"{self.gpus_per_worker:g}", allowed)
 
 
 @dataclass(frozen=True, kw_only=True)

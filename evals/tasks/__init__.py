@@ -10,10 +10,17 @@ from toolformer_ray.evals.task import Task
 
 @cache
 def find_tasks() -> dict[str, Task]:
-    """Every task by its key, in the order of the alphabet."""
+    """Every task by its key, in alphabetical order."""
     found = {}
-    for module in pkgutil.iter_modules(__path__):
-        members = inspect.getmembers(importlib.import_module(f"{__name__}.{module.name}"), inspect.isclass)
-        tasks = [member for _, member in members if issubclass(member, Task) and not inspect.isabstract(member)]
-        [found[module.name]] = [task() for task in tasks if task.__module__ == f"{__name__}.{module.name}"]
+    for info in sorted(pkgutil.iter_modules(__path__), key=lambda info: info.name):
+        module = importlib.import_module(f"{__name__}.{info.name}")
+        own = [value for value in vars(module).values() if _is_task_of(value, module.__name__)]
+        if len(own) != 1:
+            raise TypeError(f"evals/tasks/{info.name}.py defines {len(own)} tasks; a file holds one")
+        found[info.name] = own[0]()
     return found
+
+
+def _is_task_of(value: object, module_name: str) -> bool:
+    is_task = isinstance(value, type) and issubclass(value, Task) and not inspect.isabstract(value)
+    return is_task and value.__module__ == module_name

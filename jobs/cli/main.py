@@ -1,17 +1,21 @@
 """The `toolformer` command: runs one, and turns what goes wrong into one line and an exit code.
 
-Imports nothing heavy until Ctrl-C is answered for.
+Nothing heavy is imported before Ctrl-C is answered for, and for `--help` and `--version` nothing heavy at all.
 """
 
+import contextlib
 import logging
+import os
 import re
 import sys
 from collections.abc import Sequence
 
+from toolformer_ray.records.errors import OptionError, UnusableError, one_line
+
 EXIT_BAD_INPUT = 2
 EXIT_CTRL_C = 130
 
-_FIELD_IS = re.compile(r"(?P<field>[a-z]+(_[a-z]+)*) is (?P<value>[^;]*);")
+_FIELD = re.compile(r"`([a-z][a-z0-9_.]*)`")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,6 +24,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(sys.argv[1:] if arguments is None else list(arguments))
     except KeyboardInterrupt:
         return EXIT_CTRL_C
+
+
+def run_as_job(command: str) -> None:
+    """Run a command with the arguments of this process, and end the process at once.
+
+    All is said and written by then, and tearing torch down may take seconds: `ray job stop` kills what has not ended
+    within three, and a job that is done should not be stopped any more.
+    """
+    exit_code = main([command, *sys.argv[1:]])
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(BrokenPipeError):
+            stream.flush()
+    os._exit(exit_code)
+
+
+def describe_error(error: Exception) -> str:
+    """One line in which options are spelled as they are typed: the field `max_steps` is `--max-steps`."""
+    if isinstance(error, OptionError):
+        return one_line(f"{_flag(error.field)} is {error.value}; {_spell_options(error.remedy)}")
+    if record := getattr(error, "argument", None):
+        # Of a record that lacks a value, the option is named, and not the record, which nobody types.
+        lacking = (one for one in record.children_recursive if one.required and not (one.children or one.tokens))
+        error.argument = next(lacking, record)  # type: ignore[attr-defined]
+    line = one_line(error)
+    return _spell_options(line) if isinstance(error, UnusableError) else line
 
 
 def _run(arguments: list[str]) -> int:
@@ -33,34 +62,19 @@ def _run(arguments: list[str]) -> int:
     try:
         result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except (CycloptsError, ValueError, OSError) as error:
-        line = without_keys(describe_error(error, arguments))
+        line = without_keys(describe_error(error))
         say("refused", f"toolformer: {line}", level=logging.ERROR, error=line)
         return EXIT_BAD_INPUT
     return result if isinstance(result, int) else 0
 
 
-def describe_error(error: Exception, arguments: Sequence[str]) -> str:
-    """One line. Where an options record names its field, the option is named as it was written."""
-    line = " ".join(str(error).split())
-    match = _FIELD_IS.match(line)
-    if match:
-        option, value = match["field"].replace("_", "-"), match["value"]
-        written = [name for name, given in _pairs(arguments) if _is_named(name, option) and given == value]
-        line = f"{written[0] if written else '--' + option} is {line[match.start('value') :]}"
-    return line
+def _spell_options(line: str) -> str:
+    """The line with flags for the names of fields that stand in backquotes."""
+    return _FIELD.sub(lambda name: _flag(name[1]), line)
 
 
-def _pairs(arguments: Sequence[str]) -> list[tuple[str, str]]:
-    """(option, value) of every option, whether written with a space or with `=`."""
-    pairs = []
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        name, has_value, value = argument.partition("=")
-        pairs.append((name, value if has_value else following))
-    return pairs
-
-
-def _is_named(written: str, option: str) -> bool:
-    return written == f"--{option}" or (written.startswith("--") and written.endswith(f".{option}"))
+def _flag(field: str) -> str:
+    return f"--{field.replace('_', '-')}"
 
 
 if __name__ == "__main__":

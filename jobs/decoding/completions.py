@@ -14,6 +14,7 @@ from typing import Any
 
 from toolformer_ray.decode.completion import Completion, Piece
 from toolformer_ray.decode.options import DecodeOptions
+from toolformer_ray.records.errors import OptionError, one_line
 
 DEFAULT_MAX_TOKENS = 16
 """OpenAI's."""
@@ -170,8 +171,11 @@ def _options(body: Mapping[str, Any]) -> DecodeOptions:
             today=datetime.date.fromisoformat(today) if today else None,
             **{name: given(name, None, int) for name in _OURS if body.get(name) is not None},
         )
+    except OptionError as error:
+        name = "max_tokens" if error.field == "max_new_tokens" else error.field
+        raise BadRequest(f"{name} is {error.value}; {error.remedy}", param=name) from error
     except ValueError as error:
-        raise BadRequest(str(error).replace("max_new_tokens", "max_tokens")) from error
+        raise BadRequest(one_line(error)) from error
 
 
 def _as_float(name: str, value: float) -> float:

@@ -1,32 +1,43 @@
-"""`toolformer evaluate`, or `python -m jobs.evaluate_model`: a model's benchmarks, with its tools and without."""
+"""`toolformer evaluate`, or `python -m jobs.evaluate_model`: the paper's benchmarks, with tools and without."""
 
 import random
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from toolformer_ray.decode.options import DecodeOptions
-from toolformer_ray.jobs.decoding.decoder import DecoderOptions, check_recording, open_decoder, refuse_missing_tools
+from toolformer_ray.evals.tasks import find_tasks
+from toolformer_ray.jobs.decoding.decoder import (
+    WRITING,
+    DecoderOptions,
+    check_recording,
+    open_decoder,
+    refuse_missing_tools,
+)
+from toolformer_ray.records.errors import OptionError, one_line
 from toolformer_ray.workflow.report.tables import text_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from toolformer_ray.decode.decoder import Decoder
-    from toolformer_ray.evals.evaluate import Result
+    from toolformer_ray.evals.evaluate import Result, Summary
     from toolformer_ray.evals.task import Question, Task
 
 WIKITEXT = "wikitext2"
 WIKITEXT_FILE = "wikitext2/test.txt"
 
 
+@Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions:
     """Which benchmarks, on which data, and where the results go."""
 
     tasks: str
     """Keys of the benchmarks, separated by commas, or `all`; `toolformer tasks` lists them."""
+    decoder: DecoderOptions
     data: str = "data/eval"
     """The folder of evaluation data, in which each benchmark looks for its file."""
     path: dict[str, str] = field(default_factory=dict)
@@ -39,29 +50,47 @@ class EvaluateOptions:
     out: str | None = None
     """A Parquet file for every question with what was generated; the figures go into a .json beside it. Both are
     written anew after each benchmark."""
+    decode: Annotated[DecodeOptions, Parameter(name="*", group=WRITING)] = field(default_factory=DecodeOptions)
 
     def __post_init__(self) -> None:
         if self.most is not None and self.most < 1:
-            raise ValueError(f"most is {self.most}; it must be at least 1 question")
+            raise OptionError("most", self.most, "it must be at least 1 question")
         if self.out is not None and not self.out.endswith(".parquet"):
-            raise ValueError(f"out is {self.out}; its name must end in .parquet")
+            raise OptionError("out", self.out, "its name must end in .parquet")
         if self.out is not None and "://" in self.out:
-            raise ValueError(f"out is {self.out}; it must be a path on this machine, copy the file afterwards")
+            raise OptionError("out", self.out, "it must be a path on this machine, copy the file afterwards")
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of the benchmarks that are asked for. Raises OptionError for one that there is not."""
+        known = [*find_tasks(), WIKITEXT]
+        # Of all are left out those that have no data of their own and are given none.
+        ready = [key for key in known if key == WIKITEXT or key in self.path or find_tasks()[key].has_data]
+        keys = ready if self.tasks == "all" else [key.strip() for key in self.tasks.split(",") if key.strip()]
+        for field_name, key in [*(("tasks", key) for key in keys), *(("path", key) for key in self.path)]:
+            if key not in known:
+                raise OptionError(
+                    field_name, key, f"there is no such benchmark: choose among {', '.join(known)}, or all"
+                )
+        if not keys:
+            raise OptionError("tasks", repr(self.tasks), f"name at least one of {', '.join(known)}")
+        return list(dict.fromkeys(keys))
 
     def location(self, key: str, default: str) -> str:
         """Where a benchmark's data lie."""
         return self.path.get(key, default)
 
 
-def evaluate(options: EvaluateOptions, decoder: DecoderOptions, decode: DecodeOptions) -> int:
+def evaluate(options: EvaluateOptions) -> int:
     """Evaluate and print the table; the exit code. Raises ValueError, one line, for what the user has to change."""
     from toolformer_ray.evals.evaluate import summarise
     from toolformer_ray.evals.perplexity import measure_perplexity
     from toolformer_ray.evals.result_files import ResultFiles
 
-    chosen = _choose(options)
+    decoder, decode = options.decoder, options.decode
+    chosen = {key: find_tasks()[key] for key in options.keys if key != WIKITEXT}
     questions = {key: _read_questions(options, key, task) for key, task in chosen.items()}
-    plain_texts = _read_plain_texts(options)
+    plain_texts = _read_plain_texts(options) if WIKITEXT in options.keys else []
     if chosen:
         barred_by_all = set.intersection(*(set(task.barred_tools) for task in chosen.values()))
         refuse_missing_tools(decoder, replace(decode, barred=(*decode.barred, *sorted(barred_by_all))))
@@ -105,33 +134,10 @@ def _ask(
 
 def list_tasks() -> int:
     """Print the benchmarks, one a line."""
-    from toolformer_ray.evals.tasks import find_tasks
-
     rows = [[key, task.describes, ", ".join(task.barred_tools)] for key, task in find_tasks().items()]
     rows.append([WIKITEXT, "WikiText-2: perplexity, calls disabled", ""])
     print(text_table(["task", "what", "barred tools"], rows))
     return 0
-
-
-def _keys(options: EvaluateOptions) -> list[str]:
-    from toolformer_ray.evals.tasks import find_tasks
-
-    known = [*find_tasks(), WIKITEXT]
-    # Of all are left out those that have no data unless they are given some.
-    ready = [key for key in known if key == WIKITEXT or key in options.path or find_tasks()[key].has_data]
-    keys = ready if options.tasks == "all" else [key.strip() for key in options.tasks.split(",") if key.strip()]
-    for key in [*keys, *options.path]:
-        if key not in known:
-            raise ValueError(f"tasks is {key}; there is no such benchmark: choose among {', '.join(known)}, or all")
-    if not keys:
-        raise ValueError(f"tasks is {options.tasks!r}; name at least one of {', '.join(known)}")
-    return list(dict.fromkeys(keys))
-
-
-def _choose(options: EvaluateOptions) -> "dict[str, Task]":
-    from toolformer_ray.evals.tasks import find_tasks
-
-    return {key: find_tasks()[key] for key in _keys(options) if key != WIKITEXT}
 
 
 def _read_questions(options: EvaluateOptions, key: str, task: "Task") -> "list[Question]":
@@ -139,26 +145,24 @@ def _read_questions(options: EvaluateOptions, key: str, task: "Task") -> "list[Q
     location = options.location(key, task.default_location(options.data))
     questions = list(task.read(location))
     if not questions:
-        raise ValueError(f"{location} holds no question that {key} can ask; give other data with --path.{key}")
+        raise OptionError(f"path.{key}", location, f"it holds no question that {key} can ask; give other data")
     if options.most is None or len(questions) <= options.most:
         return questions
     drawn = random.Random(options.sample_seed).sample(range(len(questions)), options.most)  # noqa: S311
     return [questions[number] for number in sorted(drawn)]
 
 
-def _print(summaries: Any) -> None:
-    by_task: dict[str, dict[bool, Any]] = {}
-    for summary in summaries:
-        by_task.setdefault(summary.task, {})[summary.with_tools] = summary
+def _print(summaries: "list[Summary]") -> None:
+    with_tools, without = ({s.task: s for s in summaries if s.with_tools is way} for way in (True, False))
     rows = [
         [
             task,
-            both[True].num_questions,
-            f"{both[True].share_right:.1%}",
-            f"{both[False].share_right:.1%}",
-            f"{both[True].share_with_call:.1%}",
+            asked.num_questions,
+            f"{asked.share_right:.1%}",
+            f"{without[task].share_right:.1%}",
+            f"{asked.share_with_call:.1%}",
         ]
-        for task, both in by_task.items()
+        for task, asked in with_tools.items()
     ]
     if rows:
         print(text_table(["task", "questions", "right with tools", "calls disabled", "a tool was called"], rows))
@@ -169,8 +173,7 @@ def _read_plain_texts(options: EvaluateOptions) -> list[str]:
     from toolformer_ray.evals.rows import read_rows
     from toolformer_ray.evals.task import refuse_half_characters
 
-    if WIKITEXT not in _keys(options):
-        return []
+    option = f"path.{WIKITEXT}"
     location = options.location(WIKITEXT, str(Path(options.data) / WIKITEXT_FILE))
     try:
         if location.endswith(".jsonl"):
@@ -180,7 +183,7 @@ def _read_plain_texts(options: EvaluateOptions) -> list[str]:
         for text in texts:
             refuse_half_characters(text, location)
     except (OSError, UnicodeDecodeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{location} cannot be read as text ({error}); give --path.{WIKITEXT} FILE") from error
+        raise OptionError(option, location, f"it cannot be read as text ({one_line(error)}); give a file") from error
     if not any(texts):
-        raise ValueError(f"{location} holds no text; give other data with --path.{WIKITEXT}")
+        raise OptionError(option, location, "it holds no text; give other data")
     return texts

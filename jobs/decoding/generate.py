@@ -11,60 +11,71 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import Annotated, TextIO
+
+from cyclopts import Parameter
 
 from toolformer_ray.decode.completion import Completion, Piece
 from toolformer_ray.decode.options import DecodeOptions
 from toolformer_ray.jobs.decoding.decoder import (
+    WRITING,
     DecoderOptions,
     check_recording,
-    describe_unknown_tools,
     open_decoder,
     refuse_missing_tools,
 )
+from toolformer_ray.records.errors import OptionError, UnusableError
+from toolformer_ray.tools.catalog import find_tools
 
 _COLOURS = {"prompt": "\x1b[2m", "text": "", "call": "\x1b[36m", "result": "\x1b[1;32m"}
 _PLAIN = "\x1b[0m"
-# A model may write what a terminal would take for an order.
-_ORDERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# A model may write control characters, which a terminal would obey.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-@dataclass(frozen=True, kw_only=True)
-class PromptOptions:
-    """Where prompts come from and how their texts are printed."""
+@Parameter(name="*")
+@dataclass(frozen=True)
+class GenerateOptions:
+    """Which prompts are gone on from, by what, and how the texts are printed."""
 
+    prompts: tuple[str, ...] = ()
+    """Texts to go on from, written alike and at the same time."""
+    _: KW_ONLY
     file: str | None = None
     """A file of prompts, one per line; `-` is the standard input, which is read too if no prompt is given."""
     json: bool = False
     """Print one JSON object per prompt: its text, its calls and what became of them."""
+    decoder: DecoderOptions
+    decode: Annotated[DecodeOptions, Parameter(name="*", group=WRITING)] = field(default_factory=DecodeOptions)
 
 
-def generate(prompts: Sequence[str], decoder: DecoderOptions, decode: DecodeOptions, where: PromptOptions) -> int:
+def generate(options: GenerateOptions) -> int:
     """Write all texts; returns the exit code. Raises ValueError, one line, for what the user has to change.
 
     A recording that lacks calls is one of these things, said once the texts are there.
     """
-    prompts = [*prompts, *_read_prompts(where.file, is_wanted=not prompts)]
+    decoder, decode = options.decoder, options.decode
+    prompts = [*options.prompts, *_read_prompts(options.file, is_wanted=not options.prompts)]
     if not prompts:
-        raise ValueError("there is no prompt; give one, or a file of them with --file")
+        raise UnusableError("there is no prompt; give one, or a file of them with `file`")
     refuse_missing_tools(decoder, decode)
     opened = open_decoder(decoder)
     for prompt in prompts:
         opened.check(prompt)
-    show = _Json() if where.json else _Terminal(sys.stdout) if _has_colours(sys.stdout) else _Pipe()
+    show = _Json() if options.json else _Terminal(sys.stdout) if _has_colours(sys.stdout) else _Pipe()
     printer = _InOrder(prompts, show)
     requests = {
         opened.submit(prompt, decode, functools.partial(printer.tell, number)): number
         for number, prompt in enumerate(prompts)
     }
-    answers = []
+    completions = []
     for request in opened.finish():
         if request.completion is not None:
-            answers.append(request.completion)
+            completions.append(request.completion)
             printer.finish(requests[request], request.completion)
-    _say_what_became_of_calls(answers, decoder)
+    _say_what_became_of_calls(completions, decoder.tools.keys)
     check_recording(opened, decoder)
     return 0
 
@@ -101,7 +112,7 @@ class _Terminal:
         print(file=self._out, flush=True)
 
     def _write(self, text: str, by: str) -> None:
-        shown = _ORDERS.sub("\N{REPLACEMENT CHARACTER}", text)
+        shown = _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
         self._out.write(f"{_COLOURS[by]}{shown}{_PLAIN}" if _COLOURS[by] else shown)
         self._out.flush()
 
@@ -139,7 +150,9 @@ def _read_prompts(file: str | None, *, is_wanted: bool) -> list[str]:
         return _lines(Path(str(file)).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ValueError(f"--file {file} cannot be read ({reason}); give a text file, one prompt per line") from error
+        raise OptionError(
+            "file", file, f"it cannot be read ({reason}); give a text file, one prompt per line"
+        ) from error
 
 
 def _lines(text: str) -> list[str]:
@@ -150,10 +163,16 @@ def _has_colours(out: TextIO) -> bool:
     return out.isatty() and "NO_COLOR" not in os.environ
 
 
-def _say_what_became_of_calls(answers: Sequence[Completion], decoder: DecoderOptions) -> None:
-    calls = [call for answer in answers for call in answer.calls]
+def _say_what_became_of_calls(completions: Sequence[Completion], loaded: Sequence[str]) -> None:
+    """On stderr: how many calls had which status, and which tools texts named that the command did not load."""
+    calls = [call for completion in completions for call in completion.calls]
     if counts := Counter(call.status for call in calls):
         said = ", ".join(f"{number} {status}" for status, number in counts.most_common())
         print(f"calls: {said}", file=sys.stderr)
-    if unknown := [call.tool for call in calls if call.status == "unknown_tool" and call.tool]:
-        print(describe_unknown_tools(unknown, decoder.tools), file=sys.stderr)
+    if unknown := Counter(call.tool for call in calls if call.status == "unknown_tool" and call.tool):
+        said = ", ".join(f"{name} ({number} time{'' if number == 1 else 's'})" for name, number in unknown.items())
+        here = [key for key, tool in find_tools().items() if tool.name in unknown]
+        remedy = (
+            f"; load {'it' if len(here) == 1 else 'them'} with --tools {','.join([*loaded, *here])}" if here else ""
+        )
+        print(f"calls of tools that were not loaded were left out: {said}{remedy}", file=sys.stderr)

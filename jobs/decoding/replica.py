@@ -1,4 +1,4 @@
-"""One replica of `toolformer serve`: HTTP requests in, completions out, from one thread that writes all texts."""
+"""One replica of `toolformer serve`: HTTP requests in, completions out; one thread writes all texts."""
 
 import asyncio
 import contextlib
@@ -29,14 +29,18 @@ if TYPE_CHECKING:
 class Replica:
     """One process that answers; Ray Serve calls it for every HTTP request."""
 
-    def __init__(self, decoder: DecoderOptions, name: str, folder: str) -> None:
+    def __init__(self, options: DecoderOptions, barred: Sequence[str], name: str, folder: str) -> None:
+        """Load the model and open the tools.
+
+        `barred`: names of tools that no text may ask. `name`: what clients call the model. `folder`: where the command
+        was typed, so that relative paths, of the model or of an index, mean the same here.
+        """
         from toolformer_ray.decode.service import DecodingService
 
-        # Relative paths, of the model or of an index, are meant from where the command was typed.
         with contextlib.suppress(OSError):
             os.chdir(folder)
         self._name, self._created = name, int(time.time())
-        self._service = DecodingService(open_decoder(decoder))
+        self._service = DecodingService(open_decoder(options, barred))
 
     def check_health(self) -> None:
         """Ray Serve replaces a replica whose decoder has failed."""
@@ -53,7 +57,7 @@ class Replica:
                     asked = read_request(await _json(request), self._name)
                     if asked.is_streamed:
                         stream = self._stream(asked)
-                        # What is wrong with a prompt is found with the first text, before the status is sent.
+                        # Waiting for the first event finds what is wrong with a prompt before the status is sent.
                         first = await anext(stream)
                         return StreamingResponse(_chain(first, stream), media_type="text/event-stream")
                     return JSONResponse(await self._answer(asked))
@@ -82,7 +86,7 @@ class Replica:
         yield "data: [DONE]\n\n"
 
     async def _events(self, asked: CompletionRequest) -> AsyncIterator[tuple[int, Sequence[Piece] | Completion]]:
-        """Pieces and, last, the answer of each prompt. Raises BadRequest. Whoever stops listening cancels."""
+        """(index of a prompt, its next pieces or, last, its completion). Raises BadRequest. Closing it cancels all."""
         from toolformer_ray.decode.decoder import DecodeRequest
 
         loop, events = asyncio.get_running_loop(), asyncio.Queue[tuple[int, Any]]()

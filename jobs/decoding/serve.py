@@ -5,7 +5,6 @@ written. `POST /v1/completions`, streamed or not, and `GET /v1/models`.
 """
 
 import contextlib
-import dataclasses
 import re
 import signal
 import socket
@@ -14,18 +13,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cyclopts import Parameter
+
 from toolformer_ray.decode.options import DecodeOptions
 from toolformer_ray.jobs.decoding.decoder import DecoderOptions, refuse_missing_tools
+from toolformer_ray.records.errors import OptionError, UnusableError, one_line
 from toolformer_ray.workflow.model_files import look_at_model
 
 APP = "toolformer"
 _ERROR = re.compile(r"[\w.]*(Error|Exception): ")
+# What the user has to change stands for itself, without the name of the exception that says it.
+_REFUSAL = re.compile(r"^(ValueError|[\w.]*UnusableError|[\w.]*OptionError): ")
 
 
+@Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class ServeOptions:
-    """Where it is served, and by how many."""
+    """What is served, where, and by how many replicas."""
 
+    decoder: DecoderOptions
     host: str = "127.0.0.1"
     """The address to listen on; 0.0.0.0 is every one that this machine has. Nobody is asked for a key."""
     port: int = 8000
@@ -41,50 +47,55 @@ class ServeOptions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.port < 65536:
-            raise ValueError(f"port is {self.port}; it must be a port, 0 to 65535")
+            raise OptionError("port", self.port, "it must be a port, 0 to 65535")
         if self.replicas < 1:
-            raise ValueError(f"replicas is {self.replicas}; it must be at least 1")
+            raise OptionError("replicas", self.replicas, "it must be at least 1")
+
+    @property
+    def name(self) -> str:
+        """What clients call the model."""
+        return self.served_name or Path(self.decoder.model.model).name
 
 
-def serve_model(decoder: DecoderOptions, options: ServeOptions) -> int:
+def serve(options: ServeOptions) -> int:
     """Serve until Ctrl-C or SIGTERM; returns the exit code. Raises ValueError, one line, for what has to be changed."""
+    decoder = options.decoder
     look_at_model(decoder.model.model)
     refuse_missing_tools(decoder, DecodeOptions(barred=options.barred))
-    # Tried here first: what a replica finds wrong comes back only after Ray has started.
+    # What a replica finds wrong comes back only after Ray has started, so it is looked for here first.
     _look_at_weights(decoder.model.model)
-    for tool in decoder.make_tools().values():
+    for tool in decoder.tools.make().values():
         tool.open()
     port = _free_port(options)
-    name = options.served_name or Path(decoder.model.model).name
     stopped = threading.Event()
 
     def stop(number: int, _: object) -> None:
-        # A second one ends the process at once.
+        # A second signal ends the process at once.
         signal.signal(number, signal.SIG_DFL)
         stopped.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    with _serving(dataclasses.replace(decoder, barred=options.barred), options, name, port):
-        print(f"{name} is served at http://{options.host}:{port}/v1; end with Ctrl-C", flush=True)
+    with _serving(options, port):
+        print(f"{options.name} is served at http://{options.host}:{port}/v1; end with Ctrl-C", flush=True)
         stopped.wait()
     return 0
 
 
 @contextlib.contextmanager
-def _serving(decoder: DecoderOptions, options: ServeOptions, name: str, port: int) -> Iterator[None]:
-    # Ray takes seconds to import; `toolformer --help` does without.
-    from ray import serve
+def _serving(options: ServeOptions, port: int) -> Iterator[None]:
+    # Ray takes seconds to import, and most that can be wrong is found without it.
+    from ray import serve as ray_serve
 
     from toolformer_ray.jobs.decoding.replica import Replica
     from toolformer_ray.jobs.driver.cluster import ray_session
-    from toolformer_ray.records.errors import UnusableError
     from toolformer_ray.workflow.workers import WorkerOptions
 
+    decoder = options.decoder
     workers = WorkerOptions(model_workers=options.replicas, address=options.address)
     with ray_session(workers, on_gpu=decoder.model.on_gpu) as count_pools:
         size = count_pools()["model"]
-        deployment = serve.deployment(
+        deployment = ray_serve.deployment(
             num_replicas=options.replicas,
             # What a replica finds wrong as it starts, it would find again.
             max_constructor_retry_count=1,
@@ -95,30 +106,31 @@ def _serving(decoder: DecoderOptions, options: ServeOptions, name: str, port: in
                 "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(size.num_threads)}},
             },
         )(Replica)
-        serve.start(http_options={"host": options.host, "port": port})
+        ray_serve.start(http_options={"host": options.host, "port": port})
+        replica = deployment.bind(decoder, options.barred, options.name, str(Path.cwd()))
         try:
             try:
-                serve.run(deployment.bind(decoder, name, str(Path.cwd())), name=APP, route_prefix="/")
+                ray_serve.run(replica, name=APP, route_prefix="/")
             except RuntimeError as error:
                 raise UnusableError(f"no replica can be started: {_find_cause(error)}") from error
             yield
         finally:
-            serve.shutdown()
+            ray_serve.shutdown()
 
 
 def _find_cause(error: RuntimeError) -> str:
     """One line: the last error of the traceback in which Ray Serve says why replicas do not start."""
-    from ray import serve
+    from ray import serve as ray_serve
 
-    app = serve.status().applications.get(APP)
+    app = ray_serve.status().applications.get(APP)
     messages = [str(error), *(one.message for one in app.deployments.values())] if app else [str(error)]
     lines = [line.strip() for message in messages for line in message.splitlines() if line.strip()]
     errors = [line for line in lines if _ERROR.match(line)]
-    return errors[-1].removeprefix("ValueError: ") if errors else lines[0]
+    return _REFUSAL.sub("", errors[-1]) if errors else lines[0]
 
 
 def _look_at_weights(name_or_path: str) -> None:
-    """Raise ValueError if the weights are not there or damaged, as far as the beginnings of their files tell."""
+    """Raise OptionError if the weights are not there or damaged, as far as the beginnings of their files tell."""
     from safetensors import SafetensorError, safe_open
 
     from toolformer_ray.lm.files import find_folder
@@ -126,18 +138,15 @@ def _look_at_weights(name_or_path: str) -> None:
     if (folder := find_folder(name_or_path)) is None:
         return
     if not any(folder.glob("*.safetensors")):
-        raise ValueError(
-            f"--model {name_or_path} has no weights in safetensors files; give a folder that has, or save them with "
-            "save_pretrained"
-        )
+        remedy = "give a folder that has, or save them with save_pretrained"
+        raise OptionError("model", name_or_path, f"it has no weights in safetensors files; {remedy}")
     for path in sorted(folder.glob("model*.safetensors")):
         try:
             with safe_open(path, framework="pt"):
                 pass
         except (OSError, SafetensorError) as error:
-            raise ValueError(
-                f"--model {name_or_path}: {path.name} is damaged ({' '.join(str(error).split())}); copy it again"
-            ) from error
+            damage = f"its {path.name} is damaged ({one_line(error)})"
+            raise OptionError("model", name_or_path, f"{damage}; copy it again") from error
 
 
 def _free_port(options: ServeOptions) -> int:
@@ -146,8 +155,6 @@ def _free_port(options: ServeOptions) -> int:
         try:
             probe.bind((options.host, options.port))
         except OSError as error:
-            raise ValueError(
-                f"--port {options.port} of {options.host} cannot be listened on ({error.strerror}); use another, "
-                "or 0 for a free one"
-            ) from error
+            refusal = f"it cannot be listened on at {options.host} ({error.strerror})"
+            raise OptionError("port", options.port, f"{refusal}; use another, or 0 for a free one") from error
         return int(probe.getsockname()[1])

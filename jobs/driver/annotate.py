@@ -47,9 +47,9 @@ def annotate(options: AnnotateOptions) -> int:
 
 
 def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
-    tools = options.make_tools()
+    tools = options.tools.make()
     refuse_lost_paths(options, tools)
-    open_store(options.answers)  # Only tried: each worker opens it for itself.
+    open_store(options.tools.answers)  # Only tried: each worker opens it for itself.
     model = look_at_model(options.model.model)
     most = max_text_tokens(model.tokenizer, model.window, tools.values(), options.propose.max_call_tokens)
     # The first text shows most of what may be wrong with a corpus, before there is a run folder.

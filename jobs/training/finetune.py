@@ -10,9 +10,11 @@ import json
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from toolformer_ray.finetune.choose import Choice, ChooseOptions, choose
 from toolformer_ray.finetune.model_card import CARD_FILE, TOOLS_FILE, render_card
@@ -25,7 +27,7 @@ from toolformer_ray.finetune.result_folder import (
 )
 from toolformer_ray.jobs.driver.cluster import ray_session
 from toolformer_ray.jobs.driver.failures import describe
-from toolformer_ray.records.errors import UnusableError
+from toolformer_ray.records.errors import OptionError, UnusableError, one_line
 from toolformer_ray.records.fingerprint import fingerprint
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.whole_json import write_json
@@ -56,32 +58,45 @@ class TrainWorkerOptions:
     def __post_init__(self) -> None:
         for name, least in (("num_workers", 1), ("threads_per_worker", 1), ("max_failures", 0)):
             if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least {least}")
+                raise OptionError(name, getattr(self, name), f"it must be at least {least}")
         if self.device not in ("cpu", "cuda"):
-            raise ValueError(f"device is {self.device}; it must be cpu or cuda")
+            raise OptionError("device", self.device, "it must be cpu or cuda")
 
 
-def finetune(choice_options: ChooseOptions, options: TrainOptions, workers: TrainWorkerOptions) -> int:
-    """Fine-tune and print the course; the exit code. Raises ValueError, one line, for what the user has to change."""
-    options.gradient_accumulation_steps(workers.num_workers)
-    refuse_lost_output(options.out, choice_options.run)
-    refuse_foreign_folder(options, choice_options.run)
-    out = Path(options.out).absolute()
-    if Path(options.model).is_dir():
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class FinetuneOptions:
+    """One fine-tuning: on which texts, how, and by how many workers."""
+
+    choice: Annotated[ChooseOptions, Parameter(name="*", group="Texts to learn from", consume_multiple=True)]
+    training: Annotated[TrainOptions, Parameter(name="*")]
+    workers: Annotated[TrainWorkerOptions, Parameter(name="*", group="Workers")] = field(
+        default_factory=TrainWorkerOptions
+    )
+
+
+def finetune(options: FinetuneOptions) -> int:
+    """Fine-tune and print the losses; the exit code. Raises ValueError, one line, for what the user has to change."""
+    choice, training, workers = options.choice, options.training, options.workers
+    training.gradient_accumulation_steps(workers.num_workers)
+    refuse_lost_output(training.out, choice.run)
+    refuse_foreign_folder(training, choice.run)
+    out = Path(training.out).absolute()
+    if Path(training.model).is_dir():
         # The workers' folder is another one.
-        options = replace(options, model=str(Path(options.model).absolute()))
-    model = look_at_model(options.model)
-    options.check_window(model.window)
-    _begin(out, choice_options, options, model)
+        training = replace(training, model=str(Path(training.model).absolute()))
+    model = look_at_model(training.model)
+    training.check_window(model.window)
+    _begin(out, choice, training, model)
     if (out / RESULT_FILE).exists():
-        print(f"the fine-tuning in {options.out} was finished before; nothing was trained", file=sys.stderr)
+        print(f"the fine-tuning in {training.out} was finished before; nothing was trained", file=sys.stderr)
     else:
-        _train(out, options, workers)
+        _train(out, training, workers)
     result = json.loads((out / RESULT_FILE).read_bytes())
     provenance = json.loads((out / STATE_FILE).read_bytes())
-    (out / CARD_FILE).write_text(render_card(options, provenance, result), encoding="utf-8")
+    (out / CARD_FILE).write_text(render_card(training, provenance, result), encoding="utf-8")
     (out / TOOLS_FILE).write_text(json.dumps({"tools": sorted(provenance["num_calls"])}, indent=2), encoding="utf-8")
-    _print_course(result, options)
+    _print_losses(result, training)
     return 0
 
 
@@ -104,7 +119,7 @@ def _begin(out: Path, choice_options: ChooseOptions, options: TrainOptions, mode
         write_texts(out, TrainingTexts(texts=texts, held_out=held_out))
         write_json(state, {"fingerprint": identity, **_provenance(choice, choice_options)})
     except OSError as error:
-        raise UnusableError(f"out is {options.out}; it cannot be written ({error})") from error
+        raise OptionError("out", options.out, f"it cannot be written ({one_line(error)})") from error
     calls = ", ".join(f"{tool} {number:,}" for tool, number in choice.num_calls.items()) or "none"
     print(f"{len(texts):,} texts to learn from ({num_cut:,} cut), {len(held_out):,} held out; calls: {calls}")
 
@@ -208,7 +223,7 @@ def _train_worker(config: dict[str, Any]) -> None:
         write_json(out / RESULT_FILE, asdict(result))
 
 
-def _print_course(result: dict[str, Any], options: TrainOptions) -> None:
+def _print_losses(result: dict[str, Any], options: TrainOptions) -> None:
     losses = dict(result["losses"])
     rows = [[step, f"{losses.get(step, float('nan')):.3f}", f"{value:.2f}"] for step, value in result["perplexities"]]
     print(text_table(["step", "loss", "perplexity of held-out texts"], rows))

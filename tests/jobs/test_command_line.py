@@ -3,15 +3,22 @@
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.support.calling_model import save_calling_model
+from toolformer_ray.jobs.cli.commands import app
 from toolformer_ray.jobs.cli.main import main
+from toolformer_ray.tools.calculator import Calculator
+from toolformer_ray.tools.calendar import Calendar
+from toolformer_ray.tools.catalog import find_tools
+from toolformer_ray.tools.options import Asking
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -51,11 +58,14 @@ def annotate(tmp_path: Path, *arguments: str) -> tuple[str, ...]:
             ["--qa.num-samples", "3", "--calculator.num-samples", "0"],
             "--calculator.num-samples is 0; it must be at least 1",
         ),
+        (["--timeout", "0"], "--timeout is 0.0; it must be more than 0 seconds"),
+        (["--timeout", "5", "--calendar.timeout", "0"], "--calendar.timeout is 0.0; it must be more than 0 seconds"),
+        (["--second-round", "--screen-margin", "1"], "--screen-margin is 1.0; the screen estimates"),
         (["--model-workers", "0"], "--model-workers is 0; it must be at least 1"),
         (["--dtype", "float8"], "--dtype is float8; it must be float32 or bfloat16"),
         (["--seed", "x"], 'Invalid value for --seed: unable to convert "x" into int.'),
         (["--shard-siz", "3"], "Unknown option: --shard-siz. Did you mean --shard-size?"),
-        (["--tools", "calculater"], "--tools names 'calculater', which is no tool; there are calculator, calendar"),
+        (["--tools", "calculater"], "--tools is calculater; there is no such tool; choose among calculator, calendar"),
         (["--tools", ","], "--tools is empty; choose among calculator, calendar"),
         (["--tools", "search"], "--search.index"),
     ],
@@ -102,9 +112,9 @@ def test_a_model_that_cannot_annotate_is_named(
     tmp_path: Path, corpus: Path, model: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = annotate(tmp_path, "--corpus", str(corpus), "--model")
-    assert "--model /no/such/folder" in refuse(capsys, *given, "/no/such/folder")
+    assert "--model is /no/such/folder" in refuse(capsys, *given, "/no/such/folder")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert "--model no-such-model is no folder here" in refuse(capsys, *given, "no-such-model")
+    assert "--model is no-such-model; it is no folder here" in refuse(capsys, *given, "no-such-model")
 
     tokenizer = json.loads((Path(model) / "tokenizer.json").read_text())
     (tmp_path / "markless").mkdir()
@@ -125,7 +135,7 @@ def test_a_run_folder_that_cannot_be_written_is_refused(
     (tmp_path / "file").write_text("in the way")
     where = str(tmp_path / "file/run")
     line = refuse(capsys, "annotate", "--run", where, "--corpus", str(corpus), "--model", model)
-    assert line.startswith(f"--run {where} cannot be used (")
+    assert line.startswith(f"--run is {where}; it cannot be used (")
     assert line.endswith("; move away what stands there or give another folder")
 
 
@@ -134,7 +144,7 @@ def test_a_device_that_is_not_there_is_refused_before_ray_starts(
     tmp_path: Path, corpus: Path, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = annotate(tmp_path, "--corpus", str(corpus), "--model", model, "--device", "cuda")
-    check = f"import sys; from jobs.cli.main import main; sys.exit(main({list(given)!r}))"
+    check = f"import sys; from toolformer_ray.jobs.cli.main import main; sys.exit(main({list(given)!r}))"
     refused = subprocess.run([sys.executable, "-c", check], cwd=REPOSITORY, capture_output=True, text=True)
     assert refused.returncode == 2
     assert refused.stderr.startswith("toolformer: --device cuda: this machine has no CUDA device; use --device cpu")
@@ -146,16 +156,62 @@ def test_a_run_folder_of_something_else_is_refused(tmp_path: Path, capsys: pytes
         assert f"no run folder in {tmp_path}" in refuse(capsys, command, str(tmp_path))
 
 
-def test_help_tells_every_option_of_every_tool_with_its_unit() -> None:
+def show_help(*arguments: str) -> dict[str, list[str]]:
+    """What `--help` shows: the lines under each title, without their frame."""
     # In a process of its own: whoever prints help first in one decides how wide it is.
-    command, wide = (
-        [sys.executable, "-m", "toolformer_ray.jobs.cli.main", "annotate", "--help"],
-        {**os.environ, "COLUMNS": "250"},
-    )
+    command = [sys.executable, "-m", "toolformer_ray.jobs.cli.main", *arguments, "--help"]
+    wide = {**os.environ, "COLUMNS": "250"}
     shown = subprocess.run(command, env=wide, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout
-    words = " ".join(shown.replace("│", " ").split())
-    assert "tau_f, in nats: a call is kept if its result lowers the weighted loss by at least this much" in words
-    assert "--search.index" in words
+    groups = [group.splitlines() for group in shown.split("╭─ ")[1:]]
+    return {lines[0].rstrip("─╮ "): [line.strip("│ ") for line in lines[1:]] for lines in groups}
+
+
+@pytest.fixture(scope="module")
+def annotate_help() -> dict[str, list[str]]:
+    return show_help("annotate")
+
+
+def test_what_a_first_user_needs_stands_first_on_the_help_page(annotate_help: dict[str, list[str]]) -> None:
+    title, first = next(iter(annotate_help.items()))
+    options = re.findall(r"^(?:\*\s+)?(--[a-z-]+)", "\n".join(first), re.MULTILINE)
+    assert title == "Parameters" and len(options) <= 15
+    assert {"--run", "--corpus", "--model", "--tools", "--device", "--dtype", "--max-documents"} <= set(options)
+    assert list(annotate_help)[1:6] == ["Proposing", "Filter", "Asking tools", "Workers", "Progress"]
+
+
+def test_help_tells_what_each_tool_is_taught_and_its_own_options_with_their_units(
+    annotate_help: dict[str, list[str]],
+) -> None:
+    for key, tool in find_tools().items():
+        shown = " ".join(annotate_help[f"Tool {key}: {tool.name}"])
+        assert "tau_f, in nats: a call is kept if its result lowers the weighted loss by at least this much" in shown
+        assert f"[default: {tool.teaching.max_places}]" in shown
+        assert all(f"--{key}.{field.name.replace('_', '-')}" in shown for field in fields(tool.Options))
+        assert f"--{key}.timeout" not in shown
+    assert any(line.startswith("--timeout") for line in annotate_help["Asking tools"])
+    assert "--qa.timeout 60" in annotate_help["Asking tools"][0]
+
+
+def test_decoding_takes_no_teaching(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["generate"], ["serve"], ["evaluate", "--tasks", "svamp"]):
+        line = refuse(capsys, *command, "--model", "x", "--calculator.max-places", "3")
+        assert line.startswith("Unknown option: --calculator.max-places")
+
+
+def test_a_tool_is_asked_as_all_are_unless_something_is_said_of_it_alone() -> None:
+    given = ["--run", "r", "--corpus", "c", "--model", "m", "--tools", "calculator,calendar", "--timeout", "5"]
+    _, bound, _ = app.parse_args(["annotate", *given, "--calendar.timeout", "3", "--calendar.max-places", "2"])
+    tools = bound.arguments["options"].tools.make()
+    assert (tools["calculator"].asking, tools["calendar"].asking) == (Asking(timeout=5), Asking(timeout=3))
+    # What is not said stays as the tool has it.
+    assert tools["calculator"].teaching == Calculator.teaching
+    assert tools["calendar"].teaching == replace(Calendar.teaching, max_places=2)
+
+
+def test_estimate_takes_the_command_of_annotate_as_it_is() -> None:
+    given = ["--run", "r", "--corpus", "c", "d", "--model", "m", "--change-settings", "--log-every", "5"]
+    (_, annotated, _), (_, estimated, _) = (app.parse_args([name, *given]) for name in ("annotate", "estimate"))
+    assert estimated.arguments["options"].ingest == annotated.arguments["options"].ingest
 
 
 def test_an_index_of_a_missing_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,9 +224,24 @@ def test_an_index_is_built_from_a_file_of_passages(tmp_path: Path, capsys: pytes
     assert capsys.readouterr().out == f"1 passages in {tmp_path / 'index'}\n"
 
 
-def test_nothing_heavy_is_imported_to_refuse_an_option() -> None:
-    check = "import sys, jobs.cli.main as c; assert c.main(['annot']) == 2; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", check], check=True, cwd=REPOSITORY, capture_output=True)
+@pytest.mark.parametrize(
+    ("arguments", "not_imported"),
+    [
+        ([], "ray torch transformers datasets pyarrow"),
+        (["--help"], "ray torch transformers datasets pyarrow"),
+        (["--version"], "ray torch transformers datasets pyarrow"),
+        (["annotate", "--help"], "torch transformers datasets"),
+        (["annotate", "--shard-siz", "3"], "torch transformers datasets"),
+        (["annot"], "torch transformers datasets"),
+    ],
+)
+def test_nothing_heavy_is_imported_before_it_is_needed(arguments: list[str], not_imported: str) -> None:
+    check = (
+        f"import sys; from toolformer_ray.jobs.cli.main import main; main({arguments!r}); "
+        f"sys.exit(', '.join({set(not_imported.split())!r} & set(sys.modules)) or None)"
+    )
+    ended = subprocess.run([sys.executable, "-c", check], cwd=REPOSITORY, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
 
 
 @pytest.mark.parametrize("command", [("status",), ("query",)])

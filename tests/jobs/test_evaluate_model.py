@@ -9,7 +9,9 @@ import pytest
 import toolformer_ray.evals.evaluate
 from tests.support.chain_model import save_chain_model
 from toolformer_ray.jobs.cli.main import main
-from toolformer_ray.jobs.decoding.evaluate import EvaluateOptions, _keys
+from toolformer_ray.jobs.decoding.decoder import DecoderOptions
+from toolformer_ray.jobs.decoding.evaluate import EvaluateOptions
+from toolformer_ray.workflow.options import ModelOptions
 
 ROWS = [
     {"prompt": "it is", "answers": ["so"], "about": "words"},
@@ -72,8 +74,7 @@ def test_what_is_done_is_told_and_written_before_the_next_benchmark_begins(
 
     monkeypatch.setattr(toolformer_ray.evals.evaluate, "evaluate", interrupted)
     given = ["--model", model, "--tasks", "continuation,svamp", "--path.continuation", rows, "--path.svamp", str(svamp)]
-    with pytest.raises(SystemExit, match="130"):
-        main(["evaluate", *given, "--call-top-k", "1", "--out", str(out)])
+    assert main(["evaluate", *given, "--call-top-k", "1", "--out", str(out)]) == 130
     told = capsys.readouterr().err
     assert "continuation, 3 questions, with tools: 66.7% right, a tool was called on 100.0%\n" in told
     assert "continuation, 3 questions, without tools: 66.7% right, a tool was called on 0.0%\n" in told
@@ -111,8 +112,10 @@ def test_a_prompt_that_does_not_fit_the_window_is_told(
 def test_of_all_benchmarks_those_without_data_of_their_own_are_left_out(model: str, tmp_path: Path, capsys) -> None:
     line = refuse(capsys, "--model", model, "--tasks", "all", "--data", str(tmp_path))
     assert "asdiv" in line
-    assert "continuation" not in _keys(EvaluateOptions(tasks="all"))
-    assert "continuation" in _keys(EvaluateOptions(tasks="all", path={"continuation": "rows.jsonl"}))
+    decoder = DecoderOptions(model=ModelOptions(model=model))
+    assert "continuation" not in EvaluateOptions(tasks="all", decoder=decoder).keys
+    given = EvaluateOptions(tasks="all", decoder=decoder, path={"continuation": "rows.jsonl"})
+    assert "continuation" in given.keys
 
 
 def test_what_cannot_be_asked_is_refused_in_one_line(model: str, rows: str, tmp_path: Path, capsys) -> None:
@@ -121,7 +124,9 @@ def test_what_cannot_be_asked_is_refused_in_one_line(model: str, rows: str, tmp_
     assert "name at least one of" in refuse(capsys, *to, ",")
     assert "is not there; give a file" in refuse(capsys, *to, "svamp", "--data", str(tmp_path))
     assert "a row has no usable 'Body'" in refuse(capsys, *to, "svamp", "--path.svamp", rows)
-    assert "give --path.wikitext2 FILE" in refuse(capsys, *to, "continuation,wikitext2", "--path.continuation", rows)
+    assert "--path.wikitext2 is data/eval/wikitext2/test.txt; it cannot be read as text (" in refuse(
+        capsys, *to, "continuation,wikitext2", "--path.continuation", rows
+    )
     assert "must end in .parquet" in refuse(capsys, *to, "svamp", "--out", "results.csv")
 
 
@@ -130,10 +135,12 @@ def test_data_in_which_there_is_nothing_to_ask_are_refused_in_one_line(model: st
     rows = tmp_path / "rows.jsonl"
     rows.write_text("")
     line = refuse(capsys, *to, "continuation", "--path.continuation", str(rows))
-    assert f"{rows} holds no question that continuation can ask; give other data with --path.continuation" in line
-    assert f"{rows} holds no text; give other" in refuse(capsys, *to, "wikitext2", "--path.wikitext2", str(rows))
+    assert f"--path.continuation is {rows}; it holds no question that continuation can ask; give other data" in line
+    assert f"--path.wikitext2 is {rows}; it holds no text; give other" in refuse(
+        capsys, *to, "wikitext2", "--path.wikitext2", str(rows)
+    )
     rows.write_text('{"prompt": "so \\ud800", "answers": "so", "text": "so \\ud800"}\n')
     for key in ("continuation", "wikitext2"):
         assert f"{rows} has a text with half a character" in refuse(capsys, *to, key, f"--path.{key}", str(rows))
     rows.write_text('{"text": 5}\n')
-    assert f"{rows} cannot be read as text" in refuse(capsys, *to, "wikitext2", "--path.wikitext2", str(rows))
+    assert f"{rows}; it cannot be read as text" in refuse(capsys, *to, "wikitext2", "--path.wikitext2", str(rows))

@@ -87,13 +87,13 @@ def test_on_a_terminal_an_answer_has_a_colour_of_its_own_and_no_text_gives_the_t
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("--tools", "weather"), "--tools names 'weather', which is no tool"),
+        (("--tools", "weather"), "--tools is weather; there is no such tool"),
         (("--tools", "search"), "search.index"),
         (("--tools", "search", "--search.index", "/no/such/index"), "/no/such/index is no passage index"),
         (("--max-calls", "-1"), "--max-calls is -1; it must be at least 0"),
         (("--temperature", "-1"), "--temperature is -1.0; it must be"),
         (("--batch-size", "0"), "--batch-size is 0; it must be at least 1"),
-        (("--file", "/no/such/file"), "--file /no/such/file cannot be read (No such file or directory)"),
+        (("--file", "/no/such/file"), "--file is /no/such/file; it cannot be read (No such file or directory)"),
     ],
 )
 def test_what_the_user_has_to_change_is_one_line(
@@ -125,7 +125,7 @@ def test_a_checkpoint_without_tokenizer_is_refused(
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (tmp_path / "bare" / name).unlink(missing_ok=True)
     line = refuse(capsys, "A prompt", "--model", str(tmp_path / "bare"))
-    assert f"--model {tmp_path / 'bare'}: there is no tokenizer in" in line
+    assert f"--model is {tmp_path / 'bare'}; there is no tokenizer in" in line
 
 
 def test_a_recording_that_lacks_calls_is_an_error_once_the_texts_are_there(
@@ -141,7 +141,7 @@ def test_a_recording_that_lacks_calls_is_an_error_once_the_texts_are_there(
     assert main(["generate", *given, "--record", str(tmp_path)]) == 2
     printed = capsys.readouterr()
     assert json.loads(printed.out)["text"] == json.loads(whole)["text"]
-    assert f"--record {tmp_path} lacks calls that were asked (" in printed.err
+    assert f"--record is {tmp_path}; it lacks calls that were asked (" in printed.err
     assert "No space left on device); make room there or give another folder" in printed.err.splitlines()[-1]
 
 

@@ -136,9 +136,9 @@ def refuse(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda path: path.unlink(), " has no weights in safetensors files; give a folder that has"),
-        (lambda path: path.write_bytes(path.read_bytes()[:-100]), ": model.safetensors is damaged (Error while"),
-        (lambda path: path.write_bytes(b""), ": model.safetensors is damaged (Error while"),
+        (lambda path: path.unlink(), "; it has no weights in safetensors files; give a folder that has"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-100]), "; its model.safetensors is damaged (Error while"),
+        (lambda path: path.write_bytes(b""), "; its model.safetensors is damaged (Error while"),
     ],
 )
 def test_weights_that_are_not_there_or_damaged_are_refused_before_ray_starts(
@@ -155,7 +155,7 @@ def test_weights_that_are_not_there_or_damaged_are_refused_before_ray_starts(
     monkeypatch.setattr("toolformer_ray.jobs.driver.actors.ray_session", start)
     spoilt = shutil.copytree(model, tmp_path / "spoilt")
     spoil(spoilt / "model.safetensors")
-    assert f"--model {spoilt}{said}" in refuse(capsys, "--model", str(spoilt))
+    assert f"--model is {spoilt}{said}" in refuse(capsys, "--model", str(spoilt))
 
 
 def test_what_only_a_replica_finds_wrong_is_one_line_too(model: str, tmp_path: Path) -> None:
@@ -191,4 +191,4 @@ def test_a_port_that_is_taken_is_refused_before_ray_starts(model: str, capsys: p
         taken.listen()
         port = str(taken.getsockname()[1])
         assert main(["serve", "--model", model, "--port", port]) == 2
-    assert f"--port {port} of 127.0.0.1 cannot be listened on" in capsys.readouterr().err
+    assert f"--port is {port}; it cannot be listened on at 127.0.0.1" in capsys.readouterr().err

@@ -1,7 +1,6 @@
 """`toolformer estimate` with the real stages, on a model with random weights that writes calls; without Ray."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,9 @@ from tests.support.calling_model import save_calling_model
 from toolformer_ray.annotate.ingest import IngestOptions
 from toolformer_ray.annotate.propose import ProposeOptions
 from toolformer_ray.jobs.cli.main import main
-from toolformer_ray.tools.calculator import Calculator
 from toolformer_ray.workflow.estimate.estimate import Estimate, EstimateOptions, make_estimate
-from toolformer_ray.workflow.options import AnnotateOptions, ModelOptions
+from toolformer_ray.workflow.options import ModelOptions
+from toolformer_ray.workflow.tool_choice import TaughtTools
 
 NUM_TEXTS = 40
 TOOL: dict[str, Any] = {"max_places": 4, "num_samples": 20, "min_loss_reduction": -1.0}
@@ -34,27 +33,26 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def options_for(corpus: Path, model: str) -> AnnotateOptions:
-    return AnnotateOptions(
-        run="",
-        tools=("calculator",),
+def options_for(corpus: Path, model: str, sample: int) -> EstimateOptions:
+    return EstimateOptions(
+        tools=TaughtTools(keys=("calculator",), settings={"calculator": TOOL}),
+        sample=sample,
         ingest=IngestOptions(corpus=(str(corpus),)),
         model=ModelOptions(model=model),
         propose=ProposeOptions(max_call_tokens=10),
-        teaching={"calculator": replace(Calculator.teaching, **TOOL)},
     )
 
 
 @pytest.fixture(scope="module")
 def truth(corpus: Path, model: str) -> Estimate:
     """A sample of all texts is the full run."""
-    return make_estimate(options_for(corpus, model), EstimateOptions(sample=500))
+    return make_estimate(options_for(corpus, model, sample=500))
 
 
 def test_the_interval_of_a_sample_holds_what_all_texts_give(truth: Estimate, corpus: Path, model: str) -> None:
     (whole,) = truth.tools
     assert whole.kept.low == whole.kept.expected == whole.kept.high > 0
-    found = make_estimate(options_for(corpus, model), EstimateOptions(sample=20))
+    found = make_estimate(options_for(corpus, model, sample=20))
     (tool,) = found.tools
     assert (found.num_texts, len(found.sample.texts)) == (NUM_TEXTS, 20)
     assert dict(found.sample.dropped) == {"duplicate": 1, "empty_text": 1}
@@ -90,7 +88,7 @@ def test_it_prints_yield_tokens_hours_and_what_it_asked_itself(
         (["--sample", "0"], "--sample is 0; it must be at least 1 text"),
         (["--tokens-per-second", "0"], "--tokens-per-second is 0.0; it must be more than 0"),
         (["--max-read", "0"], "--max-read is 0; it must be at least 1 megabyte"),
-        (["--tools", "abacus"], "--tools names 'abacus', which is no tool"),
+        (["--tools", "abacus"], "--tools is abacus; there is no such tool"),
     ],
 )
 def test_a_wrong_value_is_named(

@@ -8,10 +8,10 @@ import pytest
 
 from tests.support.calling_model import save_calling_model
 from toolformer_ray.annotate.ingest import IngestOptions
-from toolformer_ray.tools.translation import TranslationOptions
 from toolformer_ray.workflow.book.settings import resolve_settings
 from toolformer_ray.workflow.model_files import look_at_model, model_folder
 from toolformer_ray.workflow.options import AnnotateOptions, ModelOptions
+from toolformer_ray.workflow.tool_choice import TaughtTools
 
 OLD, NEW = "1" * 40, "2" * 40
 
@@ -43,10 +43,10 @@ def fail_silently(*_: object, **__: object) -> None:
 
 def test_a_hub_that_fails_without_a_word_is_a_line_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", fail_silently)
-    with pytest.raises(ValueError, match=r"^--model no/model is no folder here, .* \(no message\)"):
+    with pytest.raises(ValueError, match=r"^model is no/model; it is no folder here, .* \(no message\)"):
         look_at_model("no/model")
     monkeypatch.setattr("huggingface_hub.snapshot_download", fail_silently)
-    with pytest.raises(ValueError, match=r"cannot be loaded as of commit 1 \(no message\)"):
+    with pytest.raises(ValueError, match=r"its commit 1 cannot be loaded \(no message\)"):
         model_folder("no/model", "1")
 
 
@@ -60,14 +60,13 @@ def test_the_files_of_a_model_behind_a_tool_belong_to_the_run_s_settings(tmp_pat
     (tmp_path / "config.json").write_text(json.dumps({"layers": 1}))
     options = AnnotateOptions(
         run="r",
-        tools=("translation",),
+        tools=TaughtTools(keys=("translation",), settings={"translation": {"model": str(tmp_path)}}),
         ingest=IngestOptions(corpus=("c",)),
         model=ModelOptions(model="m"),
-        tool_options={"translation": TranslationOptions(model=str(tmp_path))},
     )
-    before = resolve_settings(options, options.make_tools(), "f", 100)
-    assert resolve_settings(options, options.make_tools(), "f", 100) == before
+    before = resolve_settings(options, options.tools.make(), "f", 100)
+    assert resolve_settings(options, options.tools.make(), "f", 100) == before
     (tmp_path / "config.json").write_text(json.dumps({"layers": 2}))
-    after = resolve_settings(options, options.make_tools(), "f", 100)
+    after = resolve_settings(options, options.tools.make(), "f", 100)
     assert after.tool_data != before.tool_data
     assert after.stage_fingerprints["execute"] != before.stage_fingerprints["execute"]

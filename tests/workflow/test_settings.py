@@ -9,7 +9,6 @@ from toolformer_ray.annotate.ingest import IngestOptions
 from toolformer_ray.annotate.propose import ProposeOptions
 from toolformer_ray.filter.screening.screen import ScreenOptions
 from toolformer_ray.records.run_folder import RunFolder
-from toolformer_ray.tools.translation import TranslationOptions
 from toolformer_ray.workflow.book.settings import (
     OtherSettingsError,
     RunSettings,
@@ -18,17 +17,18 @@ from toolformer_ray.workflow.book.settings import (
     resolve_settings,
 )
 from toolformer_ray.workflow.options import AnnotateOptions, ModelOptions
+from toolformer_ray.workflow.tool_choice import TaughtTools
 
 
 def test_keys_in_locations_are_not_written_down(tmp_path: Path) -> None:
     options = AnnotateOptions(
         run=str(tmp_path),
-        tools=("calculator",),
+        tools=TaughtTools(keys=("calculator",)),
         ingest=IngestOptions(corpus=("s3://KEY:SECRET@a?client_secret=SECRET", "b")),
         model=ModelOptions(model="m"),
     )
     run = RunFolder(str(tmp_path))
-    resolve_settings(options, options.make_tools(), "f", 100).write(run)
+    resolve_settings(options, options.tools.make(), "f", 100).write(run)
     assert "SECRET" not in (tmp_path / "run.json").read_text()
     assert run.read_json("run.json")["settings"]["corpus"] == ["s3://a", "b"]
 
@@ -44,12 +44,12 @@ def test_the_share_of_a_control_slice_is_a_setting_only_where_there_is_a_screen(
     def resolve(screen: ScreenOptions) -> RunSettings:
         options = AnnotateOptions(
             run="r",
-            tools=("calculator",),
+            tools=TaughtTools(keys=("calculator",)),
             ingest=IngestOptions(corpus=("c",)),
             model=ModelOptions(model="m"),
             screen=screen,
         )
-        return resolve_settings(options, options.make_tools(), "f", 100)
+        return resolve_settings(options, options.tools.make(), "f", 100)
 
     plain, other = resolve(ScreenOptions()), resolve(ScreenOptions(screen_control=0.5))
     assert plain == other
@@ -62,11 +62,11 @@ def test_the_share_of_a_control_slice_is_a_setting_only_where_there_is_a_screen(
 def test_losses_of_an_expensive_tool_are_not_taken_for_those_of_a_cheap_one() -> None:
     options = AnnotateOptions(
         run="r",
-        tools=("calculator", "calendar"),
+        tools=TaughtTools(keys=("calculator", "calendar")),
         ingest=IngestOptions(corpus=("c",)),
         model=ModelOptions(model="m"),
     )
-    tools = options.make_tools()
+    tools = options.tools.make()
     cheap = resolve_settings(options, tools, "f", 100).tool_fingerprints["score"]
     tools["calculator"].is_expensive = True
     expensive = resolve_settings(options, tools, "f", 100).tool_fingerprints["score"]
@@ -77,13 +77,13 @@ def test_a_second_round_decides_proposals_and_losses_and_is_no_setting_of_a_firs
     def resolve(*, in_place: bool) -> RunSettings:
         options = AnnotateOptions(
             run="r",
-            tools=("calculator", "calendar"),
+            tools=TaughtTools(keys=("calculator", "calendar")),
             ingest=IngestOptions(corpus=("c",)),
             model=ModelOptions(model="m"),
             propose=ProposeOptions(second_round=in_place),
         )
         assert options.score.in_place == in_place
-        return resolve_settings(options, options.make_tools(), "f", 100)
+        return resolve_settings(options, options.tools.make(), "f", 100)
 
     before, after = resolve(in_place=False), resolve(in_place=True)
     changed = {
@@ -101,7 +101,7 @@ def test_a_screen_and_calls_in_their_place_exclude_each_other_before_a_worker_st
     with pytest.raises(ValueError, match="screen_margin is 1.0"):
         AnnotateOptions(
             run="r",
-            tools=("calculator",),
+            tools=TaughtTools(keys=("calculator",)),
             ingest=IngestOptions(corpus=("c",)),
             model=ModelOptions(model="m"),
             propose=ProposeOptions(second_round=True),
@@ -114,12 +114,11 @@ def test_data_of_a_tool_that_only_lie_elsewhere_are_no_other_setting(option: str
     def resolve(path: Path) -> RunSettings:
         options = AnnotateOptions(
             run="r",
-            tools=("translation",),
+            tools=TaughtTools(keys=("translation",), settings={"translation": {option: str(path)}}),
             ingest=IngestOptions(corpus=("c",)),
             model=ModelOptions(model="m"),
-            tool_options={"translation": TranslationOptions(**{option: str(path)})},
         )
-        return resolve_settings(options, options.make_tools(), "f", 100)
+        return resolve_settings(options, options.tools.make(), "f", 100)
 
     run = RunFolder(str(tmp_path / "run"))
     (tmp_path / "run/documents").mkdir(parents=True)

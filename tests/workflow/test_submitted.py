@@ -9,6 +9,7 @@ from toolformer_ray.annotate.ingest import IngestOptions
 from toolformer_ray.tools.asking.answer_store import AnswerOptions
 from toolformer_ray.workflow.options import AnnotateOptions, ModelOptions
 from toolformer_ray.workflow.paths import refuse_lost_paths
+from toolformer_ray.workflow.tool_choice import TaughtTools
 
 AS_RAY_TELLS_IT = json.dumps({"runtime_env": {}, "metadata": {"job_submission_id": "one"}})
 
@@ -22,35 +23,34 @@ def submitted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def check(run: str, corpus: str = "sent.jsonl", answers: AnswerOptions = AnswerOptions(), tools: str = "") -> None:  # noqa: B008
+def check(run: str, corpus: str = "sent.jsonl", answers: AnswerOptions = AnswerOptions()) -> None:  # noqa: B008
     options = AnnotateOptions(
         run=run,
-        tools=(tools or "calculator",),
+        tools=TaughtTools(keys=("calculator",), answers=answers),
         ingest=IngestOptions(corpus=(corpus,)),
         model=ModelOptions(model="any"),
-        answers=answers,
     )
-    refuse_lost_paths(options, options.make_tools())
+    refuse_lost_paths(options, options.tools.make())
 
 
 @pytest.mark.parametrize("run", ["runs/one", "./one", "~/one"])
 def test_a_relative_run_folder_is_refused(run: str, submitted: Path) -> None:
-    with pytest.raises(ValueError, match=rf"^--run {run} is a relative path, and a submitted job works in a temporary"):
+    with pytest.raises(ValueError, match=rf"^run is {run}; it is a relative path, and a submitted job"):
         check(run)
 
 
 @pytest.mark.parametrize("option", ["cache", "record"])
 def test_answers_are_not_written_to_where_they_are_lost(option: str, submitted: Path) -> None:
-    with pytest.raises(ValueError, match=rf"^--{option} answers is a relative path"):
+    with pytest.raises(ValueError, match=rf"^{option} is answers; it is a relative path"):
         check("/shared/one", answers=AnswerOptions(**{option: "answers"}))
 
 
 def test_what_is_read_may_be_relative_if_it_was_sent_along(submitted: Path) -> None:
     for corpus in ("sent.jsonl", "*.jsonl", "hf:any", "s3://bucket/corpus", "/absent/is/found/out/later"):
         check("s3://bucket/one", corpus)
-    with pytest.raises(ValueError, match=r"^--corpus data/a.txt is not among what --working-dir sent to the cluster"):
+    with pytest.raises(ValueError, match=r"^corpus is data/a.txt; it is not among what `ray job submit` sent"):
         check("/shared/one", "data/a.txt")
-    with pytest.raises(ValueError, match=r"^--replay kept is not among"):
+    with pytest.raises(ValueError, match=r"^replay is kept; it is not among"):
         check("/shared/one", answers=AnswerOptions(replay="kept"))
 
 

@@ -61,7 +61,7 @@ def resolve_settings(
         **plain_options(options.ingest),
         "model": options.model.model,
         "dtype": options.model.dtype,
-        "tools": list(options.tools),
+        "tools": list(options.tools.keys),
         **plain_propose_options(options),
         **screen_options(options),
         **{f"{key}.{name}": value for key, named in per_tool.items() for name, value in named.items()},

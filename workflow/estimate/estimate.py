@@ -10,10 +10,14 @@ tokens a little; equal calls are asked once per shard, and a shard holds other t
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from toolformer_ray.annotate.cutting import max_text_tokens
 from toolformer_ray.annotate.ingest import ingest
+from toolformer_ray.records.errors import OptionError, UnusableError
 from toolformer_ray.records.stages import Executed, Scored
 from toolformer_ray.tools.asking.answer_store import open_store
 from toolformer_ray.tools.tool import Tool
@@ -23,13 +27,23 @@ from toolformer_ray.workflow.estimate.totals import Total, estimate_total
 from toolformer_ray.workflow.model_files import look_at_model
 from toolformer_ray.workflow.options import AnnotateOptions
 from toolformer_ray.workflow.recipe import load_model, model_stages, tool_stages
+from toolformer_ray.workflow.report.progress import ProgressOptions
 from toolformer_ray.workflow.shard.latency import was_asked
 
+_UNUSED = Parameter(show=False)
+"""Options of annotate that change nothing here, accepted so that its command can be given as it is."""
 
+
+@Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class EstimateOptions:
-    """How much is tried."""
+class EstimateOptions(AnnotateOptions):
+    """The run that is to be estimated, and how much is tried to find out."""
 
+    run: Annotated[str, _UNUSED] = ""
+    progress: Annotated[ProgressOptions, Parameter(name="*", show=False)] = field(default_factory=ProgressOptions)
+    change_settings: Annotated[bool, _UNUSED] = False
+    forget_missing_files: Annotated[bool, _UNUSED] = False
+    retry_failed: Annotated[bool, _UNUSED] = False
     sample: int = 200
     """Texts that are annotated to find out; --seed decides which. Four times as many halve the intervals."""
     tokens_per_second: float | None = None
@@ -38,12 +52,13 @@ class EstimateOptions:
     """Megabytes of the corpus that are read; of a larger one a random choice of whole files, its texts extrapolated."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.sample < 1:
-            raise ValueError(f"sample is {self.sample}; it must be at least 1 text")
+            raise OptionError("sample", self.sample, "it must be at least 1 text")
         if self.tokens_per_second is not None and not self.tokens_per_second > 0:
-            raise ValueError(f"tokens_per_second is {self.tokens_per_second}; it must be more than 0")
+            raise OptionError("tokens_per_second", self.tokens_per_second, "it must be more than 0")
         if self.max_read < 1:
-            raise ValueError(f"max_read is {self.max_read}; it must be at least 1 megabyte")
+            raise OptionError("max_read", self.max_read, "it must be at least 1 megabyte")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,20 +107,20 @@ class Estimate:
         return {stage: number * self.factor for stage, number in self.sampled_tokens.items()}
 
 
-def make_estimate(options: AnnotateOptions, how: EstimateOptions) -> Estimate:
+def make_estimate(options: EstimateOptions) -> Estimate:
     """Annotate a sample and carry it to the corpus. Raises ValueError, one line, for what the user has to change."""
-    tools = {tool.name: tool for tool in options.make_tools().values()}
-    store = open_store(options.answers)
+    tools = {tool.name: tool for tool in options.tools.make().values()}
+    store = open_store(options.tools.answers)
     files = look_at_model(options.model.model)
     most = max_text_tokens(files.tokenizer, files.window, tools.values(), options.propose.max_call_tokens)
     reading = Reading(only=None, factor=1.0, told=f"counted up to --max-documents {options.ingest.max_documents}")
     if options.ingest.max_documents is None:
         corpus = look_at_corpus(options.ingest.corpus, "")
-        reading = choose_files(corpus.files, how.max_read * 10**6, options.propose.seed)
+        reading = choose_files(corpus.files, options.max_read * 10**6, options.propose.seed)
     shards = ingest(options.ingest, files.tokenizer, most, only=reading.only)
-    sample = draw_sample(shards, how.sample, options.propose.seed)
+    sample = draw_sample(shards, options.sample, options.propose.seed)
     if not sample.texts:
-        raise ValueError("the corpus holds no usable text; give another --corpus")
+        raise UnusableError("the corpus holds no usable text; give another `corpus`")
     ask = tool_stages(tools, store)
     model = load_model(options, files.revision)
     compute = model_stages(model, options, tools)

@@ -2,32 +2,31 @@
 
 from toolformer_ray.workflow.estimate.estimate import Estimate, EstimateOptions, make_estimate, workers_at_once
 from toolformer_ray.workflow.estimate.totals import Total
-from toolformer_ray.workflow.options import AnnotateOptions
 from toolformer_ray.workflow.report.tables import text_table
 
 
-def estimate(options: AnnotateOptions, how: EstimateOptions) -> int:
+def estimate(options: EstimateOptions) -> int:
     """Estimate and print. Raises ValueError, one line, for what the user has to change."""
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    print(describe_estimate(make_estimate(options, how), options, how))
+    print(describe_estimate(make_estimate(options), options))
     return 0
 
 
-def describe_estimate(found: Estimate, options: AnnotateOptions, how: EstimateOptions) -> str:
+def describe_estimate(found: Estimate, options: EstimateOptions) -> str:
     """The corpus, what it will yield, what it will cost, and what finding out has cost."""
     return "\n\n".join(
         [
             _describe_corpus(found, options),
             _describe_yield(found, options),
-            _describe_model(found, options, how),
+            _describe_model(found, options),
             _describe_calls_made(found),
         ]
     )
 
 
-def _describe_corpus(found: Estimate, options: AnnotateOptions) -> str:
+def _describe_corpus(found: Estimate, options: EstimateOptions) -> str:
     sample = found.sample
     lines = [f"{found.num_texts:,.0f} texts, {found.reading.told}"]
     if drops := [f"{reason} {number * found.reading.factor:,.0f}" for reason, number in sorted(sample.dropped.items())]:
@@ -39,8 +38,8 @@ def _describe_corpus(found: Estimate, options: AnnotateOptions) -> str:
     return "\n".join(lines)
 
 
-def _describe_yield(found: Estimate, options: AnnotateOptions) -> str:
-    tools = {tool.name: tool for tool in options.make_tools().values()}
+def _describe_yield(found: Estimate, options: EstimateOptions) -> str:
+    tools = {tool.name: tool for tool in options.tools.make().values()}
     rows = []
     for row in found.tools:
         hours = row.seconds / 3600
@@ -51,8 +50,8 @@ def _describe_yield(found: Estimate, options: AnnotateOptions) -> str:
     return text_table(header, rows)
 
 
-def _describe_model(found: Estimate, options: AnnotateOptions, how: EstimateOptions) -> str:
-    rate, told = how.tokens_per_second, "given"
+def _describe_model(found: Estimate, options: EstimateOptions) -> str:
+    rate, told = options.tokens_per_second, "given"
     if rate is None:
         rate, told = found.measured_tokens_per_second, f"measured here, {options.model.device} {options.model.dtype}"
     per_stage = {**found.tokens, "all": sum(found.tokens.values())}

@@ -1,0 +1,111 @@
+"""Which tools a command uses, and what its user says about each of them.
+
+What is said of a tool is a mapping that holds only the options that were given, whatever record they belong to: the
+tool's own options, how it is asked, and, for annotation, how it is taught. The rest stays as the tool has it.
+"""
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+
+import docstring_parser
+from cyclopts import Group, Parameter
+
+from toolformer_ray.records.errors import OptionError, in_record
+from toolformer_ray.tools.asking.answer_store import AnswerOptions
+from toolformer_ray.tools.catalog import find_tools, make_tool
+from toolformer_ray.tools.options import Asking, Teaching
+from toolformer_ray.tools.tool import Tool
+
+ASKING = Group(
+    "Asking tools",
+    help="These hold for all tools. With a tool's name before it, such as --qa.timeout 60, an option is that tool's.",
+    sort_key=3,
+)
+
+
+def _options_of(record: Any, **more: Any) -> dict[str, Any]:
+    """The fields of a record as options that may be left out; its values are what the help shows as defaults."""
+    hints = typing.get_type_hints(type(record))
+    told = {one.arg_name: one.description for one in docstring_parser.parse_from_object(type(record)).params}
+    options = {}
+    for name, value in vars(record).items():
+        shown = False if value is None else str(value)
+        options[name] = Annotated[hints[name], Parameter(help=told[name], show_default=shown, **more)]
+    return options
+
+
+def _settings_by_tool(*, with_teaching: bool) -> Any:
+    """The type of what is said of all tools that there are, so that a new tool's options are on the command line."""
+    by_tool = {}
+    for key, tool in find_tools().items():
+        taught = _options_of(tool.teaching) if with_teaching else {}
+        options = {**taught, **_options_of(tool.Options()), **_options_of(tool.asking, show=False)}
+        group = Parameter(group=Group(f"Tool {key}: {tool.name}"))
+        by_tool[key] = Annotated[TypedDict(key, options, total=False), group]  # type: ignore[operator]
+    return Annotated[TypedDict("Tools", by_tool, total=False), Parameter(name="*")]  # type: ignore[operator]
+
+
+if TYPE_CHECKING:
+    Settings = TaughtSettings = Mapping[str, Mapping[str, Any]]
+else:
+    Settings, TaughtSettings = _settings_by_tool(with_teaching=False), _settings_by_tool(with_teaching=True)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ToolChoice:
+    """The tools that a model may ask."""
+
+    keys: Annotated[tuple[str, ...], Parameter(name="--tools", show_default=",".join)] = ("calculator", "calendar")
+    """The tools, separated by commas; `toolformer annotate --help` has what can be set of each."""
+    asking: Annotated[Asking, Parameter(name="*", group=ASKING)] = field(default_factory=Asking)
+    answers: Annotated[AnswerOptions, Parameter(name="*", group=ASKING)] = field(default_factory=AnswerOptions)
+    settings: Settings = field(default_factory=dict)
+    """What is said of single tools: by key of the tool, then by name of the option."""
+
+    def __post_init__(self) -> None:
+        keys = tuple(key.strip() for written in self.keys for key in written.split(",") if key.strip())
+        known = ", ".join(find_tools())
+        for key in keys:
+            if key not in find_tools():
+                raise OptionError("tools", key, f"there is no such tool; choose among {known}")
+        object.__setattr__(self, "keys", tuple(dict.fromkeys(keys)))
+
+    def make(self) -> dict[str, Tool]:
+        """The chosen tools by key, not yet opened. Raises OptionError, or ValueError if one lacks what it needs."""
+        return {key: self._make(key) for key in self.keys}
+
+    def _make(self, key: str) -> Tool:
+        tool, given = find_tools()[key], dict(self.settings.get(key, {}))
+        # A value that is the general default was not asked for: there a tool may have one of its own.
+        for_all = {name: value for name, value in vars(self.asking).items() if value != getattr(Asking(), name)}
+        with in_record(key):
+            own = tool.Options(**_take(given, tool.Options))
+            teaching = dataclasses.replace(tool.teaching, **_take(given, Teaching))
+            asking = dataclasses.replace(tool.asking, **{**for_all, **_take(given, Asking)})
+            if unknown := next(iter(given), None):
+                raise OptionError(unknown, given[unknown], f"{tool.name} has no such option; leave it out")
+            return make_tool(key, own, teaching, asking)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class TaughtTools(ToolChoice):
+    """The tools that a model is taught."""
+
+    keys: Annotated[tuple[str, ...], Parameter(name="--tools", show_default=",".join)] = ("calculator", "calendar")
+    """The tools to teach, separated by commas."""
+    settings: TaughtSettings = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.keys:
+            raise OptionError("tools", "empty", f"choose among {', '.join(find_tools())}")
+
+
+def _take(given: dict[str, Any], record: type) -> dict[str, Any]:
+    """Take out of what is given the values that are fields of a record."""
+    return {f.name: given.pop(f.name) for f in dataclasses.fields(record) if f.name in given}
