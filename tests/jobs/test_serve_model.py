@@ -152,7 +152,7 @@ def test_weights_that_are_not_there_or_damaged_are_refused_before_ray_starts(
     def start(*_: object, **__: object) -> None:
         raise AssertionError("Ray was started")
 
-    monkeypatch.setattr("toolformer_ray.jobs.driver.actors.ray_session", start)
+    monkeypatch.setattr("toolformer_ray.jobs.driver.cluster.ray_session", start)
     spoilt = shutil.copytree(model, tmp_path / "spoilt")
     spoil(spoilt / "model.safetensors")
     assert f"--model is {spoilt}{said}" in refuse(capsys, "--model", str(spoilt))
