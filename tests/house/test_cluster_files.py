@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -16,6 +15,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 
 from toolformer_ray.jobs.cli.commands import app
 from toolformer_ray.jobs.driver.cluster import NOT_WHERE_ONLY_DRIVERS_ARE
+from toolformer_ray.workflow.options import AnnotateOptions
 from toolformer_ray.workflow.workers import Node, WorkerOptions, pool_sizes
 
 ROOT = Path(__file__).parents[2]
@@ -25,11 +25,11 @@ PINNED = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text(
 ((ROLE, NOT_DRIVER),) = NOT_WHERE_ONLY_DRIVERS_ARE.items()
 
 
-def annotate_options(entrypoint: list[str]) -> dict[str, Any]:
+def annotate_options(entrypoint: list[str]) -> AnnotateOptions:
     """What the real command line makes of an entrypoint; it exits if it finds anything wrong."""
     assert entrypoint[:3] == ["python", "-m", "jobs.annotate_corpus"]
     _, bound, _ = app.parse_args(["annotate", *entrypoint[3:]], exit_on_error=False)
-    return bound.arguments
+    return bound.arguments["options"]
 
 
 def test_ray_up_accepts_the_cluster() -> None:
@@ -84,8 +84,8 @@ def test_a_worker_with_the_model_fits_a_gpu_node_however_many_there_are(
 def test_the_entrypoint_on_kubernetes_is_one_that_the_command_line_takes() -> None:
     options = annotate_options(shlex.split(RAY_JOB["entrypoint"]))
     gpus = next(group for group in RAY_JOB["rayClusterSpec"]["workerGroupSpecs"] if group["groupName"] == "gpus")
-    assert options["workers"].model_workers == gpus["maxReplicas"]
-    assert all("://" in path or path.startswith("/") for path in (options["run"], *options["ingest"].corpus))
+    assert options.workers.model_workers == gpus["maxReplicas"]
+    assert all("://" in path or path.startswith("/") for path in (options.run, *options.ingest.corpus))
 
 
 STUB = """#!/usr/bin/env bash
@@ -138,7 +138,7 @@ def test_on_slurm_head_and_workers_start_then_the_job_and_nothing_is_left(
     ]
     assert any(line.startswith("srun --nodes=2 --ntasks=2 --exclude=alpha ray start") for line in called)
     (job,) = [line for line in called if line.startswith("python -m")]
-    assert annotate_options(shlex.split(job))["workers"].address == "alpha:20007"
+    assert annotate_options(shlex.split(job)).workers.address == "alpha:20007"
     assert ("scontrol requeue 7" in called) == is_requeued
     assert "token" not in " ".join(line for line in called if not line.startswith("python -c"))
 

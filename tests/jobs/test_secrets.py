@@ -51,7 +51,7 @@ def test_a_key_is_in_no_table_no_log_no_recording_and_nothing_that_is_printed(tm
         command = [
             sys.executable,
             "-c",
-            "from jobs.cli.main import main; raise SystemExit(main())",
+            "from toolformer_ray.jobs.cli.main import main; raise SystemExit(main())",
             *arguments,
         ]
         told = os.environ | {NAME: KEY, "RAY_TMPDIR": str(ray_folder), "PYTHONPATH": str(REPOSITORY)}
