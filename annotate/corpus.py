@@ -80,23 +80,22 @@ def _sources_of(location: str) -> list[Source]:
 
 def _file_sources(location: str) -> list[Source]:
     filesystem, path, prefix = _open(location)
-    info = filesystem.get_file_info(path)
+    info, shown = filesystem.get_file_info(path), f"corpus {without_keys(location)}"
+    known = f"known are {', '.join(_SOURCES)} (the last four also with .gz or .zst)"
     if info.type == fs.FileType.File:
         if _suffix(path) not in _SOURCES:
-            raise ValueError(f"corpus {without_keys(location)} has no known ending; known are {_known_endings()}")
-        return [_source(filesystem, path, prefix)]
-    if info.type == fs.FileType.Directory:
+            raise ValueError(f"{shown} has no known ending; {known}")
+        paths = [path]
+    elif info.type == fs.FileType.Directory:
         paths = [path for path in _files_below(filesystem, path) if not _is_hidden(path, info.path)]
     elif _WILDCARD.search(path):
         paths = _matching_files(filesystem, path)
     else:
-        raise ValueError(f"corpus {without_keys(location)} does not exist")
+        raise ValueError(f"{shown} does not exist")
     readable = sorted(path for path in paths if _suffix(path) in _SOURCES)
     if not readable:
-        raise ValueError(
-            f"corpus {without_keys(location)} holds no file with a known ending; known are {_known_endings()}"
-        )
-    return [_source(filesystem, path, prefix) for path in readable]
+        raise ValueError(f"{shown} holds no file with a known ending; {known}")
+    return [_SOURCES[_suffix(path)](filesystem=filesystem, path=path, name=prefix + path) for path in readable]
 
 
 def _open(location: str) -> tuple[fs.FileSystem, str, str]:
@@ -137,10 +136,6 @@ def _glob_expression(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(meanings.get(part) or re.escape(part) for part in parts), re.DOTALL)
 
 
-def _source(filesystem: fs.FileSystem, path: str, prefix: str) -> Source:
-    return _SOURCES[_suffix(path)](filesystem=filesystem, path=path, name=prefix + path)
-
-
 def _suffix(path: str) -> str:
     name = path.rsplit("/", 1)[-1].lower()
     for compression in _COMPRESSIONS:
@@ -151,7 +146,3 @@ def _suffix(path: str) -> str:
 
 def _is_hidden(path: str, folder: str) -> bool:
     return any(part.startswith((".", "_")) for part in path[len(folder) :].split("/"))
-
-
-def _known_endings() -> str:
-    return ", ".join(_SOURCES) + " (the last four also with .gz or .zst)"

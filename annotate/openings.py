@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from toolformer_ray.lm.requests import Sample
+from toolformer_ray.losses.weights import weighted_token_indices
 from toolformer_ray.records.calls import parse_sample
 from toolformer_ray.records.stages import Candidate, Document, Dropped
 from toolformer_ray.tools.tool import Tool
@@ -29,11 +30,6 @@ class EncodedText:
     own_ids: Sequence[int]
     """What stands in the prompt between the demonstrations and the text as it is to be continued with calls."""
 
-    @property
-    def text_id(self) -> str:
-        """The document's id."""
-        return self.document.text_id
-
 
 @dataclass
 class Opening:
@@ -51,6 +47,11 @@ class Opening:
     def char_offset(self) -> int:
         """Where the token, its leading space included, starts in the text, in code points."""
         return self.text.places.char_offsets[self.token_index]
+
+    @property
+    def weighted(self) -> range:
+        """The indices of the text's tokens that count for the loss."""
+        return weighted_token_indices(self.token_index, len(self.text.places.ids))
 
 
 def distinct_calls(opening: Opening, samples: Sequence[Sample]) -> tuple[list[Candidate], list[Dropped]]:
@@ -85,7 +86,7 @@ def drop_text(
     return Dropped(
         stage="propose",
         reason=reason,
-        text_id=text.text_id,
+        text_id=text.document.text_id,
         tool=tool.name,
         char_offset=char_offset,
         detail=detail and detail[:_DETAIL_CHARS],
@@ -95,7 +96,7 @@ def drop_text(
 
 def _candidate(opening: Opening, call_input: str, num_samples: int) -> Candidate:
     return Candidate(
-        text_id=opening.text.text_id,
+        text_id=opening.text.document.text_id,
         tool=opening.tool.name,
         token_index=opening.token_index,
         char_offset=opening.char_offset,

@@ -24,7 +24,7 @@ from toolformer_ray.annotate.places import choose_places, is_close_choice
 from toolformer_ray.annotate.prompt import render_demonstrations, render_text_slot
 from toolformer_ray.annotate.pruning import Found, drop_hopeless_calls, is_hopeful
 from toolformer_ray.lm.requests import Place, Prompt, Sample
-from toolformer_ray.losses.weights import weighted_loss, weighted_token_indices
+from toolformer_ray.losses.weights import weighted_loss
 from toolformer_ray.records.calls import CALL_ARROW
 from toolformer_ray.records.errors import OptionError
 from toolformer_ray.records.stages import Candidate, Document, Dropped
@@ -113,7 +113,7 @@ def _collect(
             dropped += useless
     candidates, hopeless = drop_hopeless_calls(found, model, options.prune_below, in_place=options.second_round)
     dropped += hopeless
-    rank = {text.text_id: number for number, text in enumerate(portion.texts)}
+    rank = {text.document.text_id: number for number, text in enumerate(portion.texts)}
     candidates.sort(key=lambda candidate: rank[candidate.text_id])
     dropped.sort(key=lambda drop: rank[drop.text_id])
     return candidates, dropped
@@ -187,13 +187,13 @@ class _Portion:
         wanted: dict[int, set[int]] = {}
         for asked in chosen:
             tokens = wanted.setdefault(asked.number, set())
-            tokens.update(j for opening in asked.openings for j in _weighted(opening))
+            tokens.update(j for opening in asked.openings for j in opening.weighted)
         self._reading = self._reading or self._read_texts()
         answers = self._reading.log_probs({number: sorted(tokens) for number, tokens in wanted.items()})
         known = {number: dict(zip(sorted(wanted[number]), answer, strict=True)) for number, answer in answers.items()}
         for asked in chosen:
             for opening in asked.openings:
-                opening.loss_without = weighted_loss(known[asked.number][j] for j in _weighted(opening))
+                opening.loss_without = weighted_loss(known[asked.number][j] for j in opening.weighted)
 
     def _read_texts(self) -> "TextReading":
         num_asked = Counter(asked.number for asked in self.asked)
@@ -220,9 +220,5 @@ def _encode(document: Document, model: "LanguageModel", options: ProposeOptions)
 
 def _place(opening: Opening, seed: int) -> Place:
     num_samples = opening.tool.teaching.num_samples
-    keys = sample_keys(seed, opening.text.text_id, opening.tool.name, opening.token_index, num_samples)
+    keys = sample_keys(seed, opening.text.document.text_id, opening.tool.name, opening.token_index, num_samples)
     return Place(token_index=opening.token_index, keys=keys)
-
-
-def _weighted(opening: Opening) -> range:
-    return weighted_token_indices(opening.token_index, len(opening.text.places.ids))

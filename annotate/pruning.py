@@ -31,8 +31,8 @@ def is_hopeful(opening: Opening, model: "LanguageModel", prune_below: float | No
     """Whether a result could lower the loss at a place enough. Replaces `loss_without` if it has to be settled."""
 
     def alone() -> CallLosses:
-        text = opening.text
-        question = question_without_call(model.tokenizer, text.text_id, text.places.ids, opening.token_index)
+        text_id, ids = opening.text.document.text_id, opening.text.places.ids
+        question = question_without_call(model.tokenizer, text_id, ids, opening.token_index)
         return CallLosses(loss_without=loss_alone(model, question))
 
     bound = KeepRule.of(opening.tool).pruning_bound(prune_below)

@@ -178,7 +178,7 @@ def test_the_loss_that_came_with_a_call_is_the_formula_and_is_not_computed_again
 
 @pytest.mark.parametrize("noise", [-5e-5, 0.0, 5e-5])
 @pytest.mark.parametrize("distance", [-1e-5, 1e-5])
-def test_a_call_within_a_hair_of_being_dropped_before_its_tool_is_settled_alone(noise: float, distance: float) -> None:
+def test_a_call_that_is_nearly_dropped_before_its_tool_is_asked_is_settled_alone(noise: float, distance: float) -> None:
     model = NoisyModel(lambda context: {" 5": 0.5} if context.endswith(" -> ]2 and 3 is") else {}, noise)
     document = make_document("2 and 3 is 5")
     # One token is left, with weight 5/15.

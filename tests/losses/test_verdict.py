@@ -9,24 +9,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.support.small_world import make_document, make_executed
-from toolformer_ray.losses.verdict import (
-    CLOSE_NATS,
-    LARGEST_REDUCTION_SQL,
-    CallLosses,
-    KeepRule,
-    settle,
-)
+from tests.support.rows import make_row
+from toolformer_ray.losses.verdict import CLOSE_NATS, LARGEST_REDUCTION_SQL, CallLosses, KeepRule, settle
 from toolformer_ray.records.schema import arrow_schema
 from toolformer_ray.records.stages import Scored
 
-CALL = make_executed(make_document("2 and 3 is 5"), 10, 4)
 THRESHOLDS = (0.1, 0.3, 1.0, 1 / 3, 1e-5, 2.0000001)
 
 
 def row(losses: CallLosses, *, input_sees_future: bool = False) -> Scored:
-    columns = vars(CALL) | losses.columns()
-    return Scored(**columns, input_sees_future=input_sees_future, sees_future=False, is_kept=False)
+    return make_row(Scored, **losses.columns(), input_sees_future=input_sees_future)
 
 
 def reduced_by(value: float, *, input_sees_future: bool = False) -> Scored:

@@ -145,9 +145,7 @@ def test_calls_without_an_answer_are_not_screened() -> None:
     [("5", MUCH - 4 / 15 * LIKELY), ("five", SWAY * MUCH), ("six", 0.0)],
     ids=["words", "sway", "near"],
 )
-def test_what_is_within_a_hair_of_the_margin_is_settled_alone(
-    result: str, promise: float, beyond: float, noise: float
-) -> None:
+def test_what_is_close_to_the_margin_is_settled_alone(result: str, promise: float, beyond: float, noise: float) -> None:
     model = NoisyModel(TRUSTING, noise)
     # Passes, or is looked at, if the promise is at least 0.5 - margin.
     (row,) = screened(model, result, margin=0.5 - promise - beyond)
