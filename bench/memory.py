@@ -16,7 +16,7 @@ from dataclasses import replace
 from toolformer_ray.annotate.execute import execute
 from toolformer_ray.annotate.propose import ProposeOptions, propose
 from toolformer_ray.bench.models import MINIATURE
-from toolformer_ray.filter.score import ScoreOptions, score
+from toolformer_ray.filter.score import score
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.miniature.texts import filler, sum_story
 from toolformer_ray.miniature.world import World
@@ -59,7 +59,7 @@ def annotate(num_texts: int, model_folder: str, device: str) -> int:
     for start in range(0, num_texts, SHARD_TEXTS):
         documents = [short_document(number) for number in range(start, min(start + SHARD_TEXTS, num_texts))]
         candidates, _ = propose(documents, model, tools, ProposeOptions(max_call_tokens=24))
-        num_calls += len(score(execute(candidates, documents, executor), documents, model, tools, ScoreOptions()))
+        num_calls += len(score(execute(candidates, documents, executor), documents, model, tools))
     return num_calls
 
 

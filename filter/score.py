@@ -8,16 +8,14 @@ text, have no L+ and are not kept. The rule itself is `losses.verdict.KeepRule`.
 """
 
 import functools
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from toolformer_ray.filter.call_to_score import CallToScore, calls_to_score, compute_loss
 from toolformer_ray.filter.screening.screen import ScreenOptions, screen
 from toolformer_ray.losses.verdict import settle
 from toolformer_ray.records.calls import unquote
-from toolformer_ray.records.errors import OptionError
 from toolformer_ray.records.stages import Document, Executed, Scored
 from toolformer_ray.tools.tool import Tool
 
@@ -25,33 +23,23 @@ if TYPE_CHECKING:
     from toolformer_ray.lm.model import LanguageModel
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScoreOptions:
-    """What is scored; tau_f belongs to the tools."""
-
-    prune_below: float | None = None
-    """The lowest tau_f, in nats, that one may want to sweep to later; None: the tool's tau_f. Lower costs more."""
-    screen: ScreenOptions = field(default_factory=ScreenOptions)
-    in_place: bool = False
-    """Whether calls are scored where they stand in the text, not before it (`ProposeOptions.second_round`)."""
-
-    def __post_init__(self) -> None:
-        self.screen.check_scoring(in_place=self.in_place)
-        if self.prune_below is not None and not math.isfinite(self.prune_below):
-            raise OptionError("prune_below", self.prune_below, "it must be a number of nats, or left out")
-
-
 def score(
     executed: Iterable[Executed],
     documents: Iterable[Document],
     model: "LanguageModel",
     tools: Mapping[str, Tool],
-    options: ScoreOptions,
+    *,
+    prune_below: float | None = None,
+    in_place: bool = False,
+    screen_options: ScreenOptions | None = None,
 ) -> list[Scored]:
-    """Every executed call with its losses and verdict, in the same order. `documents` holds at least their texts."""
-    calls = calls_to_score(executed, documents, model, tools.values(), options.prune_below, in_place=options.in_place)
+    """Every executed call with its losses and verdict, in the same order. `documents` holds at least their texts.
+
+    `prune_below` and whether calls are scored in place, in a second round, are those of `ProposeOptions`.
+    """
+    calls = calls_to_score(executed, documents, model, tools.values(), prune_below, in_place=in_place)
     answered = [call for call in calls if call.executed.result is not None and call.fits(model)]
-    to_score = screen(answered, model, options.screen)
+    to_score = screen(answered, model, screen_options or ScreenOptions())
     compute_loss("loss_with_result", to_score, model)
     for call in to_score:
         call.losses = settle(call.losses, call.bound, functools.partial(call.losses_alone, model))

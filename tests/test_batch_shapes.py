@@ -8,7 +8,7 @@ import pytest
 from tests.support.models import build_language_model
 from tests.support.small_world import Adder, Translator, make_document, make_executed
 from toolformer_ray.annotate.propose import ProposeOptions, propose
-from toolformer_ray.filter.score import ScoreOptions, score
+from toolformer_ray.filter.score import score
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.records.stages import Candidate, Document, Dropped, Scored
 
@@ -41,7 +41,7 @@ def verdicts(documents: list[Document], token_budget: int) -> list[Scored]:
         for index in range(min(3, len(document.text)))
         for call_input, result in [("1+1", "2"), ("400-120", "280")]
     ]
-    return score(calls, documents, model(token_budget), {"adder": Adder()}, ScoreOptions())
+    return score(calls, documents, model(token_budget), {"adder": Adder()})
 
 
 @pytest.mark.parametrize("token_budget", [1, 300, 4096])

@@ -12,7 +12,7 @@ from toolformer_ray.annotate.cutting import max_text_tokens
 from toolformer_ray.annotate.ingest import IngestOptions, ingest
 from toolformer_ray.annotate.propose import ProposeOptions, propose
 from toolformer_ray.filter.interleave import interleave
-from toolformer_ray.filter.score import ScoreOptions, score
+from toolformer_ray.filter.score import score
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.records.calls import remove_calls
 from toolformer_ray.records.schema import arrow_schema, from_plain, to_table
@@ -62,7 +62,7 @@ def with_a_call_at_every_place(documents: list[Document]) -> list[Augmented]:
             for index in range(len(places.ids))
             if places.is_place[index]
         ]
-    scored = score(executed, documents, model(), tools, ScoreOptions())
+    scored = score(executed, documents, model(), tools)
     augmented, dropped = interleave(scored, documents)
     assert dropped == [] and sum(row.num_calls for row in augmented) == len(scored) == len(executed) > 0
     return augmented

@@ -11,7 +11,7 @@ from toolformer_ray.annotate.execute import execute
 from toolformer_ray.annotate.ingest import IngestOptions, ingest
 from toolformer_ray.annotate.propose import ProposeOptions, propose
 from toolformer_ray.filter.interleave import interleave
-from toolformer_ray.filter.score import ScoreOptions, score
+from toolformer_ray.filter.score import score
 from toolformer_ray.records.calls import remove_calls
 from toolformer_ray.records.stages import Augmented, Document, Dropped, Scored
 from toolformer_ray.tools.asking.executor import ToolExecutor
@@ -50,7 +50,7 @@ MODEL = ScriptedModel(
 def annotate(corpus: Path) -> tuple[list[Document], list[Scored], list[Augmented], list[Dropped]]:
     (shard,) = ingest(IngestOptions(corpus=(str(corpus),)), MODEL.tokenizer, 1_000)
     candidates, proposal_drops = propose(shard.documents, MODEL, TOOLS, ProposeOptions())
-    scored = score(execute(candidates, shard.documents, EXECUTOR), shard.documents, MODEL, TOOLS, ScoreOptions())
+    scored = score(execute(candidates, shard.documents, EXECUTOR), shard.documents, MODEL, TOOLS)
     augmented, given_way = interleave(scored, shard.documents)
     return shard.documents, scored, augmented, [*shard.dropped, *proposal_drops, *given_way]
 

@@ -7,7 +7,6 @@ from cyclopts import Group, Parameter
 
 from toolformer_ray.annotate.ingest import IngestOptions
 from toolformer_ray.annotate.propose import ProposeOptions
-from toolformer_ray.filter.score import ScoreOptions
 from toolformer_ray.filter.screening.screen import ScreenOptions
 from toolformer_ray.records.errors import OptionError
 from toolformer_ray.workflow.report.progress import ProgressOptions
@@ -70,10 +69,4 @@ class AnnotateOptions:
     again that broke a stage. Shards that failed are always tried again."""
 
     def __post_init__(self) -> None:
-        _ = self.score  # Options that exclude each other are refused before a worker starts.
-
-    @property
-    def score(self) -> ScoreOptions:
-        """The filter's options: what proposing pruned by and what scoring goes by must be the same."""
-        propose = self.propose
-        return ScoreOptions(prune_below=propose.prune_below, screen=self.screen, in_place=propose.second_round)
+        self.screen.check_round(is_second=self.propose.second_round)

@@ -86,7 +86,16 @@ def model_stages(model: "LanguageModel", options: AnnotateOptions, tools: dict[s
             (documents,) = inputs
             return propose(documents, model, {name: tools[name] for name in wanted}, options.propose)
         executed, documents = inputs
-        return score(executed, documents, model, tools, options.score), []
+        rows = score(
+            executed,
+            documents,
+            model,
+            tools,
+            prune_below=options.propose.prune_below,
+            in_place=options.propose.second_round,
+            screen_options=options.screen,
+        )
+        return rows, []
 
     return compute
 

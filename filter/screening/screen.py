@@ -58,9 +58,9 @@ class ScreenOptions:
         if not 0 <= self.screen_control <= 1:
             raise OptionError("screen_control", self.screen_control, "it must be a share, from 0 to 1")
 
-    def check_scoring(self, *, in_place: bool) -> None:
+    def check_round(self, *, is_second: bool) -> None:
         """Raise OptionError if calls are scored in a way that the screen does not estimate."""
-        if in_place and self.screen_margin is not None:
+        if is_second and self.screen_margin is not None:
             remedy = "the screen estimates losses of calls before their text: leave it out in a second round"
             raise OptionError("screen_margin", self.screen_margin, remedy)
 

@@ -23,7 +23,7 @@ from tests.support.reference import (
 from tests.support.small_world import Adder, Translator, make_document, make_executed
 from toolformer_ray.annotate.prompt import render_demonstrations, render_text_slot
 from toolformer_ray.annotate.propose import ProposeOptions, propose, sample_keys
-from toolformer_ray.filter.score import ScoreOptions, score
+from toolformer_ray.filter.score import score
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.tokenizer import TextTokenizer
 from toolformer_ray.records.calls import parse_sample
@@ -148,7 +148,7 @@ def assert_verdicts_are_the_formulas(model: object, tokenizer: TextTokenizer, to
     texts = {document.text_id: document.text for document in DOCUMENTS}
     language_model = LanguageModel(model, tokenizer, token_budget=300)  # type: ignore[arg-type]
     calls = list(executed_calls(model, tokenizer, tools.values()))
-    rows = score(calls, DOCUMENTS, language_model, tools, ScoreOptions())
+    rows = score(calls, DOCUMENTS, language_model, tools)
     kept = {name: [0, 0] for name in by_name}
     for row in rows:
         is_kept = False

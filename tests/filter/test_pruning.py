@@ -17,7 +17,7 @@ from toolformer_ray.annotate.execute import execute
 from toolformer_ray.annotate.openings import EncodedText, Opening
 from toolformer_ray.annotate.propose import ProposeOptions, propose
 from toolformer_ray.annotate.pruning import Found, drop_hopeless_calls
-from toolformer_ray.filter.score import ScoreOptions, score
+from toolformer_ray.filter.score import score
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.requests import ScoreRequest
 from toolformer_ray.losses.question import loss_alone, question_without_call
@@ -73,7 +73,7 @@ def annotate_four(prune_below: float | None) -> tuple[list[Scored], SlowAdder, l
     tools, model = {"adder": tool}, ScriptedModel(four_fates)
     candidates, drops = propose([FOUR_PLACES], model, tools, ProposeOptions(prune_below=prune_below))
     executed = execute(candidates, [FOUR_PLACES], ToolExecutor({tool.name: tool}))
-    rows = score(executed, [FOUR_PLACES], model, tools, ScoreOptions(prune_below=prune_below))
+    rows = score(executed, [FOUR_PLACES], model, tools, prune_below=prune_below)
     return rows, tool, [drop.reason for drop in drops]
 
 
@@ -123,7 +123,7 @@ def answered(candidates: Sequence[Candidate]) -> list[Executed]:
 def rows_of(family: str, tau: float, prune_below: float | None) -> list[Scored]:
     model, tool = model_of(family), SlowAdder(min_loss_reduction=tau)
     candidates, _ = drop_hopeless_calls(found_calls(model, tool), model, prune_below)
-    return score(answered(candidates), DOCUMENTS, model, {"adder": tool}, ScoreOptions(prune_below=prune_below))
+    return score(answered(candidates), DOCUMENTS, model, {"adder": tool}, prune_below=prune_below)
 
 
 def names(rows: Sequence[Scored]) -> set[tuple[str, int, str]]:
@@ -172,7 +172,7 @@ def test_the_loss_that_came_with_a_call_is_the_formula_and_is_not_computed_again
         return log_probs(requests)
 
     monkeypatch.setattr(model, "log_probs", listen)
-    score(answered(candidates), DOCUMENTS, model, {"adder": tool}, ScoreOptions())
+    score(answered(candidates), DOCUMENTS, model, {"adder": tool})
     assert asked and all(" -> 280]" in text or " -> 2]" in text or " -> the people]" in text for text in asked)
 
 

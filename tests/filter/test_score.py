@@ -6,8 +6,7 @@ import pytest
 
 from tests.support.scripted_model import BOS, NoisyModel, ScriptedModel, suffixes
 from tests.support.small_world import Adder, Translator, make_document, make_executed
-from toolformer_ray.filter.score import ScoreOptions, score, sees_future
-from toolformer_ray.filter.screening.screen import ScreenOptions
+from toolformer_ray.filter.score import score, sees_future
 from toolformer_ray.records.stages import Document, Executed, Scored
 
 DOCUMENT = make_document("2 and 3 is 5 apples")
@@ -22,11 +21,12 @@ def scores(
     model: ScriptedModel,
     *calls: Executed,
     documents: Sequence[Document] = (DOCUMENT,),
-    options: ScoreOptions | None = None,
+    prune_below: float | None = None,
+    in_place: bool = False,
     **thresholds: float,
 ) -> list[Scored]:
     tools = {"adder": Adder(**thresholds), "translator": Translator(**thresholds)}
-    return score(calls, documents, model, tools, options or ScoreOptions())
+    return score(calls, documents, model, tools, prune_below=prune_below, in_place=in_place)
 
 
 def believing(calls: Mapping[str, float]) -> ScriptedModel:
@@ -114,7 +114,7 @@ def test_one_pass_gives_the_losses_of_a_call_at_all_its_places_in_a_text() -> No
 def test_a_lower_bound_for_later_sweeps_scores_more_and_keeps_the_same() -> None:
     model = believing({ANSWERED: 1 / 10, EMPTY: 1 / 1_000})
     for prune_below, is_scored in [(None, False), (0.5, False), (0.3, True), (9.0, False)]:
-        (row,) = scores(model, executed(loss_without=TENTH + 0.4), options=ScoreOptions(prune_below=prune_below))
+        (row,) = scores(model, executed(loss_without=TENTH + 0.4), prune_below=prune_below)
         assert (row.loss_reduction is not None, row.is_kept) == (is_scored, False)
 
 
@@ -218,11 +218,6 @@ def test_a_loss_reduction_close_to_the_threshold_is_computed_on_the_sequences_al
         assert row.loss_reduction == pytest.approx(exact, abs=1e-6)
 
 
-def test_an_option_out_of_range_names_itself_and_its_value() -> None:
-    with pytest.raises(ValueError, match="prune_below is nan; it must be a number"):
-        ScoreOptions(prune_below=math.nan)
-
-
 @pytest.mark.paper("F8")
 def test_in_a_second_round_a_call_stands_at_its_place_while_it_is_scored() -> None:
     text = DOCUMENT.text
@@ -234,13 +229,8 @@ def test_in_a_second_round_a_call_stands_at_its_place_while_it_is_scored() -> No
             ({" 5": p, " apples": p} for call, p in beliefs.items() if context.startswith(f"{BOS}{before}{call}")), {}
         )
     )
-    (row,) = scores(model, executed(loss_without=THOUSANDTH), options=ScoreOptions(in_place=True))
+    (row,) = scores(model, executed(loss_without=THOUSANDTH), in_place=True)
     assert row.loss_with_result == pytest.approx(HALF)
     assert row.loss_with_call == pytest.approx(TENTH)
     assert row.is_kept
     assert model.sequences == [f"{BOS}{before}{ANSWERED}{after}", f"{BOS}{before}{EMPTY}{after}"]
-
-
-def test_the_screen_is_not_for_calls_in_their_place() -> None:
-    with pytest.raises(ValueError, match="screen_margin is 1.0; .*leave it out in a second round"):
-        ScoreOptions(in_place=True, screen=ScreenOptions(screen_margin=1.0))

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.rows import make_row
+from tests.support.scripted_model import BOS, ScriptedModel
 from toolformer_ray.annotate.ingest import IngestOptions
 from toolformer_ray.annotate.propose import ProposeOptions
 from toolformer_ray.filter.screening.screen import ScreenOptions
 from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.records.stages import Document, Executed
 from toolformer_ray.workflow.book.settings import (
     OtherSettingsError,
     RunSettings,
@@ -17,6 +20,7 @@ from toolformer_ray.workflow.book.settings import (
     resolve_settings,
 )
 from toolformer_ray.workflow.options import AnnotateOptions, ModelOptions
+from toolformer_ray.workflow.recipe import model_stages
 from toolformer_ray.workflow.tool_choice import TaughtTools
 
 
@@ -82,8 +86,12 @@ def test_a_second_round_decides_proposals_and_losses_and_is_no_setting_of_a_firs
             model=ModelOptions(model="m"),
             propose=ProposeOptions(second_round=in_place),
         )
-        assert options.score.in_place == in_place
-        return resolve_settings(options, options.tools.make(), "f", 100)
+        tools = options.tools.make()
+        model, document, call = ScriptedModel(lambda _: {}), make_row(Document), make_row(Executed, tool="Calculator")
+        stages = model_stages(model, options, {tool.name: tool for tool in tools.values()})  # type: ignore[arg-type]
+        stages("score", [[call], [document]], ())
+        assert model.sequences[0].startswith(f"{BOS}2 [Calculator(" if in_place else f"{BOS} [Calculator(")
+        return resolve_settings(options, tools, "f", 100)
 
     before, after = resolve(in_place=False), resolve(in_place=True)
     changed = {

@@ -8,7 +8,7 @@ import pytest
 from tests.support.models import build_language_model
 from tests.support.scripted_model import BOS, NoisyModel, ScriptedModel, suffixes
 from tests.support.small_world import Adder, make_document, make_executed
-from toolformer_ray.filter.score import ScoreOptions, score
+from toolformer_ray.filter.score import score
 from toolformer_ray.filter.screening.overlap import says, words_of
 from toolformer_ray.filter.screening.screen import SWAY, ScreenOptions
 from toolformer_ray.records.stages import SCREENINGS, Scored
@@ -42,12 +42,12 @@ def screened(
 ) -> list[Scored]:
     options = ScreenOptions(screen_margin=margin, screen_control=control, screen_distance=distance)
     calls = [replace(CALL, result=result) for result in results]
-    return score(calls, [DOCUMENT], model, TOOLS, ScoreOptions(screen=options))
+    return score(calls, [DOCUMENT], model, TOOLS, screen_options=options)
 
 
 def test_by_default_every_call_is_scored() -> None:
     model = ScriptedModel(TRUSTING)
-    (row,) = score([replace(CALL, result="five")], [DOCUMENT], model, TOOLS, ScoreOptions())
+    (row,) = score([replace(CALL, result="five")], [DOCUMENT], model, TOOLS)
     assert (row.loss_near, row.screening, row.is_kept) == (None, None, True)
     assert "inserted" not in model.asked
 
@@ -66,7 +66,7 @@ def test_where_the_result_says_nothing_of_what_follows_a_short_reading_decides()
     five, six = screened(model, "five", "six")
     assert model.sequences[1:3] == [f"{BOS}2 and 3{call} is 5 apples" for call in (FIVE, SIX)]
     assert [row.loss_near for row in (five, six)] == pytest.approx([LITTLE, MUCH])
-    (exact,) = score([replace(CALL, result="five")], [DOCUMENT], ScriptedModel(TRUSTING), TOOLS, ScoreOptions())
+    (exact,) = score([replace(CALL, result="five")], [DOCUMENT], ScriptedModel(TRUSTING), TOOLS)
     assert five == replace(exact, loss_near=five.loss_near, screening="passed")
     assert (six.loss_with_call, six.loss_with_result, six.loss_reduction) == (None, None, None)
     assert (six.screening, six.is_kept) == ("left_out", False)
@@ -104,8 +104,8 @@ def test_the_text_and_equal_calls_at_one_place_are_read_once_for_all_tokens() ->
     model = ScriptedModel(TRUSTING)
     losses = {1: 14 / 15 * UNLIKELY + 1 / 15 * LIKELY, 2: 12 / 15 * UNLIKELY + 2 / 15 * LIKELY, 4: MUCH}
     calls = [replace(CALL, result="six", token_index=place, loss_without=loss) for place, loss in losses.items()]
-    options = ScoreOptions(screen=ScreenOptions(screen_margin=UNSURE, screen_control=0.0, screen_distance=2))
-    rows = score(calls, [DOCUMENT], model, TOOLS, options)
+    options = ScreenOptions(screen_margin=UNSURE, screen_control=0.0, screen_distance=2)
+    rows = score(calls, [DOCUMENT], model, TOOLS, screen_options=options)
     # The first two stand before the text, the third before " 3".
     assert model.sequences == [
         f"{BOS}2 and 3 is 5 apples",
@@ -122,19 +122,19 @@ def test_the_control_slice_is_scored_although_it_did_not_pass() -> None:
 
 def test_the_control_slice_is_a_share_drawn_by_the_call_alone() -> None:
     calls = [replace(CALL, call_input=f"{number}+1") for number in range(400)]
-    options = ScoreOptions(screen=ScreenOptions(screen_margin=-100.0, screen_control=0.25))
-    rows = score(calls, [DOCUMENT], ScriptedModel(TRUSTING), TOOLS, options)
+    options = ScreenOptions(screen_margin=-100.0, screen_control=0.25)
+    rows = score(calls, [DOCUMENT], ScriptedModel(TRUSTING), TOOLS, screen_options=options)
     drawn = {row.call_input for row in rows if row.screening == "control"}
     # 100 expected, with a standard deviation of 8.7.
     assert 65 <= len(drawn) <= 135
-    half = score(calls[:200], [DOCUMENT], ScriptedModel(TRUSTING), TOOLS, options)
+    half = score(calls[:200], [DOCUMENT], ScriptedModel(TRUSTING), TOOLS, screen_options=options)
     assert {row.call_input for row in half if row.screening == "control"} == drawn & {c.call_input for c in calls[:200]}
 
 
 def test_calls_without_an_answer_are_not_screened() -> None:
     call = replace(CALL, result=None, status="timeout")
-    options = ScoreOptions(screen=ScreenOptions(screen_margin=0.0))
-    (row,) = score([call], [DOCUMENT], ScriptedModel(TRUSTING), TOOLS, options)
+    options = ScreenOptions(screen_margin=0.0)
+    (row,) = score([call], [DOCUMENT], ScriptedModel(TRUSTING), TOOLS, screen_options=options)
     assert (row.loss_near, row.screening, row.is_kept) == (None, None, False)
 
 
@@ -162,13 +162,12 @@ def test_screenings_do_not_depend_on_the_batch(token_budget: int) -> None:
         for place in (3, 9, 15)
         for call_input, result in [("1+1", "2"), ("400-120", "280"), ("3+3", "6")]
     ]
-    options = ScoreOptions(screen=ScreenOptions(screen_margin=0.5, screen_distance=4, screen_control=0.2))
-    together = score(calls, documents, build_language_model(), TOOLS, options)
-    alone = [
-        row
-        for call in calls
-        for row in score([call], documents, build_language_model(token_budget=token_budget), TOOLS, options)
-    ]
+    options = ScreenOptions(screen_margin=0.5, screen_distance=4, screen_control=0.2)
+    together = score(calls, documents, build_language_model(), TOOLS, screen_options=options)
+    alone = []
+    for call in calls:
+        model = build_language_model(token_budget=token_budget)
+        alone += score([call], documents, model, TOOLS, screen_options=options)
     assert [(row.screening, row.is_kept) for row in alone] == [(row.screening, row.is_kept) for row in together]
     assert {row.screening for row in together} == set(SCREENINGS)
 
@@ -224,3 +223,8 @@ def test_of_a_number_the_digits_are_said_up_to_the_first_wrong_one() -> None:
 def test_an_option_out_of_range_names_itself_and_its_value(option: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{option} is {value}; it must be"):
         ScreenOptions(**{option: value})  # type: ignore[arg-type]
+
+
+def test_the_screen_is_not_for_calls_in_their_place() -> None:
+    with pytest.raises(ValueError, match="screen_margin is 1.0; .*leave it out in a second round"):
+        ScreenOptions(screen_margin=1.0).check_round(is_second=True)
