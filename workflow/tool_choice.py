@@ -49,7 +49,8 @@ def _settings_by_tool(*, with_teaching: bool) -> Any:
 
 
 if TYPE_CHECKING:
-    Settings = TaughtSettings = Mapping[str, Mapping[str, Any]]
+    Settings = Mapping[str, Mapping[str, Any]]
+    TaughtSettings = Settings
 else:
     Settings, TaughtSettings = _settings_by_tool(with_teaching=False), _settings_by_tool(with_teaching=True)
 
