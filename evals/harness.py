@@ -93,7 +93,7 @@ class Toolformer(LM):
         if max_new_tokens >= self._model.window - len(self._model.tokenizer.bos_ids):
             raise ValueError(
                 f"max_gen_toks is {max_new_tokens}, which leaves a prompt nothing of the window of "
-                f"{self._model.window} tokens of {self.tokenizer_name!r}; give less with --gen_kwargs max_gen_toks=N"
+                f"{self._model.window} tokens of {self.tokenizer_name!r}; give less max_gen_toks with gen_kwargs"
             )
 
     def _tell_cut(self, num_cut: int, num_requests: int) -> None:

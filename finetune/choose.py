@@ -168,7 +168,7 @@ def _open_run(connection: duckdb.DuckDBPyConnection, number: int, location: str,
     told = run.read_json(RUN_FILE)
     settings = told.get("settings") if isinstance(told, dict) else None
     if not isinstance(settings, dict) or not isinstance(settings.get("tools"), list):
-        raise OptionError("run", run.shown, "no run folder is there: `toolformer annotate --run` makes one")
+        raise OptionError("run", run.shown, "no run folder is there: `toolformer annotate` makes one")
     for table, record in (("documents", Document), ("scored", Scored)):
         schema, paths = arrow_schema(record), run.paths(table)
         dataset = pyarrow.dataset.dataset(paths, schema=schema, filesystem=run.filesystem, format="parquet")

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.utils import cached_file
 
-from toolformer_ray.records.errors import first_line
+from toolformer_ray.records.errors import OptionError, UnusableError, first_line
 from toolformer_ray.records.fingerprint import MODEL_FILES, fingerprint_files
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -24,7 +24,7 @@ def load_network(
     Raises ValueError, one line that names the value and the remedy.
     """
     if dtype not in DTYPES:
-        raise ValueError(f"dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}")
+        raise OptionError("dtype", dtype, f"it must be one of {', '.join(DTYPES)}")
     target = _check_device(device)
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -49,9 +49,9 @@ def load_network(
     if device_map is None:
         return model.to(target)
     if target.type != "cpu" and not {"cpu", "disk"}.isdisjoint(map(str, model.hf_device_map.values())):
-        raise ValueError(
+        raise UnusableError(
             f"model {name_or_path!r} does not fit the {torch.cuda.device_count()} GPUs that it is laid over; give it "
-            "more with --gpus-per-worker, or use --dtype bfloat16"
+            "more with `gpus_per_worker`, or use `dtype` bfloat16"
         )
     return model
 

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from toolformer_ray.records.errors import UnusableError, one_line
 from toolformer_ray.records.header_book import Book, book_name, read_book, write_book
 from toolformer_ray.records.locations import without_keys
 from toolformer_ray.records.schema import Record, RecordT, arrow_schema, check_nulls, from_plain, to_table
@@ -168,13 +169,14 @@ class RunFolder:
         self._storage.write(self._path(name), content, is_lasting=is_lasting)
 
     def read_json(self, name: str) -> Any:
-        """The content of a JSON file; None if it is not there. Raises ValueError if it is not JSON."""
+        """The content of a JSON file; None if it is not there. Raises UnusableError if it is not JSON."""
         try:
             return json.loads(self._storage.read(self._path(name)))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except ValueError as error:
-            raise ValueError(f"{self.shown}/{name} is not JSON ({error}); delete it or use another --run") from error
+            told = f"{self.shown}/{name} is not JSON ({one_line(error)})"
+            raise UnusableError(f"{told}; delete it or use another `run`") from error
 
     def delete(self, name: str) -> None:
         """Delete a file of the folder; one that is not there is no error."""

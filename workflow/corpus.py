@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from toolformer_ray.annotate.corpus import find_sources
+from toolformer_ray.records.errors import UnusableError
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.workflow.log import say, warn
 
@@ -60,7 +61,7 @@ def read_state(run: RunFolder, fingerprint: str) -> CorpusState | None:
 def settle_corpus(run: RunFolder, now: CorpusState, *, may_change: bool, may_forget: bool) -> CorpusState:
     """The corpus with the order in which it is read, and its shards if they need not be read; written down.
 
-    Raises ValueError if files are gone and may not be forgotten, or have other sizes and may not change.
+    Raises UnusableError if files are gone and may not be forgotten, or have other sizes and may not change.
     """
     before = _read_any_state(run)
     settled = _settle(run, now, before, may_change=may_change, may_forget=may_forget) if before else _afresh(now)
@@ -76,16 +77,16 @@ def _settle(
     others = [name for name in old if name in new and new[name][0] != old[name][0]]
     respelled = _respelled(gone, [name for name in new if name not in old])
     if gone and not may_forget:
-        raise ValueError(
+        raise UnusableError(
             f"the corpus has lost {len(gone):,} files since {run.shown} was made: {_listed(gone)}; put them back"
-            f"{respelled}, use another --run, or give --forget-missing-files to remove all that came of them"
+            f"{respelled}, use another `run`, or give `forget_missing_files` to remove all that came of them"
         )
     resized = [f"{name} had {old[name][0] or 0:,} bytes and now has {new[name][0] or 0:,}" for name in others]
     is_read_alike = before.fingerprint == now.fingerprint
     if resized and is_read_alike and not may_change:
-        raise ValueError(
-            f"the corpus has changed since {run.shown} was made: {_listed(resized)}; use another --run, put the old "
-            "files back, or give --change-settings to read the corpus anew"
+        raise UnusableError(
+            f"the corpus has changed since {run.shown} was made: {_listed(resized)}; use another `run`, put the old "
+            "files back, or give `change_settings` to read the corpus anew"
         )
     if gone or resized:
         told = [f"{name} is gone" for name in gone] + resized

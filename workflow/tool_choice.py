@@ -89,7 +89,7 @@ class ToolChoice:
             asking = dataclasses.replace(tool.asking, **{**for_all, **_take(given, Asking)})
             if unknown := next(iter(given), None):
                 raise OptionError(unknown, given[unknown], f"{tool.name} has no such option; leave it out")
-            return make_tool(key, own, teaching, asking)
+        return make_tool(key, own, teaching, asking)
 
 
 @Parameter(name="*")

@@ -74,7 +74,8 @@ def _spell_options(line: str) -> str:
 
 
 def _flag(field: str) -> str:
-    return f"--{field.replace('_', '-')}"
+    # A name in capitals is that of a variable of the environment, such as RAY_ADDRESS.
+    return field if field.isupper() else f"--{field.replace('_', '-')}"
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import ray
 
-from toolformer_ray.records.errors import first_line
+from toolformer_ray.records.errors import OptionError, UnusableError, first_line
 from toolformer_ray.workflow.pipeline import Needs
 from toolformer_ray.workflow.workers import Node, PoolSize, WorkerOptions, pool_sizes
 
@@ -45,7 +45,7 @@ def ray_session(options: WorkerOptions, *, on_gpu: bool) -> Iterator[CountPools]
     address = options.address or os.environ.get("RAY_ADDRESS")
     try:
         if address:
-            connect(address, option="--address" if options.address else "RAY_ADDRESS")
+            connect(address, option="address" if options.address else "RAY_ADDRESS")
             yield count_pools
         else:
             sizes = _start_own_ray(options, on_gpu=on_gpu)
@@ -55,15 +55,17 @@ def ray_session(options: WorkerOptions, *, on_gpu: bool) -> Iterator[CountPools]
 
 
 def connect(address: str, *, option: str) -> None:
-    """Connect to the cluster at an address. Raises ValueError, one line, naming the `option` that gave it."""
+    """Connect to the cluster at an address. Raises OptionError of the `option` that gave it."""
     try:
         if _WEB.match(address) or _is_web_server(address):
             raise ValueError("that is a page for browsers, such as the dashboard")
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError, RuntimeError) as error:
-        raise ValueError(
-            f"{option} {address} cannot be reached ({first_line(error)}); give the HOST:6379 of a Ray that is running, "
-            "or ray://HOST:10001, set RAY_AUTH_TOKEN if it asks for a token, or leave it out"
+        raise OptionError(
+            option,
+            address,
+            f"it cannot be reached ({first_line(error)}); give the HOST:6379 of a Ray that is running, or "
+            "ray://HOST:10001, set RAY_AUTH_TOKEN if it asks for a token, or leave it out",
         ) from error
 
 
@@ -99,12 +101,10 @@ def _start_own_ray(options: WorkerOptions, *, on_gpu: bool) -> dict[Needs, PoolS
     num_cpus = len(os.sched_getaffinity(0))
     num_gpus = _count_gpus() if on_gpu else 0
     if on_gpu and not num_gpus:
-        raise ValueError("--device cuda: this machine has no CUDA device; use --device cpu, or --address for a cluster")
+        raise OptionError("device", "cuda", "this machine has no CUDA device; use cpu, or `address` for a cluster")
     if on_gpu and num_gpus < options.gpus_per_worker:
-        raise ValueError(
-            f"--gpus-per-worker {options.gpus_per_worker:g}: this machine has {num_gpus} CUDA devices; ask for fewer, "
-            "or use --address for a cluster"
-        )
+        remedy = f"this machine has {num_gpus} CUDA devices; ask for fewer, or use `address` for a cluster"
+        raise OptionError("gpus_per_worker", f"{options.gpus_per_worker:g}", remedy)
     sizes = pool_sizes(options, [Node(num_cpus=num_cpus, num_gpus=num_gpus)], on_gpu=on_gpu)
     # A Ray CPU is a slot, not a core: as many as the workers ask for, so that none waits for another to end.
     slots = sum(size.num_workers * size.num_cpus for size in sizes.values())
@@ -118,9 +118,9 @@ def _start_own_ray(options: WorkerOptions, *, on_gpu: bool) -> dict[Needs, PoolS
             object_store_memory=OBJECT_STORE_BYTES,
         )
     except Exception as error:  # Ray raises bare exceptions here.
-        raise ValueError(
+        raise UnusableError(
             f"Ray cannot be started on this machine ({first_line(error)}); is it very busy, or its temporary folder "
-            "full? Try again, or give the --address of a Ray that is running"
+            "full? Try again, or give the `address` of a Ray that is running"
         ) from error
     return sizes
 

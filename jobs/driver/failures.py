@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
 
 from toolformer_ray.jobs.driver.retry import Happened, Verdict
-from toolformer_ray.records.errors import UnusableError, first_line
+from toolformer_ray.records.errors import OptionError, UnusableError, first_line, one_line
 from toolformer_ray.records.locations import without_keys
 from toolformer_ray.records.run_folder import DamagedError, RunFolder
 from toolformer_ray.workflow.run_folder_errors import REMEDIES, blaming_run_folder
@@ -41,7 +41,7 @@ def blaming_cluster(address: str | None) -> Iterator[None]:
     try:
         yield
     except ConnectionError as error:
-        cluster = f"the Ray cluster at --address {address}" if address else "Ray"
+        cluster = f"the Ray cluster at {address}" if address else "Ray"
         raise UnusableError(
             f"the connection to {cluster} was lost ({first_line(error)}); what is finished is kept: run the same "
             "command again to go on"
@@ -75,11 +75,9 @@ def unusable(error: CallError, run: RunFolder) -> UnusableError:
     """What the user is told when an error ends the run."""
     cause = error.cause if isinstance(error, RayTaskError) else error
     if isinstance(cause, OSError):
-        return UnusableError(
-            f"--run {run.shown} cannot be written to ({cause}); {REMEDIES[cause.errno or 0]} and run the same command "
-            "again to go on"
-        )
-    return UnusableError(str(cause))
+        remedy = f"{REMEDIES[cause.errno or 0]} and run the same command again to go on"
+        return OptionError("run", run.shown, f"it cannot be written to ({one_line(cause)}); {remedy}")
+    return cause if isinstance(cause, UnusableError) else UnusableError(str(cause))
 
 
 def put_aside(run: RunFolder, stage: str, shard: str, error: CallError, *, attempts: int, reason: str) -> None:
@@ -105,5 +103,5 @@ def describe(error: BaseException) -> str:
 def describe_briefly(error: CallError) -> str:
     """What happened, for a row of `dropped`: short and without keys."""
     told = describe(error) if isinstance(error, RayTaskError) else f"the worker died: {first_line(error)}"
-    line = " ".join(without_keys(told).split())
+    line = one_line(without_keys(told))
     return line if len(line) <= MAX_LINE_CHARS else f"{line[: MAX_LINE_CHARS - 1]}…"

@@ -11,6 +11,7 @@ from typing import Any
 import ray
 
 from toolformer_ray.jobs.driver.cluster import NOT_WHERE_ONLY_DRIVERS_ARE
+from toolformer_ray.records.errors import OptionError
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.workflow.pipeline import Needs, Stage
 from toolformer_ray.workflow.shard.work import Expected, IngestWorker, Recipe, ShardReport, StageWorker
@@ -86,12 +87,10 @@ class ShardActor:
 
 
 def _refuse_absent(run: RunFolder) -> None:
-    """Raise ValueError if the run folder is not there, rather than make a second one that nobody else sees."""
+    """Raise OptionError if the run folder is not there, rather than make a second one that nobody else sees."""
     if "://" not in run.location and not Path(run.root).is_dir():
-        raise ValueError(
-            f"--run {run.shown} does not exist on {platform.node()}; give a path or URI that all machines share, such "
-            "as s3://bucket/runs/one"
-        )
+        remedy = "give a path or URI that all machines share, such as s3://bucket/runs/one"
+        raise OptionError("run", run.shown, f"it does not exist on {platform.node()}; {remedy}")
 
 
 def start_actor(run: RunFolder, recipe: Recipe, size: PoolSize) -> Any:

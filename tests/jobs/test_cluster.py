@@ -1,4 +1,4 @@
-"""A wrong --address is one line, and at once."""
+"""A wrong address is one line, and at once."""
 
 import socket
 import threading
@@ -30,14 +30,16 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.parametrize("scheme", ["", "ray://", "http://"])
 def test_the_address_of_the_dashboard_is_told_from_that_of_ray(scheme: str, dashboard: str, asked: list[str]) -> None:
     with pytest.raises(ValueError, match=r"cannot be reached \(that is a page for browsers, such as the dashboard\)"):
-        connect(f"{scheme}{dashboard}", option="--address")
+        connect(f"{scheme}{dashboard}", option="address")
     assert asked == []
 
 
 def test_where_nobody_listens_ray_is_not_left_to_try_for_minutes(asked: list[str]) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        with pytest.raises(ValueError, match=r"^RAY_ADDRESS 127.0.0.1:\d+ cannot be reached \(.*refused\); give the"):
+        with pytest.raises(
+            ValueError, match=r"^RAY_ADDRESS is 127.0.0.1:\d+; it cannot be reached \(.*refused\); give"
+        ):
             connect(f"127.0.0.1:{unused.getsockname()[1]}", option="RAY_ADDRESS")
     assert asked == []
 
@@ -48,6 +50,6 @@ def test_what_answers_in_another_way_or_not_at_all_is_left_to_ray(
     monkeypatch.setattr("toolformer_ray.jobs.driver.cluster.SECONDS_TO_ANSWER", 0.01)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
-        connect(address, option="--address")
-    connect("auto", option="--address")
+        connect(address, option="address")
+    connect("auto", option="address")
     assert asked == [address, "auto"]

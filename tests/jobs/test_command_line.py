@@ -14,7 +14,8 @@ import torch
 
 from tests.support.calling_model import save_calling_model
 from toolformer_ray.jobs.cli.commands import app
-from toolformer_ray.jobs.cli.main import main
+from toolformer_ray.jobs.cli.main import describe_error, main
+from toolformer_ray.records.errors import OptionError
 from toolformer_ray.tools.calculator import Calculator
 from toolformer_ray.tools.calendar import Calendar
 from toolformer_ray.tools.catalog import find_tools
@@ -75,6 +76,12 @@ def test_a_wrong_option_is_named_with_its_value(
 ) -> None:
     given = annotate(tmp_path, "--corpus", str(corpus), "--model", str(tmp_path), *arguments)
     assert line in refuse(capsys, *given)
+
+
+def test_an_address_from_the_environment_is_named_as_the_variable_that_it_is() -> None:
+    assert describe_error(OptionError("RAY_ADDRESS", "h:1", "it cannot be reached; leave `address` out")) == (
+        "RAY_ADDRESS is h:1; it cannot be reached; leave --address out"
+    )
 
 
 def test_a_missing_option_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,7 +154,7 @@ def test_a_device_that_is_not_there_is_refused_before_ray_starts(
     check = f"import sys; from toolformer_ray.jobs.cli.main import main; sys.exit(main({list(given)!r}))"
     refused = subprocess.run([sys.executable, "-c", check], cwd=REPOSITORY, capture_output=True, text=True)
     assert refused.returncode == 2
-    assert refused.stderr.startswith("toolformer: --device cuda: this machine has no CUDA device; use --device cpu")
+    assert refused.stderr.startswith("toolformer: --device is cuda; this machine has no CUDA device; use cpu, or")
     assert len(refused.stderr.splitlines()) == 1
 
 

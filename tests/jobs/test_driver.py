@@ -217,7 +217,7 @@ def test_a_lost_connection_is_not_taken_for_a_fault_of_the_run_folder(
         raise ConnectionError("Client is shutting down")
 
     monkeypatch.setattr(Driver, "drive", lose_connection)
-    with pytest.raises(UnusableError, match=r"the connection to the Ray cluster at --address ray://head:1 was lost"):
+    with pytest.raises(UnusableError, match=r"the connection to the Ray cluster at ray://head:1 was lost"):
         run_small_job(tmp_path, SmallRecipe(), address="ray://head:1")
 
 
@@ -230,7 +230,7 @@ def test_keys_are_left_out_of_what_is_written_about_a_failure(tmp_path: Path) ->
 def test_a_full_disk_ends_the_run_with_one_line_and_keeps_what_is_finished(tmp_path: Path) -> None:
     full = OSError(28, "No space left on device")
     with pytest.raises(
-        UnusableError, match=rf"--run {tmp_path} cannot be written to \(.*No space left on device\); make room"
+        UnusableError, match=rf"run is {tmp_path}; it cannot be written to \(.*No space left on device\); make room"
     ):
         run_small_job(tmp_path, SmallRecipe(num_shards=2, fault=full))
     assert json.loads((tmp_path / "progress.json").read_text())["state"] == "failed"

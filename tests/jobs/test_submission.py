@@ -102,6 +102,10 @@ def test_a_job_that_is_refused_tells_why_and_with_which_exit_code(head: Head, cl
         told = job.stdout.read()
         assert job.wait(PATIENCE) == 1  # whatever the driver's own
     assert head.client.get_job_info("refused").driver_exit_code == 2
-    assert head.client.get_job_logs("refused").splitlines()[-1].startswith("toolformer: --run runs/one is a relative")
+    assert (
+        head.client.get_job_logs("refused")
+        .splitlines()[-1]
+        .startswith("toolformer: --run is runs/one; it is a relative")
+    )
     assert "failed with exit code 2" in told
     assert not list(head.folder.glob("**/runs"))

@@ -52,7 +52,7 @@ def read_first_shard(asked: Asked, job: Job) -> ShardTask:
 def test_a_worker_that_does_not_see_the_run_folder_makes_none_of_its_own(tmp_path: Path) -> None:
     run = RunFolder(str(tmp_path / "mounted" / "run"))
     actor = ShardActor.remote(run, SmallRecipe(), 1, str(tmp_path))
-    with pytest.raises(ValueError, match=rf"--run {run.shown} does not exist on .*; give a path or URI that all"):
+    with pytest.raises(ValueError, match=rf"run is {run.shown}; it does not exist on .*; give a path or URI that all"):
         ray.get(actor.open.remote("cpu"))
     run.create()
     ray.get(actor.open.remote("cpu"))

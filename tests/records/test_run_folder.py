@@ -185,7 +185,7 @@ def test_json_files_are_replaced_whole_and_damaged_ones_named(tmp_path: Path) ->
     run.delete("failed/score/part-00000.json")
     run.delete("failed/score/part-00000.json")
     (tmp_path / "run.json").write_text("{")
-    with pytest.raises(ValueError, match=r"run.json is not JSON .*; delete it or use another --run"):
+    with pytest.raises(ValueError, match=r"run.json is not JSON .*; delete it or use another `run`"):
         run.read_json("run.json")
 
 

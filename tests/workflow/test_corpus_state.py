@@ -51,7 +51,7 @@ RESIZED = [["a", 10, 1], ["b", 1000, 1]]
 def test_files_of_another_size_are_refused_unless_that_is_wanted(
     run: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ValueError, match="b had 20 bytes and now has 1,000; .* or give --change-settings"):
+    with pytest.raises(ValueError, match="b had 20 bytes and now has 1,000; .* or give `change_settings`"):
         settle_corpus(run, found(*RESIZED), may_change=False, may_forget=True)
     assert settle_corpus(run, FIRST, may_change=False, may_forget=False).shards == {"part-00000": "x"}
     anew = settle_corpus(run, found(*RESIZED), may_change=True, may_forget=False)
@@ -64,7 +64,7 @@ def test_files_that_are_gone_are_refused_whatever_else_may_change(
     fingerprint: str, run: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = replace(found(*SMALLER), fingerprint=fingerprint)
-    with pytest.raises(ValueError, match=r"lost 1 files since .*: b; .* or give --forget-missing-files"):
+    with pytest.raises(ValueError, match=r"lost 1 files since .*: b; .* or give `forget_missing_files`"):
         settle_corpus(run, now, may_change=True, may_forget=False)
     assert settle_corpus(run, FIRST, may_change=False, may_forget=False).shards == {"part-00000": "x"}
     anew = settle_corpus(run, now, may_change=False, may_forget=True)

@@ -211,7 +211,7 @@ def test_a_folder_named_like_a_shard_is_named_and_left_alone(table: str, finishe
     (path / "keep").mkdir(parents=True)
     assert (str(path), "is named like a shard and is no file") in find_faults(run)
     with (
-        pytest.raises(UnusableError, match=rf"Is a directory: .*{path}.*; move away what stands there"),
+        pytest.raises(UnusableError, match=rf"Is a directory: .*{path}.*; move away what"),
         blaming_run_folder(run),
     ):
         run.write_shard(table, path.stem, TABLES[table], [], fingerprint="", counts={})
@@ -222,7 +222,7 @@ def test_a_folder_named_like_a_shard_ends_the_run_with_one_line(shared_ray: None
     path = file_of(finished, "executed")
     path.unlink()
     path.mkdir()
-    with pytest.raises(UnusableError, match=rf"--run {finished} cannot be .*{path}.*; move away what stands there"):
+    with pytest.raises(UnusableError, match=rf"run is {finished}; it cannot be .*{path}.*; move away what"):
         run_small_job(finished, RECIPE)
 
 
@@ -238,7 +238,7 @@ def test_a_link_to_a_folder_above_is_not_followed_round_and_round(finished: Path
 @pytest.mark.parametrize("content", ["", '{"settings": {"tau'])
 def test_what_the_run_was_made_with_cut_short_is_refused_by_name(name: str, content: str, finished: Path) -> None:
     (finished / name).write_text(content)
-    with pytest.raises(ValueError, match=rf"^{finished}/{name} is not JSON \(.*\); delete it or use another --run$"):
+    with pytest.raises(ValueError, match=rf"^{finished}/{name} is not JSON \(.*\); delete it or use another `run`$"):
         RunFolder(str(finished)).read_json(name)
 
 
@@ -280,7 +280,7 @@ def test_a_disk_that_fills_up_ends_the_run_and_with_room_it_goes_on(
     shared_ray: None, small_disk: Callable[[str], Path], undisturbed: Path
 ) -> None:
     folder = small_disk("size=64k") / "run"
-    with pytest.raises(UnusableError, match=rf"--run {folder} cannot be .*No space left on device.*; make room"):
+    with pytest.raises(UnusableError, match=rf"run is {folder}; it cannot be .*No space left on device.*; make room"):
         run_small_job(folder, RECIPE)
     assert RunFolder(str(folder)).leftovers() == []
     small_disk("size=4m")

@@ -51,7 +51,7 @@ def test_a_submitted_job_writes_nothing_where_it_would_be_deleted(command: str, 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_submitted_job_is_told_which_run_was_not_sent_along(command: str, submitted: Path, capsys) -> None:
     line = refuse(capsys, command, "--run", "annotated", "elsewhere", "--out", str(submitted / "out.jsonl"))
-    assert line.startswith("toolformer: --run is elsewhere; it is not among what --working-dir sent to the cluster")
+    assert line.startswith("toolformer: --run is elsewhere; it is not among what `ray job submit` sent to the cluster")
 
 
 def test_a_submitted_export_goes_to_an_absolute_path_and_one_that_nobody_submitted_anywhere(

@@ -68,6 +68,6 @@ def test_a_cluster_that_refuses_without_a_word_is_a_line_all_the_same(monkeypatc
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     monkeypatch.setattr("ray.init", refuse)
     monkeypatch.setattr("ray.shutdown", lambda: None)
-    refused = pytest.raises(ValueError, match=r"--address elsewhere cannot be reached \(no message\)")
+    refused = pytest.raises(ValueError, match=r"address is elsewhere; it cannot be reached \(no message\)")
     with refused, ray_session(WorkerOptions(address="elsewhere"), on_gpu=False):
         pass

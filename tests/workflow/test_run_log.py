@@ -81,6 +81,6 @@ def test_what_ends_a_run_is_an_object_too(capsys: pytest.CaptureFixture[str]) ->
     assert main(["annotate", "--run", "r", "--corpus", "c", "--model", "/no/model", "--log-format", "json"]) == 2
     (told,) = read_objects(capsys)
     assert (told["level"], told["event"]) == ("error", "refused")
-    assert "--model /no/model" in str(told["error"])
+    assert "--model is /no/model" in str(told["error"])
     assert main(["status", "/no/run"]) == 2
     assert capsys.readouterr().err.startswith("toolformer: no run folder")

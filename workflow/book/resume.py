@@ -51,7 +51,7 @@ def end_ingest(run: RunFolder, ledger: Ledger, corpus: CorpusState) -> None:
     if ledger.num_texts == 0:
         drops = {name: number for name, number in ledger.counts["ingest"].items() if name.startswith("dropped.")}
         reasons = ", ".join(f"{name.removeprefix('dropped.')} {number:,}" for name, number in drops.items())
-        raise UnusableError(f"the corpus holds no usable text ({reasons or 'no rows'}); give another --corpus")
+        raise UnusableError(f"the corpus holds no usable text ({reasons or 'no rows'}); give another `corpus`")
     admitted = set(ledger.shards)
     with blaming_run_folder(run):
         for stage in PIPELINE:

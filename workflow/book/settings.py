@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from toolformer_ray.records.errors import UnusableError
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.tools.catalog import find_tools
 from toolformer_ray.tools.tool import Tool, full_data_version
@@ -28,7 +29,7 @@ RUN_FILE = "run.json"
 PACKAGES = ("toolformer-ray", "ray", "torch", "transformers", "pyarrow")
 
 
-class OtherSettingsError(ValueError):
+class OtherSettingsError(UnusableError):
     """The run folder was made with other settings; the message is one line that names them and what to do."""
 
 
@@ -86,12 +87,12 @@ def check_settings(run: RunFolder, now: RunSettings, *, may_change: bool) -> Seq
     if before is None or not run.shards("documents"):
         return []
     if not isinstance(before, dict) or not before.keys() >= vars(now).keys():
-        raise OtherSettingsError(f"{run.shown}/{RUN_FILE} is not of a run of this program; use another --run")
+        raise OtherSettingsError(f"{run.shown}/{RUN_FILE} is not of a run of this program; use another `run`")
     differences = list(_differences(before, now))
     if differences and not may_change:
         raise OtherSettingsError(
-            f"{run.shown} was made with other settings: {'; '.join(differences)}. Use another --run, the old values, "
-            "or --change-settings to have all that depends on them made again"
+            f"{run.shown} was made with other settings: {'; '.join(differences)}. Use another `run`, the old values, "
+            "or `change_settings` to have all that depends on them made again"
         )
     return differences
 
@@ -120,9 +121,9 @@ def _differences(before: Mapping[str, Any], now: RunSettings) -> Iterator[str]:
         if _is_only_moved(name, before["tool_data"], now.tool_data):
             continue
         if old.get(name) != new.get(name):
-            yield f"--{name} was {_shown(old.get(name))} and is {_shown(new.get(name))}"
+            yield f"`{name.replace('-', '_')}` was {_shown(old.get(name))} and is {_shown(new.get(name))}"
         elif name == "model":
-            yield f"the files of --model {new[name]} have changed"
+            yield f"the files of `model` {new[name]} have changed"
     for key, data in now.tool_data.items():
         if before["tool_data"].get(key, data) != data:
             yield f"the data behind the tool {key} has changed"

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import TextIO
 
+from toolformer_ray.records.errors import OptionError
 from toolformer_ray.workflow.book.ledger import Ledger
 from toolformer_ray.workflow.log import FORMATS, is_for_people, say
 
@@ -34,9 +35,9 @@ class ProgressOptions:
 
     def __post_init__(self) -> None:
         if self.log_format not in FORMATS:
-            raise ValueError(f"log_format is {self.log_format}; it must be {' or '.join(FORMATS)}")
+            raise OptionError("log_format", self.log_format, f"it must be {' or '.join(FORMATS)}")
         if self.log_every <= 0:
-            raise ValueError(f"log_every is {self.log_every}; it must be more than 0 seconds")
+            raise OptionError("log_every", self.log_every, "it must be more than 0 seconds")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from toolformer_ray.records.errors import OptionError
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.workflow.report.progress import describe_seconds
 from toolformer_ray.workflow.report.status import SECONDS_TO_SILENCE, RunStatus, open_run, read_status
@@ -45,7 +46,7 @@ class StatusOptions:
 
     def __post_init__(self) -> None:
         if self.watch is not False and self.seconds <= 0:
-            raise ValueError(f"watch is {self.watch}; it must be more than 0 seconds")
+            raise OptionError("watch", self.watch, "it must be more than 0 seconds")
 
     @property
     def seconds(self) -> float:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from toolformer_ray.records.errors import UnusableError
 from toolformer_ray.records.locations import without_keys
 from toolformer_ray.records.run_folder import RunFolder, TableHeaders
 from toolformer_ray.workflow.book.lease import is_held
@@ -101,11 +102,11 @@ class RunStatus:
 
 
 def open_run(location: str) -> RunFolder:
-    """The run folder of a run that was begun. Raises ValueError if there is none."""
+    """The run folder of a run that was begun. Raises UnusableError if there is none."""
     run = RunFolder(location)
     if not isinstance(run.read_json(RUN_FILE), dict):
-        raise ValueError(
-            f"no run folder in {without_keys(location)}: it has no {RUN_FILE}; `toolformer annotate --run` makes one"
+        raise UnusableError(
+            f"no run folder in {without_keys(location)}: it has no {RUN_FILE}; `toolformer annotate` makes one"
         )
     return run
 
