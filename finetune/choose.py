@@ -52,7 +52,7 @@ class ChooseOptions:
 
     def __post_init__(self) -> None:
         if not self.run:
-            raise UnusableError("run is empty; name at least one run folder")
+            raise OptionError("run", "empty", "name at least one run folder")
         checks = {
             "max_texts_per_tool": (self.max_texts_per_tool >= 1, "it must be at least 1 text"),
             "plain_share": (0 <= self.plain_share < 1, "it must be at least 0 and less than 1"),
@@ -68,7 +68,7 @@ class ChooseOptions:
                 raise OptionError("once_per_text", key, f"there is no such tool, only {known}")
         for key, value in self.min_loss_reduction.items():
             if key not in find_tools():
-                raise UnusableError(f"min_loss_reduction.{key} names no tool; there are {known}")
+                raise OptionError(f"min_loss_reduction.{key}", value, f"there is no such tool, only {known}")
             if not value > 0:
                 raise OptionError(f"min_loss_reduction.{key}", value, "it must be more than 0 nats")
 
@@ -188,10 +188,10 @@ def _condition(settings: Mapping[str, Any], shown: str, thresholds: Mapping[str,
     for key, threshold in thresholds.items():
         tool = find_tools()[key]
         if key not in settings["tools"]:
-            raise UnusableError(f"min_loss_reduction.{key} names a tool that {shown} was not annotated with")
+            raise OptionError(f"min_loss_reduction.{key}", threshold, f"{shown} was not annotated with this tool")
         annotated = KeepRule(min_loss_reduction=float(settings[f"{key}.min-loss-reduction"]))
         if threshold < (lowest := annotated.pruning_bound(settings.get("prune-below"))):
-            remedy = f"annotate it again with prune_below {threshold} and change_settings"
+            remedy = f"annotate it again with `prune_below` {threshold} and `change_settings`"
             raise OptionError(f"min_loss_reduction.{key}", threshold, f"{shown} was pruned below {lowest}: {remedy}")
         names.append(f"'{tool.name}'")
         rule = KeepRule(min_loss_reduction=threshold, strikes_future_inputs=tool.strikes_future_inputs)

@@ -63,7 +63,7 @@ class TrainOptions:
             "warmup_share": (0 <= self.warmup_share <= 1, "it must be between 0 and 1"),
             "dtype": (self.dtype in ("bfloat16", "float32"), "it must be bfloat16 or float32"),
             "zero_stage": (self.zero_stage in (0, 1, 2, 3), "it must be 0, 1, 2 or 3"),
-            "offload": (self.zero_stage >= least_stage, f"it needs a zero_stage of {least_stage} or more"),
+            "offload": (self.zero_stage >= least_stage, f"it needs `zero_stage` {least_stage} or more"),
         }
         for name, (is_valid, remedy) in checks.items():
             if not is_valid:
@@ -72,14 +72,16 @@ class TrainOptions:
     def check_window(self, window: int) -> None:
         """Raise OptionError if a row is longer than the model's window of so many tokens."""
         if self.max_length > window:
-            remedy = f"{self.model} reads {window} tokens at most: give {window} or less"
+            remedy = f"{self.model} reads {window} tokens at most: give `max_length` {window} or less"
             raise OptionError("max_length", self.max_length, remedy)
 
     def gradient_accumulation_steps(self, num_workers: int) -> int:
         """Passes of each worker in one optimizer step. Raises OptionError if the batch cannot be shared out evenly."""
         at_once = self.rows_at_once * num_workers
         if self.batch_size % at_once:
-            remedy = f"it must be a multiple of {at_once}, {num_workers} workers with {self.rows_at_once} rows_at_once"
+            remedy = (
+                f"it must be a multiple of {at_once}, {num_workers} workers with `rows_at_once` {self.rows_at_once}"
+            )
             raise OptionError("batch_size", self.batch_size, remedy)
         return self.batch_size // at_once
 
@@ -121,4 +123,4 @@ class ExportOptions:
         if Path(self.out).suffix not in (".jsonl", ".parquet"):
             raise OptionError("out", self.out, "its name must end in .jsonl or .parquet")
         if self.format == "tokens" and self.model is None:
-            raise OptionError("model", self.model, "the format tokens needs a model, whose tokenizer makes the ids")
+            raise OptionError("model", self.model, "`format` tokens needs `model`, whose tokenizer makes the ids")

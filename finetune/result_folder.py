@@ -21,10 +21,10 @@ def refuse_foreign_folder(options: TrainOptions, runs: Sequence[str]) -> None:
     out = Path(options.out).resolve()
     # A model's name on the Hub counts too: from then on it would be taken for the folder of that name.
     if out == Path(options.model).resolve():
-        raise OptionError("out", options.out, "that is the model, which would be overwritten: give another folder")
+        raise OptionError("out", options.out, "that is the `model`, which would be overwritten: give another folder")
     for run in map(RunFolder, runs):
         if "://" not in run.location and out == Path(run.root).resolve():
-            raise OptionError("out", options.out, "that is a run, which would be overwritten: give another folder")
+            raise OptionError("out", options.out, "that is a `run`, which would be overwritten: give another folder")
     if not out.exists():
         return
     if not out.is_dir():

@@ -61,7 +61,7 @@ class ScreenOptions:
     def check_round(self, *, is_second: bool) -> None:
         """Raise OptionError if calls are scored in a way that the screen does not estimate."""
         if is_second and self.screen_margin is not None:
-            remedy = "the screen estimates losses of calls before their text: leave it out in a second round"
+            remedy = "the screen estimates losses of calls before their text: leave it out with `second_round`"
             raise OptionError("screen_margin", self.screen_margin, remedy)
 
 

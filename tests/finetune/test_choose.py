@@ -32,7 +32,7 @@ def test_another_threshold_for_a_tool_is_applied_to_its_losses_and_to_no_other_t
 
 def test_a_threshold_below_what_the_run_pruned_is_refused_with_what_to_do(tmp_path) -> None:
     run = write_texts(str(tmp_path), {"a": [SUM]})
-    with pytest.raises(ValueError, match=r"calculator is 0\.1; .* was pruned below 0\.25: .*prune_below 0\.1"):
+    with pytest.raises(ValueError, match=r"calculator is 0\.1; .* was pruned below 0\.25: .*`prune_below` 0\.1"):
         choose(ChooseOptions(run=(run,), min_loss_reduction={"calculator": 0.1}))
 
 
@@ -127,7 +127,9 @@ def test_a_run_file_of_something_else_is_one_line(told: object, tmp_path) -> Non
 
 def test_a_tool_that_the_run_did_not_have_has_no_threshold_to_change(tmp_path) -> None:
     run = write_texts(str(tmp_path), {"a": [SUM]}, SETTINGS | {"tools": ["calculator"]})
-    with pytest.raises(ValueError, match=r"min_loss_reduction\.translation names a tool that .* was not annotated"):
+    with pytest.raises(
+        ValueError, match=r"min_loss_reduction\.translation is 2\.0; .* was not annotated with this tool"
+    ):
         choose(ChooseOptions(run=(run,), min_loss_reduction={"translation": 2.0}))
 
 

@@ -89,7 +89,7 @@ def test_trl_trains_a_step_on_the_texts_and_one_on_the_pairs(tmp_path) -> None:
     ("options", "message"),
     [
         ({"out": "x.csv"}, r"out is x\.csv; its name must end in \.jsonl or \.parquet"),
-        ({"out": "x.jsonl", "format": "tokens"}, "the format tokens needs a model"),
+        ({"out": "x.jsonl", "format": "tokens"}, "`format` tokens needs `model`"),
     ],
 )
 def test_an_export_that_cannot_be_written_is_refused_in_one_line(options: dict, message: str) -> None:

@@ -94,7 +94,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_rows_longer_than_the_window_of_the_model_are_refused(run: str, model: str, tmp_path: Path, capsys) -> None:
     line = refuse(capsys, "--run", run, "--model", model, "--out", str(tmp_path / "out"), "--max-length", "513")
-    assert line == (f"toolformer: --max-length is 513; {model} reads 512 tokens at most: give 512 or less")
+    assert line == (f"toolformer: --max-length is 513; {model} reads 512 tokens at most: give --max-length 512 or less")
     assert not (tmp_path / "out").exists()
 
 
@@ -108,7 +108,7 @@ def test_neither_the_model_nor_a_run_is_written_over(
         out, before = written.format(folder.name, folder.name), contents(folder)
         line = refuse(capsys, "--run", "C", "--model", str(mine["model"]), "--out", out)
         assert line == (
-            f"toolformer: --out is {out}; that is {'the model' if option == 'model' else 'a run'}, which would be "
+            f"toolformer: --out is {out}; that is {'the' if option == 'model' else 'a'} --{option}, which would be "
             "overwritten: give another folder"
         )
         assert contents(folder) == before

@@ -226,5 +226,5 @@ def test_an_option_out_of_range_names_itself_and_its_value(option: str, value: f
 
 
 def test_the_screen_is_not_for_calls_in_their_place() -> None:
-    with pytest.raises(ValueError, match="screen_margin is 1.0; .*leave it out in a second round"):
+    with pytest.raises(ValueError, match="screen_margin is 1.0; .*leave it out with `second_round`"):
         ScreenOptions(screen_margin=1.0).check_round(is_second=True)
