@@ -5,30 +5,26 @@ A shard that has no attempt left is written without the rows that break it (`job
 """
 
 import asyncio
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ray.exceptions import RayError
 
-from toolformer_ray.jobs.driver.failures import (
-    GivenUpError,
-    NodeLostError,
-    describe,
-    put_aside,
-    unusable,
-    what_happened,
-)
+from toolformer_ray.jobs.driver.failures import GivenUpError, describe, unusable, what_happened
 from toolformer_ray.jobs.driver.isolation import leave_out_broken_rows
-from toolformer_ray.jobs.driver.retry import Tries, retry_delay
+from toolformer_ray.jobs.driver.retry import Tries, delay_after
 from toolformer_ray.jobs.driver.splitting import NotToBlameError
 from toolformer_ray.jobs.driver.worker import ShardTask
 from toolformer_ray.jobs.driver.worker_pool import WorkerPool
 from toolformer_ray.records.errors import UnusableError
+from toolformer_ray.records.locations import without_keys
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.workflow.book.ledger import Ledger
 from toolformer_ray.workflow.log import warn
 from toolformer_ray.workflow.pipeline import Needs, Stage
+from toolformer_ray.workflow.run_folder_errors import blaming_run_folder
 from toolformer_ray.workflow.shard.work import ShardReport
 from toolformer_ray.workflow.workers import WorkerOptions
 
@@ -51,12 +47,11 @@ class Attempts:
         ingest, fingerprint = self._pipeline[0], self._ledger.ingest_fingerprint
         self._pools[ingest.needs].want(1)
         try:
-            report: ShardReport | None = await self._try(
+            return await self._try(
                 ingest, "", ingest.needs, tries, lambda actor: actor.next_shard.remote(ingest, fingerprint)
             )
         except GivenUpError as failed:
             raise UnusableError(f"the corpus cannot be read: {failed}") from failed
-        return report
 
     async def do(self, shard: str, stage: Stage) -> ShardReport | None:
         """Do a shard at a stage; None if it failed each time and is put aside in `failed/`."""
@@ -102,8 +97,7 @@ class Attempts:
         def ask(actor: Any) -> Any:
             return actor.work.remote(replace(task, may_be_done=tries.total > 0))
 
-        report: ShardReport | None = await self._try(task.stage, task.shard, needs, tries, ask)
-        return report
+        return await self._try(task.stage, task.shard, needs, tries, ask)
 
     async def _isolate(self, task: ShardTask, failed: GivenUpError) -> ShardReport:
         """Have a shard that failed written without the rows that break it. Raises NotToBlameError."""
@@ -114,14 +108,22 @@ class Attempts:
             return await self._try(task.stage, task.shard, task.stage.needs, tries, call)
 
         # A row is tried alone as often as a shard is, and with as much patience.
-        pauses = [retry_delay(self._options.retry_delay, number) for number in range(self._options.max_attempts)]
+        pauses = [delay_after(number, self._options.retry_delay) for number in range(self._options.max_attempts)]
         return await leave_out_broken_rows(task, failed, ask, pauses)
 
     async def _put_aside(self, task: ShardTask, failed: GivenUpError, tries: Tries, reason: str) -> None:
-        stage, shard, error = task.stage.name, task.shard, failed.error
-        warn("shard_failed", stage=stage, shard=shard, attempt=tries.total, error=describe(error))
-        attempts = tries.num_attempts
-        await asyncio.to_thread(put_aside, self._run, stage, shard, error, attempts=attempts, reason=reason)
+        stage, shard, told = task.stage.name, task.shard, describe(failed.error)
+        warn("shard_failed", stage=stage, shard=shard, attempt=tries.total, error=told)
+        failure = {
+            "stage": stage,
+            "shard": shard,
+            "attempts": tries.num_attempts,
+            "error": without_keys(told),
+            "not_without_some_rows": reason,
+            "traceback": without_keys("".join(traceback.format_exception(failed.error))),
+        }
+        with blaming_run_folder(self._run):
+            await asyncio.to_thread(self._run.write_json, f"failed/{stage}/{shard}.json", failure)
 
     async def _try(self, stage: Stage, shard: str, needs: Needs, tries: Tries, ask: Callable[[Any], Any]) -> Any:
         """Have a worker do something, again as often as the retry rule allows; else raise GivenUpError."""
@@ -129,7 +131,7 @@ class Attempts:
         while True:
             try:
                 return await self._pools[needs].call(rank, stage.name, ask)
-            except (RayError, NodeLostError) as error:
+            except RayError as error:
                 verdict = tries.count(what_happened(error, is_users=not stage.reads))
                 if verdict == "end_run":
                     raise unusable(error, self._run) from error

@@ -1,7 +1,6 @@
 """What a failed call of a worker was: which line of the retry rule applies, and how it is told to people."""
 
 import contextlib
-import traceback
 from collections.abc import Iterator
 
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
@@ -10,12 +9,12 @@ from toolformer_ray.jobs.driver.retry import Happened, Verdict
 from toolformer_ray.records.errors import OptionError, UnusableError, first_line, one_line
 from toolformer_ray.records.locations import without_keys
 from toolformer_ray.records.run_folder import DamagedError, RunFolder
-from toolformer_ray.workflow.run_folder_errors import REMEDIES, blaming_run_folder
+from toolformer_ray.workflow.run_folder_errors import REMEDIES
 
 MAX_LINE_CHARS = 300
 
 
-class NodeLostError(Exception):
+class NodeLostError(RayError):
     """A worker is gone with its node, or its node cannot be reached."""
 
     def __init__(self, cause: RayError) -> None:
@@ -23,14 +22,10 @@ class NodeLostError(Exception):
         self.cause = cause
 
 
-CallError = RayError | NodeLostError
-"""What a call of a worker fails with."""
-
-
 class GivenUpError(Exception):
-    """A call has failed as often as the retry rule allows."""
+    """A call has failed as often as the retry rule allows; `verdict` says what follows."""
 
-    def __init__(self, error: CallError, verdict: Verdict) -> None:
+    def __init__(self, error: RayError, verdict: Verdict) -> None:
         super().__init__(describe(error))
         self.error, self.verdict = error, verdict
 
@@ -48,7 +43,7 @@ def blaming_cluster(address: str | None) -> Iterator[None]:
         ) from error
 
 
-def what_happened(error: CallError, *, is_users: bool = False) -> Happened:
+def what_happened(error: RayError, *, is_users: bool = False) -> Happened:
     """The line of the retry rule for an error.
 
     `is_users` tells that the worker was checking what the user gave (an option, the corpus), so that a ValueError is
@@ -71,7 +66,7 @@ def what_happened(error: CallError, *, is_users: bool = False) -> Happened:
     return "row_error"
 
 
-def unusable(error: CallError, run: RunFolder) -> UnusableError:
+def unusable(error: RayError, run: RunFolder) -> UnusableError:
     """What the user is told when an error ends the run."""
     cause = error.cause if isinstance(error, RayTaskError) else error
     if isinstance(cause, OSError):
@@ -80,27 +75,13 @@ def unusable(error: CallError, run: RunFolder) -> UnusableError:
     return cause if isinstance(cause, UnusableError) else UnusableError(str(cause))
 
 
-def put_aside(run: RunFolder, stage: str, shard: str, error: CallError, *, attempts: int, reason: str) -> None:
-    """Write down, in `failed/`, that a shard could not be done, and why leaving out some rows does not help."""
-    failure = {
-        "stage": stage,
-        "shard": shard,
-        "attempts": attempts,
-        "error": without_keys(describe(error)),
-        "not_without_some_rows": reason,
-        "traceback": without_keys("".join(traceback.format_exception(error))),
-    }
-    with blaming_run_folder(run):
-        run.write_json(f"failed/{stage}/{shard}.json", failure)
-
-
 def describe(error: BaseException) -> str:
     """The error that a worker met, in one line without its traceback."""
     cause = error.cause if isinstance(error, RayTaskError | NodeLostError) and error.cause else error
     return f"{type(cause).__name__}: {first_line(cause)}"
 
 
-def describe_briefly(error: CallError) -> str:
+def describe_briefly(error: RayError) -> str:
     """What happened, for a row of `dropped`: short and without keys."""
     told = describe(error) if isinstance(error, RayTaskError) else f"the worker died: {first_line(error)}"
     line = one_line(without_keys(told))

@@ -69,10 +69,8 @@ async def _probe(task: ShardTask, rows: Sequence[int], ask: Ask) -> str | None:
 
 
 async def _try_rows(task: ShardTask, rows: Sequence[int], ask: Ask) -> int:
-    num_rows: int = await ask(lambda actor: actor.try_rows.remote(RowTrial(task=task, rows=rows)))
-    return num_rows
+    return await ask(lambda actor: actor.try_rows.remote(RowTrial(task=task, rows=rows)))
 
 
 async def _write_without(task: ShardTask, broken: Mapping[int, str], ask: Ask) -> ShardReport:
-    report: ShardReport = await ask(lambda actor: actor.work.remote(replace(task, broken=broken)))
-    return report
+    return await ask(lambda actor: actor.work.remote(replace(task, broken=broken)))
