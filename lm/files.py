@@ -59,20 +59,20 @@ def load_network(
 def read_window(config: PreTrainedConfig, name: str) -> int:
     """The longest sequence that the model reads exactly, in tokens.
 
-    Where a family attends to a sliding window, or changes its rotary positions beyond the length it was trained at,
-    the window ends there: every layer and every batch then has the same mask and the same positions.
+    Sliding windows do not shorten it: they say what a layer sees, not how long a text may be. Where a family attends in
+    separate chunks, or changes its rotary positions beyond the length it was trained at, it ends there: every batch
+    then has the same masks and the same positions.
     """
     text_config = config.get_text_config()
     window = getattr(text_config, "max_position_embeddings", None)
     if not window:
         raise ValueError(f"config.json of model {name!r} states no max_position_embeddings; add it, in tokens")
     rope = getattr(text_config, "rope_parameters", None) or {}
-    limits = [window]
-    if rope.get("rope_type") in ("dynamic", "longrope"):
-        limits.append(rope.get("original_max_position_embeddings", window))
-    if getattr(text_config, "use_sliding_window", True):
-        limits.append(getattr(text_config, "sliding_window", None) or window)
-    return min(limits)
+    # Families whose layers differ have one set of parameters for each type of layer.
+    by_type = [entry for entry in rope.values() if isinstance(entry, dict)] or [rope]
+    stretched = [entry for entry in by_type if entry.get("rope_type") in ("dynamic", "longrope")]
+    trained = [entry.get("original_max_position_embeddings", window) for entry in stretched]
+    return min(window, getattr(text_config, "attention_chunk_size", None) or window, *trained)
 
 
 def find_folder(name_or_path: str) -> Path | None:

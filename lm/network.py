@@ -80,7 +80,7 @@ class Network:
         Without a KV cache they are padded on the right, else packed end to end.
         """
         if self.has_kv_cache:
-            return self._read_packed(sequences, (), PackedTokens([len(ids) for ids in sequences]))
+            return self._read_packed(sequences, (), PackedTokens([len(ids) for ids in sequences], self.device))
         ids_NL = self.pad(sequences)
         position_NL = torch.arange(ids_NL.shape[1], device=self.device).expand(ids_NL.shape)
         hidden_NLW = self._run(ids_NL, position_NL)
@@ -88,7 +88,7 @@ class Network:
 
     def prefill(self, sequences: Sequence[Sequence[int]], chain: Chain = ()) -> tuple[list[Tensor], list[Segment]]:
         """Read sequences behind the same shared beginning, packed; each one's hidden states (T, W) and its segment."""
-        tokens = PackedTokens([len(ids) for ids in sequences], keep=True)
+        tokens = PackedTokens([len(ids) for ids in sequences], self.device, keep=True)
         return self._read_packed(sequences, chain, tokens), tokens.segments()
 
     def extend(
@@ -98,8 +98,9 @@ class Network:
 
         With `keep` also per layer their keys and values (N, K, L, D).
         """
-        tokens = PaddedTokens([sequence.layers for sequence in cached], self.device, keep=keep)
         ids_NL = self.pad(new_ids)
+        caches = [sequence.layers for sequence in cached]
+        tokens = PaddedTokens(caches, ids_NL.shape[1], self.device, keep=keep)
         starts = [len(sequence.ids) for sequence in cached]
         start_N1 = torch.tensor(starts, device=self.device)[:, None]
         position_NL = start_N1 + torch.arange(ids_NL.shape[1], device=self.device)

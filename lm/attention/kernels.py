@@ -23,29 +23,42 @@ Attended = tuple[Tensor, Tensor]
 """Attention over one part: the output (N, H, L, D), and the log-sum-exp of the scores (N, H, L) in float32."""
 
 
-def attend(
-    query: Tensor, keys: Tensor, values: Tensor, *, scale: float, is_causal: bool = False, visible: Tensor | None = None
-) -> Attended:
-    """`visible` is (L, S) or broadcasts to (N, H, L, S); causal attention needs L = S."""
+def attend(query: Tensor, keys: Tensor, values: Tensor, *, scale: float, visible: Tensor | None = None) -> Attended:
+    """`visible` is (L, S) or broadcasts to (N, H, L, S). A query that sees nothing gets 0, with log-sum-exp -inf."""
     if query.device.type not in KERNEL_DEVICES:
-        return attend_by_formula(query, keys, values, scale=scale, is_causal=is_causal, visible=visible)
-    if is_causal and query.shape[2] in BLOCKED_LENGTHS:
+        return attend_by_formula(query, keys, values, scale=scale, visible=visible)
+    if visible is None:
+        return _run_kernel(query, keys, values, scale, is_causal=False, mask=None)
+    out, lse = _run_kernel(query, keys, values, scale, is_causal=False, mask=_additive(visible, query.dtype))
+    # The kernel says 0 where a query sees nothing.
+    return out, lse.masked_fill(~visible.any(-1), -torch.inf)
+
+
+def attend_causally(
+    query: Tensor, keys: Tensor, values: Tensor, *, scale: float, window: int | None = None
+) -> Attended:
+    """Each of L queries sees the keys up to its own, the last `window` of them at most; L = S."""
+    length = query.shape[2]
+    if window is not None and window < length:
+        return _attend_through_window(query, keys, values, scale, window)
+    if query.device.type not in KERNEL_DEVICES:
+        visible = torch.ones(length, length, dtype=torch.bool, device=query.device).tril()
+        return attend_by_formula(query, keys, values, scale=scale, visible=visible)
+    if length in BLOCKED_LENGTHS:
         return _attend_in_blocks(query, keys, values, scale)
-    mask = None if visible is None else _additive(visible, query.dtype)
-    return _run_kernel(query, keys, values, scale, is_causal=is_causal, mask=mask)
+    return _run_kernel(query, keys, values, scale, is_causal=True, mask=None)
 
 
 def attend_by_formula(
-    query: Tensor, keys: Tensor, values: Tensor, *, scale: float, is_causal: bool = False, visible: Tensor | None = None
+    query: Tensor, keys: Tensor, values: Tensor, *, scale: float, visible: Tensor | None = None
 ) -> Attended:
     """The same as `attend` in plain torch operations, for every device."""
     scores = (query @ keys.transpose(-1, -2)).float() * scale
-    if is_causal:
-        visible = torch.ones(scores.shape[-2:], dtype=torch.bool, device=query.device).tril()
     if visible is not None:
         scores = scores.masked_fill(~visible, -torch.inf)
     lse = scores.logsumexp(-1)
-    return (scores - lse[..., None]).exp().to(values.dtype) @ values, lse
+    weights = (scores - lse[..., None]).exp().nan_to_num(0.0)
+    return weights.to(values.dtype) @ values, lse
 
 
 def merge(parts: Sequence[Attended]) -> Tensor:
@@ -67,6 +80,19 @@ def _attend_in_blocks(query: Tensor, keys: Tensor, values: Tensor, scale: float)
         mask = _block_mask(query.dtype)[: end - first, BLOCKED_LENGTHS.stop - first :][:, :end] if first else None
         block, keys_seen, values_seen = query[:, :, first:end], keys[:, :, :end], values[:, :, :end]
         parts.append(_run_kernel(block, keys_seen, values_seen, scale, is_causal=first == 0, mask=mask))
+    return torch.cat([out for out, _ in parts], dim=2), torch.cat([lse for _, lse in parts], dim=2)
+
+
+def _attend_through_window(query: Tensor, keys: Tensor, values: Tensor, scale: float, window: int) -> Attended:
+    """Causal attention in which a block of queries reads only the keys that one of them sees."""
+    length, parts = query.shape[2], []
+    for first in range(0, length, BLOCK):
+        end, begin = min(length, first + BLOCK), max(0, first - window + 1)
+        index = torch.arange(begin, end, device=query.device)
+        distance = index[first - begin :, None] - index
+        visible = (distance >= 0) & (distance < window)
+        block = query[:, :, first:end]
+        parts.append(attend(block, keys[:, :, begin:end], values[:, :, begin:end], scale=scale, visible=visible))
     return torch.cat([out for out, _ in parts], dim=2), torch.cat([lse for _, lse in parts], dim=2)
 
 

@@ -5,7 +5,7 @@ set around a forward pass. Shapes as in `lm.attention.visibility`.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from toolformer_ray.lm.attention.visibility import Layout, UnsupportedAttention
+from toolformer_ray.lm.attention.visibility import Layer, Layout, UnsupportedAttention
 
 _NAME = "toolformer_ray"
 # Arguments by which a family asks for more than softmax(q k * scale) v.
@@ -70,7 +70,22 @@ def _attention(
     if getattr(module, "layer_idx", None) is None:
         raise UnsupportedAttention("layers without a number")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return layout.attend(module.layer_idx, query, key, value, scale).transpose(1, 2), None
+    layer = Layer(module.layer_idx, scale, _window(module, kwargs))
+    return layout.attend(layer, query, key, value).transpose(1, 2), None
+
+
+def _window(module: Any, kwargs: Mapping[str, Any]) -> int | None:
+    """The sliding window of a layer, in tokens; unsupported where a family masks one without telling its attention."""
+    config = getattr(module, "config", None)
+    layer_types = getattr(config, "layer_types", None)
+    if layer_types:
+        is_windowed = layer_types[module.layer_idx] != "full_attention"
+    else:
+        is_windowed = bool(getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True))
+    window: int | None = kwargs.get("sliding_window")
+    if is_windowed and window is None:
+        raise UnsupportedAttention("a layer that does not see everything and does not say how much")
+    return window
 
 
 def _mask(*args: Any, **kwargs: Any) -> Tensor | None:
@@ -98,6 +113,6 @@ def _gptj_attention(module: Any) -> Callable[..., Any]:
         layout = _layout.get()
         if layout is None:
             return original(query, key, value, attention_mask)
-        return layout.attend(module.layer_idx, query, key, value, 1 / float(module.scale_attn)), None
+        return layout.attend(Layer(module.layer_idx, 1 / float(module.scale_attn)), query, key, value), None
 
     return attention

@@ -5,8 +5,8 @@ import torch
 
 from tests.support.models import FAMILIES, build_language_model
 from toolformer_ray.lm.attention.cache import Segment
-from toolformer_ray.lm.attention.kernels import attend, attend_by_formula, merge
-from toolformer_ray.lm.attention.visibility import PackedTokens, SegmentGroup
+from toolformer_ray.lm.attention.kernels import attend, attend_by_formula, attend_causally, merge
+from toolformer_ray.lm.attention.visibility import Layer, PackedTokens, SegmentGroup
 
 SCALE = 0.5
 
@@ -41,14 +41,23 @@ def test_a_part_that_a_sequence_does_not_see_has_no_weight():
     assert merge([seen, unseen]) == pytest.approx(seen[0], abs=1e-6)
 
 
+def causal(length: int, window: int | None = None) -> torch.Tensor:
+    """Who sees whom, (L, L): each itself and those before it, `window` of them in all."""
+    visible = torch.ones(length, length, dtype=torch.bool).tril()
+    return visible if window is None else visible.triu(1 - window)
+
+
 @pytest.mark.parametrize("is_causal", [True, False])
 def test_the_kernel_and_the_formula_agree(is_causal):
     query, [(keys, values)] = random_parts(4)
-    visible = None if is_causal else torch.tensor([[True, False, True, True]] * 4)
+    visible = causal(4) if is_causal else torch.tensor([[True, False, True, True], [False] * 4] * 2)
+    found = (
+        attend_causally(query, keys, values, scale=SCALE)
+        if is_causal
+        else attend(query, keys, values, scale=SCALE, visible=visible)
+    )
     for kernel, formula in zip(
-        attend(query, keys, values, scale=SCALE, is_causal=is_causal, visible=visible),
-        attend_by_formula(query, keys, values, scale=SCALE, is_causal=is_causal, visible=visible),
-        strict=True,
+        found, attend_by_formula(query, keys, values, scale=SCALE, visible=visible), strict=True
     ):
         assert kernel == pytest.approx(formula, abs=1e-5)
 
@@ -57,7 +66,7 @@ def test_a_group_sees_its_segment_up_to_each_ones_length():
     query, [(keys, values)] = random_parts(6)
     # Two query heads for one key head, as in grouped-query attention.
     query, segment = query[:, :2], Segment([(keys[0, :1], values[0, :1])])
-    out, _ = SegmentGroup(segment, [0, 1], [2, 5], 2).attend(0, query, SCALE)
+    out, _ = SegmentGroup(segment, [0, 1], [2, 5], [2, 5], 2).attend(Layer(0, SCALE), query, None)
     for row, length in ((0, 2), (1, 5)):
         for head in (0, 1):
             alone, _ = attend_by_formula(
@@ -69,12 +78,14 @@ def test_a_group_sees_its_segment_up_to_each_ones_length():
             assert out[row, head] == pytest.approx(alone[0, 0], abs=1e-6)
 
 
-@pytest.mark.parametrize("length", [224, 256, 300, 575])
-def test_causal_attention_in_blocks_is_the_formula(length):
+@pytest.mark.parametrize("window", [None, 1, 100, 200])
+@pytest.mark.parametrize("length", [5, 224, 300, 575])
+def test_causal_attention_is_the_formula(length, window):
     torch.manual_seed(0)
     query, keys, values = (torch.randn(2, 3, length, 8) for _ in range(3))
-    found = attend(query, keys, values, scale=SCALE, is_causal=True)
-    for one, other in zip(found, attend_by_formula(query, keys, values, scale=SCALE, is_causal=True), strict=True):
+    found = attend_causally(query, keys, values, scale=SCALE, window=window)
+    expected = attend_by_formula(query, keys, values, scale=SCALE, visible=causal(length, window))
+    for one, other in zip(found, expected, strict=True):
         assert one == pytest.approx(other, abs=1e-5)
 
 
@@ -87,15 +98,18 @@ def test_a_block_of_queries_meets_no_key_that_none_of_it_sees(monkeypatch):
 
     monkeypatch.setattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", watched)
     query = torch.randn(1, 1, 300, 8)
-    attend(query, query, query, scale=SCALE, is_causal=True)
+    attend_causally(query, query, query, scale=SCALE)
     assert sizes == [(128, 128), (128, 256), (44, 300)]
+    sizes.clear()
+    attend_causally(query, query, query, scale=SCALE, window=10)
+    assert sizes == [(128, 128), (128, 137), (44, 53)]
 
 
 def test_in_blocks_too_a_sequence_is_answered_alone():
     torch.manual_seed(0)
     query, keys, values = (torch.randn(4, 3, 300, 8) for _ in range(3))
-    together = attend(query, keys, values, scale=SCALE, is_causal=True)
-    alone = attend(query[2:3], keys[2:3], values[2:3], scale=SCALE, is_causal=True)
+    together = attend_causally(query, keys, values, scale=SCALE)
+    alone = attend_causally(query[2:3], keys[2:3], values[2:3], scale=SCALE)
     for one, other in zip(together, alone, strict=True):
         assert torch.equal(one[2:3], other)
 
@@ -103,11 +117,11 @@ def test_in_blocks_too_a_sequence_is_answered_alone():
 def test_a_model_that_sees_the_sequence_before_in_its_row_gets_no_kv_cache(monkeypatch):
     attend_rightly = PackedTokens.attend
 
-    def see_the_whole_row(self, layer, query, keys, values, scale):
-        attend_rightly(self, layer, query, keys, values, scale)
+    def see_the_whole_row(self, layer, query, keys, values):
+        attend_rightly(self, layer, query, keys, values)
         repeats = query.shape[1] // keys.shape[1]
         keys, values = (part.repeat_interleave(repeats, dim=1) for part in (keys, values))
-        return attend(query, keys, values, scale=scale, is_causal=True)
+        return attend_causally(query, keys, values, scale=layer.scale)
 
     monkeypatch.setattr(PackedTokens, "attend", see_the_whole_row)
     assert not build_language_model()._network.has_kv_cache

@@ -12,9 +12,11 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
+    Gemma3TextConfig,
     GPT2Config,
     GPTNeoXConfig,
     LlamaConfig,
+    MistralConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
@@ -24,7 +26,9 @@ from transformers import (
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.tokenizer import TextTokenizer
 
-FAMILIES = ("llama", "gpt2", "gpt_neox", "qwen2")
+SLIDING_WINDOW = 8
+"""Of the families that have one, in tokens: the tests' texts are several times as long."""
+FAMILIES = ("llama", "gpt2", "gpt_neox", "qwen2", "mistral", "gemma3")
 WINDOW = 512
 SHAPE: dict[str, Any] = {
     "hidden_size": 32,
@@ -144,6 +148,14 @@ def _config(family: str, vocabulary_size: int) -> PreTrainedConfig:
             return LlamaConfig(**shape, num_key_value_heads=2)
         case "qwen2":
             return Qwen2Config(**shape, num_key_value_heads=2)
+        case "mistral":
+            return MistralConfig(**shape, num_key_value_heads=2, sliding_window=SLIDING_WINDOW)
+        case "gemma3":
+            # As in the real one, some layers see everything and have other rotary positions.
+            types = ["sliding_attention", "full_attention"]
+            return Gemma3TextConfig(
+                **shape, num_key_value_heads=1, head_dim=8, sliding_window=SLIDING_WINDOW, layer_types=types
+            )
         case "gpt_neox":
             return GPTNeoXConfig(**shape)
         case "gpt2":
