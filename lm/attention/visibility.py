@@ -232,7 +232,7 @@ class SlotTokens:
             seen.append(buffer[:num_rows, :, : self._end])
         # The query heads that share a key head are treated as so many queries of it.
         folded = query.reshape(num_rows, keys.shape[1], -1, width)
-        if layer.window not in self._visible:
+        if layer.window is not None and layer.window not in self._visible:
             self._visible[layer.window] = self._visible[None] & (self._distance_N11S < layer.window)
         out, lse = attend(folded, *seen, scale=layer.scale, visible=self._visible[layer.window])
         return out.reshape(query.shape), lse.reshape(num_rows, num_heads, 1)
