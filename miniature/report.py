@@ -23,6 +23,7 @@ from toolformer_ray.lm.tokenizer import TextTokenizer
 from toolformer_ray.losses.weights import weighted_token_indices
 from toolformer_ray.miniature.texts import TOOL_NAMES, DueCall
 from toolformer_ray.records.calls import render_call, unquote
+from toolformer_ray.records.counts import ROWS, Count
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.schema import RecordT
 from toolformer_ray.records.stages import Augmented, Document, Scored
@@ -110,18 +111,16 @@ def is_true(tool: str, phrase: str, result: str, due: DueCall, text: str) -> boo
     return due.result == result
 
 
-def count(folder: RunFolder) -> collections.Counter[str]:
-    """What the stages counted, from the footers of all shards."""
-    total: collections.Counter[str] = collections.Counter()
+def count(folder: RunFolder) -> collections.Counter[Count]:
+    """What the stages counted, from the footers of all shards; rows are those of the documents."""
+    total: collections.Counter[Count] = collections.Counter()
     for table in ("documents", "candidates", "executed", "scored"):
-        headers = folder.headers(table).by_shard.values()
-        for header in headers:
-            total.update(header.counts)
-        total[f"rows.{table}"] = sum(header.num_rows for header in headers)
+        for header in folder.headers(table).by_shard.values():
+            total.update(header.counts if table == "documents" else {**header.counts, ROWS: 0})
     return total
 
 
-def verdict_table(verdicts: dict[str, Verdict], counts: collections.Counter[str]) -> Table:
+def verdict_table(verdicts: dict[str, Verdict], counts: collections.Counter[Count]) -> Table:
     """One line a tool: its yield, and how much of it is right."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("tool", no_wrap=True)
@@ -129,12 +128,12 @@ def verdict_table(verdicts: dict[str, Verdict], counts: collections.Counter[str]
     for column in (*proposed, "calls\ndue", "of these\nkept"):
         table.add_column(column, justify="right", no_wrap=True)
     for tool, verdict in verdicts.items():
-        refused = counts[f"dropped.not_offered.{tool}"] + counts[f"dropped.too_long.{tool}"]
+        refused = counts[Count("dropped", "not_offered", tool)] + counts[Count("dropped", "too_long", tool)]
         numbers = (
-            counts["rows.documents"] - refused,
-            counts[f"places.{tool}"],
-            counts[f"calls.{tool}"],
-            counts[f"status.ok.{tool}"],
+            counts[ROWS] - refused,
+            counts[Count("places", tool=tool)],
+            counts[Count("calls", tool=tool)],
+            counts[Count("status", "ok", tool)],
             verdict.kept,
         )
         right, due_kept = share(verdict.right, verdict.kept), share(verdict.due_kept, verdict.due)

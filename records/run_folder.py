@@ -6,9 +6,9 @@ a row. Its pages carry checksums, and whoever reads its rows compares them with 
 was written, or the shard is damaged.
 """
 
-import contextlib
 import dataclasses
 import errno
+import itertools
 import json
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,22 +19,26 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from toolformer_ray.records.counts import Count
 from toolformer_ray.records.errors import UnusableError, one_line
-from toolformer_ray.records.header_book import Book, book_name, read_book, write_book
 from toolformer_ray.records.locations import without_keys
 from toolformer_ray.records.schema import Record, RecordT, arrow_schema, check_nulls, from_plain, to_table
-from toolformer_ray.records.shard_header import ShardHeader, fingerprint_content, from_metadata, to_metadata
+from toolformer_ray.records.shard_header import (
+    ShardHeader,
+    find_header,
+    fingerprint_content,
+    from_metadata,
+    to_metadata,
+)
 from toolformer_ray.records.storage import NOT_A_FILE, TEMPORARY_SUFFIX, open_storage
 
 COMPRESSION: Literal["zstd"] = "zstd"
 # Headers are a few hundred bytes: on an object store their time is latency, so many are fetched at once.
 HEADER_THREADS = 16
+MAX_HEADERS_AT_ONCE = 64
+"""A thread is given so many at a time, since on a disk handing out one takes longer than reading it."""
 FOOTER_BYTES = 64 * 2**10
 """What is fetched to read a footer; enough for all but the widest tables."""
-
-
-FOOTERS_WORTH_KEEPING = 1_000
-"""Footers of one table that are read before a book of them is written."""
 
 
 class DamagedError(pa.ArrowInvalid):
@@ -87,7 +91,7 @@ class RunFolder:
         rows: Iterable[RecordT],
         *,
         fingerprint: str,
-        counts: Mapping[str, int],
+        counts: Mapping[Count, int],
         parts: Mapping[str, str] = MappingProxyType({}),
     ) -> ShardHeader:
         """Write a shard, whole or not at all; one of that name is replaced. Returns its header.
@@ -101,7 +105,6 @@ class RunFolder:
             counts=dict(counts),
             content=fingerprint_content(content.column_names, content.to_pylist()),
             parts=dict(parts),
-            num_rows=content.num_rows,
         )
         sink = pa.BufferOutputStream()
         content = content.replace_schema_metadata(to_metadata(header))
@@ -124,32 +127,23 @@ class RunFolder:
             return _parse(content, record)
         # From here on no disk and no network is asked: whatever is wrong is wrong with the bytes.
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-            raise DamagedError(f"{self.shown}/{name} is damaged: {' '.join(str(error).split())}") from error
+            raise DamagedError(f"{self.shown}/{name} is damaged: {one_line(error)}") from error
 
     def header(self, table: str, shard: str) -> ShardHeader | None:
         """The header of a shard, from its footer alone; None if the shard is not there or is damaged."""
         return self._read_header(self._path(f"{table}/{shard}.parquet"))
 
-    def headers(self, table: str, *, keep: bool = False) -> TableHeaders:
-        """The headers of all shards of a table: from its book where a file is as it was, else from the footers.
-
-        With `keep` the book is written anew if many footers had to be read; only who holds the run may do that.
-        """
-        listed = sorted(self._storage.stamped(self._path(table)))  # no two paths are equal: no stamps are compared
-        stamps = {path: stamp for path, stamp in listed if _is_shown(path, ".parquet")}
-        book = self._read_book(table)
-        entries = {path: book.get(shard_of(path)) for path in stamps}
-        known = {path: entry[1] for path, entry in entries.items() if entry and entry[0] == stamps[path]}
-        unknown = [path for path in stamps if path not in known]
+    def headers(self, table: str) -> TableHeaders:
+        """The headers of all shards of a table, from their footers."""
+        paths = [path for path, _ in self._listed(table, ".parquet")]
+        size = min(MAX_HEADERS_AT_ONCE, 1 + len(paths) // HEADER_THREADS)
+        portions = [paths[start : start + size] for start in range(0, len(paths), size)]
         with ThreadPoolExecutor(HEADER_THREADS) as threads:
-            found = known | dict(zip(unknown, threads.map(self._read_header, unknown), strict=True))
-        headers = {path: header for path in stamps if (header := found[path])}
-        if keep and len(unknown) >= FOOTERS_WORTH_KEEPING:
-            new = write_book({shard_of(path): (stamp, found[path]) for path, stamp in stamps.items()})
-            self._storage.write(self._path(book_name(table)), new)
+            read = threads.map(lambda portion: list(map(self._read_header, portion)), portions)
+            found = dict(zip(paths, itertools.chain.from_iterable(read), strict=True))
         return TableHeaders(
-            by_shard={shard_of(path): header for path, header in headers.items()},
-            damaged=[self._shown(path) for path in stamps if path not in headers],
+            by_shard={shard_of(path): header for path, header in found.items() if header},
+            damaged=[self._shown(path) for path, header in found.items() if not header],
         )
 
     def shards(self, table: str, suffix: str = ".parquet") -> list[str]:
@@ -201,11 +195,6 @@ class RunFolder:
             self._storage.delete(path)
         return len(leftovers)
 
-    def _read_book(self, table: str) -> Book:
-        with contextlib.suppress(*NOT_A_FILE):
-            return read_book(self._storage.read(self._path(book_name(table))))
-        return {}
-
     def _read_header(self, path: str) -> ShardHeader | None:
         try:
             tail = self._storage.read(path, last=FOOTER_BYTES)
@@ -218,8 +207,7 @@ class RunFolder:
                 return None
             raise
         try:
-            metadata = pq.read_metadata(pa.BufferReader(tail))
-            return from_metadata(metadata.metadata or {}, metadata.num_rows)
+            return find_header(tail) or from_metadata(pq.read_metadata(pa.BufferReader(tail)).metadata or {})
         except (pa.ArrowException, OSError, KeyError, ValueError):
             return None
 
@@ -239,7 +227,7 @@ def _parse(content: bytes, record: type[Record]) -> tuple[list[dict[str, Any]], 
     file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
     # Shards are small: handing their columns to threads takes longer than reading them.
     table = file.read(use_threads=False)
-    header = from_metadata(table.schema.metadata or {}, table.num_rows)
+    header = from_metadata(table.schema.metadata or {})
     if not table.schema.equals(arrow_schema(record)):
         raise ValueError(f"its columns are not those of a {record.__name__}")
     rows = table.to_pylist()

@@ -27,7 +27,11 @@ ARROW_TYPES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
-    """A row at a border between two stages. Subclasses declare fields; nothing else."""
+    """A row at a border between two stages. Subclasses declare fields, and the table that they are the rows of."""
+
+    table: typing.ClassVar[str] = ""
+    """The folder of a run that holds such rows; empty for what is only part of a row, and for dropped rows, of which
+    each stage has a table of its own."""
 
 
 def _cached(function: Callable[[type[Record]], ResultT]) -> Callable[[type[Record]], ResultT]:

@@ -16,6 +16,8 @@ from toolformer_ray.records.schema import Record
 class Document(Record):
     """One text that fits the model's window. Produced by ingest; consumed by propose, score and interleave."""
 
+    table = "documents"
+
     text_id: str
     """Hash of the whole source document's text and the part number: `<32 hex digits>-<part>`. Unique in a run."""
     doc_id: str
@@ -37,6 +39,8 @@ class Document(Record):
 @dataclass(frozen=True, kw_only=True)
 class Candidate(Record):
     """A distinct call that the model proposed at one place. Produced by propose; consumed by execute."""
+
+    table = "candidates"
 
     text_id: str
     tool: str
@@ -62,6 +66,8 @@ class Candidate(Record):
 class Executed(Candidate):
     """A candidate and what its tool answered. Produced by execute; consumed by score."""
 
+    table = "executed"
+
     status: str
     """One of records.stages.STATUSES."""
     result: str | None
@@ -77,6 +83,8 @@ class Executed(Candidate):
 @dataclass(frozen=True, kw_only=True)
 class Scored(Executed):
     """An executed call and the filter's verdict. Produced by score; consumed by interleave and by users' SQL."""
+
+    table = "scored"
 
     loss_with_result: float | None
     """L_i(e(c, r)), weighted nats. None if there is no result to score, or the screen left the call out."""
@@ -110,6 +118,8 @@ class KeptCall(Record):
 @dataclass(frozen=True, kw_only=True)
 class Augmented(Record):
     """A text of C* with at least one call. Produced by interleave; consumed by fine-tuning."""
+
+    table = "augmented"
 
     text_id: str
     doc_id: str
@@ -152,29 +162,12 @@ DROP_REASONS = {
     "ingest": ("duplicate", "empty_text", "invalid_utf8", "invalid_row", "missing_text"),
     "propose": (
         *("not_offered", "too_long", "no_position", "loss_already_low", "sample_unfinished", "sample_malformed"),
-        *("loss_already_low_with_call", "broken"),
+        "loss_already_low_with_call",
     ),
-    "execute": ("broken",),
-    "score": ("broken",),
-    "interleave": ("same_place", "broken"),
+    "interleave": ("same_place",),
 }
-"""The closed set of reasons for which a stage drops a row. A failed call is no drop: it stays, with its status.
-`broken` is a text or call on which the stage itself fails, again and again."""
+"""The closed set of reasons for which a stage drops a row, beside BROKEN, which any stage may give. A failed call is no
+drop: it stays, with its status."""
 
-OUTPUT_RECORDS: dict[str, type[Record]] = {
-    "documents": Document,
-    "candidates": Candidate,
-    "executed": Executed,
-    "scored": Scored,
-    "augmented": Augmented,
-}
-"""The record of each table of a run folder, in the order of the flow."""
-
-TABLE_OF_STAGE = {
-    "ingest": "documents",
-    "propose": "candidates",
-    "execute": "executed",
-    "score": "scored",
-    "interleave": "augmented",
-}
-"""The table that each stage writes, in the order of the flow."""
+BROKEN = "broken"
+"""The reason of a text or call on which the stage itself fails, again and again."""

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import os
 import posixpath
-import stat
 import threading
 import uuid
 from collections.abc import Iterator
@@ -36,7 +35,8 @@ class Disk:
 
     def read(self, path: str, last: int | None = None) -> bytes:
         """The content of a file, or its last so many bytes. Raises OSError, FileNotFoundError if it is not there."""
-        with Path(path).open("rb") as source:
+        # Without a buffer, and without a Path: when a run is opened this is done for every shard of every table.
+        with open(path, "rb", buffering=0) as source:  # noqa: PTH123
             if last is not None:
                 source.seek(max(0, os.fstat(source.fileno()).st_size - last))
             return source.read()
@@ -71,12 +71,6 @@ class Disk:
         with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
             for entry in entries:
                 yield entry.path, _is_file(entry)
-
-    def stamped(self, folder: str) -> Iterator[tuple[str, tuple[int, int] | None]]:
-        """(path, (bytes, nanoseconds of its last change)) of whatever lies in a folder; None for what is no file."""
-        with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
-            for entry in entries:
-                yield entry.path, _stamp(entry)
 
     def temporary_files(self, root: str) -> Iterator[str]:
         """Paths of the temporary files in a folder and below. No link is followed."""
@@ -120,11 +114,6 @@ class Bucket:
         """See `Disk.listed`."""
         for info in self.filesystem.get_file_info(pa.fs.FileSelector(folder, allow_not_found=True)):
             yield info.path, info.is_file
-
-    def stamped(self, folder: str) -> Iterator[tuple[str, tuple[int, int] | None]]:
-        """See `Disk.stamped`; listing tells both, so nothing else is asked."""
-        for info in self.filesystem.get_file_info(pa.fs.FileSelector(folder, allow_not_found=True)):
-            yield info.path, (info.size, info.mtime_ns) if info.is_file and info.mtime_ns is not None else None
 
     def temporary_files(self, root: str) -> Iterator[str]:  # noqa: ARG002
         """None: an object is written under its own name."""
@@ -184,13 +173,3 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         if error.errno != errno.ELOOP:
             raise
         return False
-
-
-def _stamp(entry: os.DirEntry[str]) -> tuple[int, int] | None:
-    try:
-        found = entry.stat()
-    except OSError as error:
-        if error.errno not in (errno.ELOOP, errno.ENOENT):
-            raise
-        return None
-    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None

@@ -11,11 +11,30 @@ import json
 import logging
 import sys
 import traceback
+from dataclasses import dataclass
 
+from toolformer_ray.records.errors import OptionError
 from toolformer_ray.records.locations import without_keys
 
 FORMATS = ("text", "json")
 LOGGER = logging.getLogger("toolformer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgressOptions:
+    """How often a run says where it stands."""
+
+    log_every: float = 30.0
+    """Seconds between two lines where the output is no terminal, such as the log of a job."""
+
+    log_format: str = "text"
+    """What a run writes to stderr: text for people, json for one JSON object a line."""
+
+    def __post_init__(self) -> None:
+        if self.log_format not in FORMATS:
+            raise OptionError("log_format", self.log_format, f"it must be {' or '.join(FORMATS)}")
+        if self.log_every <= 0:
+            raise OptionError("log_every", self.log_every, "it must be more than 0 seconds")
 
 
 def set_format(name: str) -> None:

@@ -9,7 +9,7 @@ from toolformer_ray.annotate.ingest import IngestOptions
 from toolformer_ray.annotate.propose import ProposeOptions
 from toolformer_ray.filter.screening.screen import ScreenOptions
 from toolformer_ray.records.errors import OptionError
-from toolformer_ray.workflow.report.progress import ProgressOptions
+from toolformer_ray.workflow.log import ProgressOptions
 from toolformer_ray.workflow.tool_choice import TaughtTools
 from toolformer_ray.workflow.workers import WorkerOptions
 

@@ -1,34 +1,140 @@
-"""The pipeline as a list: each stage, which tables it reads, which one it writes, and what its workers must have open.
+"""The pipeline: what is done to a corpus until it is C*, as a list (paper, section 2, figure 2).
 
-Stages meet on disk: a shard has the same name in every table, and a stage takes it up as soon as the one before has
-written it. The first table that a stage reads decides which shards there are to do; the others are looked things up in.
+    corpus (Parquet, JSON Lines, text, a Hugging Face data set)
+      ingest      -> documents/    one text per row, fits the model's window        a plain process
+      propose     -> candidates/   where a call could start, and which calls        workers with the model
+      execute     -> executed/     + what the tool answered                         workers with the tools
+      score       -> scored/       + the weighted losses, kept or not               workers with the model
+      interleave  -> augmented/    C*, one row per text with at least one call      a plain process
+
+The list drives everything: workers run a stage's function, the ledger knows from it what is done, and `status`, `query`
+and `verify` what there is to show and to check. To add a stage, write its function, declare its rows
+(`records.stages`), and add an entry.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 
-Needs = Literal["cpu", "model", "tools"]
+from toolformer_ray.annotate.execute import execute
+from toolformer_ray.annotate.ingest import Shard, ingest
+from toolformer_ray.annotate.propose import propose
+from toolformer_ray.filter.interleave import interleave
+from toolformer_ray.filter.score import score
+from toolformer_ray.losses.verdict import KeepRule
+from toolformer_ray.records.stages import DROP_REASONS, Augmented, Candidate, Document, Executed, Scored
+from toolformer_ray.workflow.book import fingerprints
+from toolformer_ray.workflow.recipe import Opened, OpenedModel, OpenedTools
+from toolformer_ray.workflow.shard.accounts import check_calls, check_proposals, check_texts
+from toolformer_ray.workflow.shard.counts import count_answers, count_candidates, count_inserted, count_verdicts
+from toolformer_ray.workflow.shard.reuse import PerCall, PerTool, StageOutput
+from toolformer_ray.workflow.shard.stage import Stage
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stage:
-    """One step of the flow. What it does to a shard is in `workflow.recipe`; what drives it in `jobs.driver.loop`."""
+def run_ingest(opened: Opened, readings: Sequence[Sequence[str]]) -> Iterator[Shard]:
+    """The shards of the corpus, cut to the model's window."""
+    return ingest(opened.options.ingest, opened.load_tokenizer(), opened.max_text_tokens, readings)
 
-    name: str
-    reads: tuple[str, ...]
-    """Tables, the one it goes through first; empty for ingest, which reads the corpus."""
-    writes: str
-    """Its table. What it drops goes to `dropped/<name>/`."""
-    needs: Needs
-    """The pool of workers that does it: a plain process, one that holds the model, one that holds the tools."""
-    version: int = 1
-    """Raise it when the stage's rows change, so that shards of the old code are not taken for done."""
+
+def run_propose(opened: OpenedModel, tools: Sequence[str], documents: list[Document]) -> StageOutput:
+    """The calls of the wanted tools, sampled from the model."""
+    wanted = {name: opened.tools[name] for name in tools}
+    return propose(documents, opened.model, wanted, opened.options.propose)
+
+
+def run_execute(
+    opened: OpenedTools, _: Sequence[str], candidates: list[Candidate], documents: list[Document]
+) -> StageOutput:
+    """The calls with their tools' answers."""
+    return execute(candidates, documents, opened.executor), []
+
+
+def renew_answer(_: object, call: Candidate, known: Executed, ask_again: Collection[str]) -> Executed | None:
+    """The earlier answer to a call, unless it is one that is asked for again."""
+    return None if known.status in ask_again else Executed(**vars(known) | vars(call))
+
+
+def run_score(
+    opened: OpenedModel, _: Sequence[str], executed: list[Executed], documents: list[Document]
+) -> StageOutput:
+    """The calls with their losses and verdicts."""
+    return score(executed, documents, opened.model, opened.tools, opened.options.score), []
+
+
+def renew_losses(call: Executed, known: Scored) -> Scored | None:
+    """The earlier losses of a call, if they belong to the same answer, with the earlier verdict."""
+    if (known.status, known.result) != (call.status, call.result):
+        return None
+    losses = {name: getattr(known, name) for name in ("loss_without", "loss_with_call")}
+    return Scored(**vars(known) | vars(call) | losses)
+
+
+def renew_verdict(opened: Opened, call: Executed, known: Scored, _: Collection[str]) -> Scored | None:
+    """The earlier losses with today's verdict; None where that needs losses that are computed alone."""
+    row, rule = renew_losses(call, known), KeepRule.of(opened.tools[call.tool])
+    return None if row is None or rule.is_close(row) else replace(row, is_kept=rule.keeps(row))
+
+
+def run_interleave(_: Opened, __: Sequence[str], scored: list[Scored], documents: list[Document]) -> StageOutput:
+    """The texts with their kept calls."""
+    return interleave(scored, documents)
 
 
 PIPELINE = (
-    Stage(name="ingest", reads=(), writes="documents", needs="cpu"),
-    Stage(name="propose", reads=("documents",), writes="candidates", needs="model", version=2),
-    Stage(name="execute", reads=("candidates", "documents"), writes="executed", needs="tools", version=2),
-    Stage(name="score", reads=("executed", "documents"), writes="scored", needs="model", version=2),
-    Stage(name="interleave", reads=("scored", "documents"), writes="augmented", needs="cpu"),
+    Stage(
+        name="ingest",
+        run=run_ingest,
+        reads=(),
+        writes=Document,
+        needs="cpu",
+        drops=DROP_REASONS["ingest"],
+        settings=fingerprints.corpus_settings,
+    ),
+    Stage(
+        name="propose",
+        run=run_propose,
+        reads=(Document,),
+        writes=Candidate,
+        needs="model",
+        drops=DROP_REASONS["propose"],
+        reuse=PerTool(),
+        counts=count_candidates,
+        check=check_proposals,
+        tool_settings=fingerprints.proposal_settings,
+        version=2,
+    ),
+    Stage(
+        name="execute",
+        run=run_execute,
+        reads=(Candidate, Document),
+        writes=Executed,
+        needs="tools",
+        reuse=PerCall(renew_answer),
+        counts=count_answers,
+        check=check_calls,
+        tool_settings=fingerprints.answer_settings,
+        version=2,
+    ),
+    Stage(
+        name="score",
+        run=run_score,
+        reads=(Executed, Document),
+        writes=Scored,
+        needs="model",
+        reuse=PerCall(renew_verdict),
+        counts=count_verdicts,
+        check=check_calls,
+        settings=fingerprints.verdict_settings,
+        tool_settings=fingerprints.loss_settings,
+        version=2,
+    ),
+    Stage(
+        name="interleave",
+        run=run_interleave,
+        reads=(Scored, Document),
+        writes=Augmented,
+        needs="cpu",
+        drops=DROP_REASONS["interleave"],
+        counts=count_inserted,
+        check=check_texts,
+    ),
 )

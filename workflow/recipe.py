@@ -1,33 +1,25 @@
-"""What a worker does for each stage of the real pipeline: the stages' functions with the model and the tools opened."""
+"""What a worker opens for the functions of its stages: the options, and by need the model or the tools."""
 
-import functools
 import os
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from toolformer_ray.annotate.execute import execute
-from toolformer_ray.annotate.ingest import Shard, ingest
-from toolformer_ray.annotate.propose import propose
-from toolformer_ray.filter.interleave import interleave
-from toolformer_ray.filter.score import score
-from toolformer_ray.losses.verdict import KeepRule
-from toolformer_ray.records.stages import Scored
-from toolformer_ray.tools.asking.answer_store import AnswerStore, open_store
+from toolformer_ray.tools.asking.answer_store import open_store
 from toolformer_ray.tools.asking.executor import ToolExecutor
 from toolformer_ray.tools.tool import Tool
 from toolformer_ray.workflow.model_files import model_folder
 from toolformer_ray.workflow.options import AnnotateOptions
-from toolformer_ray.workflow.pipeline import Needs
-from toolformer_ray.workflow.shard.work import Compute, StageOutput
+from toolformer_ray.workflow.shard.stage import Needs
 
 if TYPE_CHECKING:
     from toolformer_ray.lm.model import LanguageModel
+    from toolformer_ray.lm.tokenizer import TextTokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnnotateRecipe:
-    """Makes the rows of `toolformer annotate`."""
+    """Opens what the stages of `toolformer annotate` work with."""
 
     options: AnnotateOptions
     max_text_tokens: int
@@ -35,34 +27,57 @@ class AnnotateRecipe:
     model_revision: str | None = None
     """The commit of a model on the Hugging Face Hub."""
 
-    def ingest(self, readings: Sequence[Sequence[str]]) -> Iterator[Shard]:
-        """The shards of the corpus, cut to the model's window."""
+    def open(self, needs: Needs) -> "Opened":
+        """Load the model or the tools, once. Raises ValueError if an option cannot be used."""
+        tools = {tool.name: tool for tool in self.options.tools.make().values()}
+        if needs == "model":
+            return OpenedModel(recipe=self, tools=tools, model=_load_model(self.options, self.model_revision))
+        if needs == "tools":
+            return OpenedTools(recipe=self, tools=tools, executor=_open_executor(self.options, tools))
+        return Opened(recipe=self, tools=tools)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """What a plain process has: the tools are not open, only their options are used."""
+
+    recipe: AnnotateRecipe
+    tools: Mapping[str, Tool]
+    """By the names that they have in calls."""
+
+    @property
+    def options(self) -> AnnotateOptions:
+        """All options of the run."""
+        return self.recipe.options
+
+    @property
+    def max_text_tokens(self) -> int:
+        """Longer texts are cut."""
+        return self.recipe.max_text_tokens
+
+    def load_tokenizer(self) -> "TextTokenizer":
+        """The model's."""
         from toolformer_ray.lm.tokenizer import TextTokenizer
 
-        tokenizer = TextTokenizer.load(model_folder(self.options.model.model, self.model_revision))
-        return ingest(self.options.ingest, tokenizer, self.max_text_tokens, readings)
-
-    def open(self, needs: Needs) -> Compute:
-        """Load the model or the tools, once."""
-        tools = self._tools
-        if needs == "model":
-            return model_stages(load_model(self.options, self.model_revision), self.options, tools)
-        if needs == "tools":
-            return tool_stages(tools, open_store(self.options.tools.answers))
-        return _plain_stages
-
-    def judge(self, row: Scored) -> Scored | None:
-        """The row with today's verdict; None where that needs losses that are computed alone."""
-        rule = KeepRule.of(self._tools[row.tool])
-        return None if rule.is_close(row) else replace(row, is_kept=rule.keeps(row))
-
-    @functools.cached_property
-    def _tools(self) -> dict[str, Tool]:
-        return {tool.name: tool for tool in self.options.tools.make().values()}
+        return TextTokenizer.load(model_folder(self.options.model.model, self.recipe.model_revision))
 
 
-def load_model(options: AnnotateOptions, revision: str | None) -> "LanguageModel":
-    """The model as every worker has it, on as many threads as OMP_NUM_THREADS says."""
+@dataclass(frozen=True, kw_only=True)
+class OpenedModel(Opened):
+    """What a worker with the model has."""
+
+    model: "LanguageModel"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedTools(Opened):
+    """What a worker with the tools has. One executor for its whole life: it remembers which tools are down."""
+
+    executor: ToolExecutor
+
+
+def _load_model(options: AnnotateOptions, revision: str | None) -> "LanguageModel":
+    """The model, on as many threads as OMP_NUM_THREADS says."""
     import torch
 
     from toolformer_ray.lm.model import LanguageModel
@@ -78,43 +93,10 @@ def load_model(options: AnnotateOptions, revision: str | None) -> "LanguageModel
     )
 
 
-def model_stages(model: "LanguageModel", options: AnnotateOptions, tools: dict[str, Tool]) -> Compute:
-    """The stages that ask the model."""
-
-    def compute(stage: str, inputs: Sequence[list[Any]], wanted: Collection[str]) -> StageOutput:
-        if stage == "propose":
-            (documents,) = inputs
-            return propose(documents, model, {name: tools[name] for name in wanted}, options.propose)
-        executed, documents = inputs
-        rows = score(
-            executed,
-            documents,
-            model,
-            tools,
-            prune_below=options.propose.prune_below,
-            in_place=options.propose.second_round,
-            screen_options=options.screen,
-        )
-        return rows, []
-
-    return compute
-
-
-def tool_stages(tools: dict[str, Tool], store: AnswerStore | None) -> Compute:
-    """The stage that asks the tools, which are opened unless a recording answers for them."""
+def _open_executor(options: AnnotateOptions, tools: Mapping[str, Tool]) -> ToolExecutor:
+    """The tools, opened unless a recording answers for them."""
+    store = open_store(options.tools.answers)
     if store is None or not store.is_replayed:
         for tool in tools.values():
             tool.open()
-    # One executor for the worker's whole life: it remembers which tools are down, and how many of their calls hang.
-    executor = ToolExecutor(tools, store)
-
-    def compute(_: str, inputs: Sequence[list[Any]], __: Collection[str]) -> StageOutput:
-        candidates, documents = inputs
-        return execute(candidates, documents, executor), []
-
-    return compute
-
-
-def _plain_stages(_: str, inputs: Sequence[list[Any]], __: Collection[str]) -> StageOutput:
-    scored, documents = inputs
-    return interleave(scored, documents)
+    return ToolExecutor(tools, store)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from toolformer_ray.records.errors import OptionError
-from toolformer_ray.workflow.pipeline import Needs
+from toolformer_ray.workflow.shard.stage import Needs
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from toolformer_ray.jobs.decoding.decoder import (
     refuse_missing_tools,
 )
 from toolformer_ray.records.errors import OptionError, one_line
-from toolformer_ray.workflow.report.tables import text_table
+from toolformer_ray.workflow.report.text_table import text_table
 
 if TYPE_CHECKING:
     from toolformer_ray.decode.decoder import Decoder

@@ -19,15 +19,10 @@ from toolformer_ray.workflow.log import say, set_format, warn
 from toolformer_ray.workflow.model_files import look_at_model
 from toolformer_ray.workflow.options import AnnotateOptions
 from toolformer_ray.workflow.paths import refuse_lost_paths
+from toolformer_ray.workflow.pipeline import PIPELINE
 from toolformer_ray.workflow.recipe import AnnotateRecipe
-from toolformer_ray.workflow.report.tables import (
-    describe_broken,
-    describe_unanswered,
-    screen_table,
-    screen_yields,
-    tool_yields,
-    yield_table,
-)
+from toolformer_ray.workflow.report.tables import describe_broken, describe_unanswered, screen_table, yield_table
+from toolformer_ray.workflow.report.yields import screen_yields, tool_yields
 from toolformer_ray.workflow.run_folder_errors import blaming_run_folder
 from toolformer_ray.workflow.shard.reuse import UNANSWERED
 
@@ -54,7 +49,7 @@ def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
     most = max_text_tokens(model.tokenizer, model.window, tools.values(), options.propose.max_call_tokens)
     # The first text shows most of what may be wrong with a corpus, before there is a run folder.
     next(ingest(replace(options.ingest, shard_size=1), model.tokenizer, most), None)
-    settings = resolve_settings(options, tools, model.fingerprint, most)
+    settings = resolve_settings(PIPELINE, options, tools, model.fingerprint, most)
     run = RunFolder(options.run)
     job = Job(
         run=run,

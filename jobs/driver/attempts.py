@@ -23,9 +23,9 @@ from toolformer_ray.records.locations import without_keys
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.workflow.book.ledger import Ledger
 from toolformer_ray.workflow.log import warn
-from toolformer_ray.workflow.pipeline import Needs, Stage
 from toolformer_ray.workflow.run_folder_errors import blaming_run_folder
-from toolformer_ray.workflow.shard.work import ShardReport
+from toolformer_ray.workflow.shard.outputs import ShardReport
+from toolformer_ray.workflow.shard.stage import Needs, Stage
 from toolformer_ray.workflow.workers import WorkerOptions
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 import ray
 
 from toolformer_ray.records.errors import OptionError, UnusableError, first_line
-from toolformer_ray.workflow.pipeline import Needs
+from toolformer_ray.workflow.shard.stage import Needs
 from toolformer_ray.workflow.workers import Node, PoolSize, WorkerOptions, pool_sizes
 
 # The object store carries shard names only; Ray takes a third of the memory unless told otherwise.

@@ -17,7 +17,7 @@ from toolformer_ray.jobs.driver.cluster import CountPools
 from toolformer_ray.jobs.driver.worker_pool import WorkerPool
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.workflow.book.ledger import Ledger
-from toolformer_ray.workflow.pipeline import Needs, Stage
+from toolformer_ray.workflow.shard.stage import Needs, Stage
 from toolformer_ray.workflow.shard.work import Recipe
 from toolformer_ray.workflow.workers import WorkerOptions
 

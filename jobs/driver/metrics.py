@@ -12,7 +12,6 @@ import os
 import resource
 import sys
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,14 +19,9 @@ from typing import Any
 import ray
 from ray.util import metrics
 
+from toolformer_ray.records.counts import read_counts
 from toolformer_ray.workflow.report.progress import Snapshot
-from toolformer_ray.workflow.report.tables import drop_rows
-from toolformer_ray.workflow.shard.latency import latencies, middle
-
-MAX_OBSERVATIONS = 20_000
-"""Recorded in the histogram at once, at 4 microseconds each; those of a run that is resumed come bit by bit."""
-LATENCY_BOUNDARIES = [2.0**exponent for exponent in (-16, -13, *range(-10, 7))]
-"""Seconds, 15 microseconds to 64 seconds; borders of the footers' buckets, so that no call is put into a wrong one."""
+from toolformer_ray.workflow.report.yields import add_up, drop_counts
 
 COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "toolformer_texts_finished_total": ("Texts that are through all stages.", ()),
@@ -35,6 +29,8 @@ COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "toolformer_shards_failed_total": ("Shards given up.", ("stage",)),
     "toolformer_attempts_repeated_total": ("Attempts at a shard that failed and were repeated.", ("stage",)),
     "toolformer_calls_total": ("Calls by what came of them.", ("tool", "status")),
+    "toolformer_calls_asked_total": ("Calls that a tool was asked for.", ("tool",)),
+    "toolformer_tool_seconds_total": ("Seconds that tools took for the calls that they were asked for.", ("tool",)),
     "toolformer_calls_from_cache_total": ("Calls whose answer was known.", ("tool",)),
     "toolformer_calls_kept_total": ("Calls that passed the filter.", ("tool",)),
     "toolformer_dropped_total": ("What left the flow, by reason.", ("stage", "reason", "tool")),
@@ -45,7 +41,6 @@ GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "toolformer_shards_in_flight": ("Shards that a worker has in hand.", ("stage",)),
     "toolformer_driver_memory_bytes": ("Resident memory of the driver.", ()),
 }
-LATENCY = "toolformer_tool_call_seconds"
 
 Value = tuple[str, tuple[str, ...], float]
 """Name of a metric, the values of its tags in order, the number."""
@@ -60,14 +55,7 @@ class RunMetrics:
             for kind, named in ((metrics.Counter, COUNTERS), (metrics.Gauge, GAUGES))
             for name, (told, tags) in named.items()
         }
-        self._latency = metrics.Histogram(
-            LATENCY,
-            description="How long tools took for calls they were asked for, to 9 %.",
-            boundaries=LATENCY_BOUNDARIES,
-            tag_keys=("run", "tool"),
-        ).set_default_tags({"run": run})
         self._recorded: dict[tuple[str, tuple[str, ...]], float] = {}
-        self._observed: dict[str, Counter[int]] = {}
         # The last snapshot may come while a thread still records the one before.
         self._lock = threading.Lock()
 
@@ -83,20 +71,6 @@ class RunMetrics:
                 self._recorded[name, tags] = value
         for name, tags, value in _measured(snapshot, driver_bytes):
             self._metrics[name].set(value, dict(zip(GAUGES[name][1], tags, strict=True)))
-        left = MAX_OBSERVATIONS
-        for tool in snapshot.calls:
-            left -= self._observe(tool, latencies(snapshot.counts["execute"], tool), left)
-
-    def _observe(self, tool: str, by_bucket: Counter[int], most: int) -> int:
-        """Put calls that are not in the histogram yet into it, at most so many; returns how many."""
-        observed = self._observed.setdefault(tool, Counter())
-        left = most
-        for bucket, number in (by_bucket - observed).items():
-            for _ in range(new := min(number, left)):
-                self._latency.observe(middle(bucket), {"tool": tool})
-            observed[bucket] += new
-            left -= new
-        return most - left
 
 
 def start_metrics(run: str, *, is_client: bool | None = None) -> Callable[[Snapshot], object]:
@@ -123,15 +97,17 @@ def _counted(snapshot: Snapshot) -> Iterator[Value]:
     }
     for name, numbers in per_stage.items():
         yield from ((name, (stage,), number) for stage, number in numbers.items())
-    for name, number in snapshot.counts["execute"].items():
-        match name.split("."):
-            case ["status", status, tool]:
+    counts = {stage: read_counts(written) for stage, written in snapshot.counts.items()}
+    for count, number in add_up(counts).items():
+        match count:
+            case "status", status, tool:
                 yield "toolformer_calls_total", (tool, status), number
-            case ["from_cache", tool]:
-                yield "toolformer_calls_from_cache_total", (tool,), number
-    yield from (("toolformer_calls_kept_total", (tool,), number) for tool, number in snapshot.kept.items())
-    for stage, reason, tool, number in drop_rows(snapshot.counts):
-        yield "toolformer_dropped_total", (stage, reason, tool), number
+            case "asked" | "from_cache" | "kept" as what, _, tool:
+                yield f"toolformer_calls_{what}_total", (tool,), number
+            case "microseconds", _, tool:
+                yield "toolformer_tool_seconds_total", (tool,), number / 1e6
+    for drop in drop_counts(counts):
+        yield "toolformer_dropped_total", drop[:3], drop.number
 
 
 def _measured(snapshot: Snapshot, driver_bytes: int) -> Iterator[Value]:

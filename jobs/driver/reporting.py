@@ -15,13 +15,12 @@ from toolformer_ray.jobs.driver.metrics import start_metrics
 from toolformer_ray.records.errors import UnusableError
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.workflow.book.ledger import Ledger
-from toolformer_ray.workflow.log import warn
+from toolformer_ray.workflow.log import ProgressOptions, warn
 from toolformer_ray.workflow.report.progress import (
     PROGRESS_FILE,
     SECONDS_BETWEEN_REDRAWS,
     SECONDS_BETWEEN_SAVES,
     ProgressLine,
-    ProgressOptions,
     Snapshot,
     take_snapshot,
 )

@@ -18,10 +18,12 @@ from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.workflow.book.ledger import Ledger
 from toolformer_ray.workflow.book.resume import admit_documents, end_ingest, forget_old_failures, open_ledger
 from toolformer_ray.workflow.corpus import CorpusState, settle_corpus
+from toolformer_ray.workflow.log import ProgressOptions
 from toolformer_ray.workflow.pipeline import PIPELINE
-from toolformer_ray.workflow.report.progress import PROGRESS_FILE, ProgressOptions, Snapshot, take_snapshot
+from toolformer_ray.workflow.report.progress import PROGRESS_FILE, Snapshot, take_snapshot
 from toolformer_ray.workflow.run_folder_errors import blaming_run_folder
 from toolformer_ray.workflow.shard.outputs import discard_damaged
+from toolformer_ray.workflow.shard.stage import Stage
 from toolformer_ray.workflow.shard.work import Recipe
 from toolformer_ray.workflow.workers import WorkerOptions
 
@@ -32,6 +34,8 @@ class Job:
 
     run: RunFolder
     recipe: Recipe
+    """Opens the model and the tools for the functions of the stages."""
+    pipeline: Sequence[Stage] = PIPELINE
     stage_fingerprints: Mapping[str, str]
     """Per stage, of the settings that decide its rows."""
     corpus: CorpusState
@@ -68,9 +72,13 @@ def run_job(job: Job, interrupts: Interrupts) -> Outcome:
     """
     with blaming_run_folder(job.run):
         corpus = settle_corpus(job.run, job.corpus, may_change=job.may_corpus_change, may_forget=job.may_forget_files)
-        discard_damaged(job.run)
+        discard_damaged(job.run, job.pipeline)
         ledger = open_ledger(
-            job.run, job.stage_fingerprints, tool_fingerprints=job.tool_fingerprints, ask_again=job.ask_again
+            job.run,
+            job.pipeline,
+            job.stage_fingerprints,
+            tool_fingerprints=job.tool_fingerprints,
+            ask_again=job.ask_again,
         )
         is_read = admit_documents(ledger, corpus.shards)
     started = time.monotonic()
@@ -98,7 +106,7 @@ async def _drive(job: Job, ledger: Ledger, count_pools: CountPools, interrupts: 
     def on_ingested() -> None:
         end_ingest(job.run, ledger, job.corpus)
 
-    driver = Driver(job.run, job.recipe, ledger, PIPELINE, job.workers, count_pools, on_ingested)
+    driver = Driver(job.run, job.recipe, ledger, job.pipeline, job.workers, count_pools, on_ingested)
     loop = asyncio.get_running_loop()
     interrupts.call(lambda: loop.call_soon_threadsafe(driver.stop))
     reporter = Reporter(job.run, ledger, driver, job.progress, job.tool_names, job.taken_by)

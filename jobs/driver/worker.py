@@ -13,8 +13,9 @@ import ray
 from toolformer_ray.jobs.driver.cluster import NOT_WHERE_ONLY_DRIVERS_ARE
 from toolformer_ray.records.errors import OptionError
 from toolformer_ray.records.run_folder import RunFolder
-from toolformer_ray.workflow.pipeline import Needs, Stage
-from toolformer_ray.workflow.shard.work import Expected, IngestWorker, Recipe, ShardReport, StageWorker
+from toolformer_ray.workflow.shard.outputs import Expected, ShardReport
+from toolformer_ray.workflow.shard.stage import Needs, Stage
+from toolformer_ray.workflow.shard.work import CorpusReader, Recipe, StageWorker
 from toolformer_ray.workflow.workers import PoolSize
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -52,7 +53,7 @@ class ShardActor:
 
     def __init__(self, run: RunFolder, recipe: Recipe, num_threads: int, folder: str) -> None:
         self._run, self._recipe = run, recipe
-        self._corpus: IngestWorker | None = None
+        self._corpus: CorpusReader | None = None
         # Relative paths, of the corpus or of an index, are relative to where the command was typed.
         with contextlib.suppress(OSError):
             os.chdir(folder)
@@ -79,7 +80,7 @@ class ShardActor:
 
     def next_shard(self, stage: Stage, stage_fingerprint: str) -> ShardReport | None:
         """Write the next shard of documents; None after the last. After an error it begins with the first again."""
-        corpus = self._corpus or IngestWorker(self._run, self._recipe, stage, stage_fingerprint)
+        corpus = self._corpus or self._worker.read_corpus(stage, stage_fingerprint)
         self._corpus = None
         report = corpus.next_shard()
         self._corpus = corpus

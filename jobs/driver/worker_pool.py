@@ -25,7 +25,7 @@ from toolformer_ray.jobs.driver.worker import start_actor
 from toolformer_ray.records.errors import UnusableError
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.workflow.log import warn
-from toolformer_ray.workflow.pipeline import Needs
+from toolformer_ray.workflow.shard.stage import Needs
 from toolformer_ray.workflow.shard.work import Recipe
 from toolformer_ray.workflow.workers import PoolSize, WorkerOptions
 

@@ -33,7 +33,7 @@ from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.whole_json import write_json
 from toolformer_ray.workflow.model_files import ModelFiles, look_at_model
 from toolformer_ray.workflow.paths import refuse_lost_output
-from toolformer_ray.workflow.report.tables import text_table
+from toolformer_ray.workflow.report.text_table import text_table
 from toolformer_ray.workflow.workers import WorkerOptions
 
 SECONDS_BETWEEN_LINES = 10.0

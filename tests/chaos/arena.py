@@ -17,7 +17,7 @@ from tests.simulation.journal import Journal
 from tests.simulation.nodes import add_node
 from tests.simulation.tools import Trouble
 from toolformer_ray.records.run_folder import shard_name
-from toolformer_ray.records.stages import TABLE_OF_STAGE
+from toolformer_ray.workflow.pipeline import PIPELINE
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE = 240.0
@@ -99,7 +99,8 @@ class Arena:
         self.trouble.go_on()
 
     def _is_written(self, begun: dict[str, Any]) -> bool:
-        path = self.run / TABLE_OF_STAGE[begun["stage"]] / f"{shard_name(begun['shard'])}.parquet"
+        table = next(stage.table for stage in PIPELINE if stage.name == begun["stage"])
+        path = self.run / table / f"{shard_name(begun['shard'])}.parquet"
         try:
             return path.stat().st_mtime >= begun["at"]
         except FileNotFoundError:
@@ -114,7 +115,7 @@ def start(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
 
 def num_outputs(run: Path) -> int:
     """Shards written in a run folder, all tables together."""
-    return sum(1 for table in TABLE_OF_STAGE.values() for _ in (run / table).glob("part*.parquet"))
+    return sum(1 for stage in PIPELINE for _ in (run / stage.table).glob("part*.parquet"))
 
 
 def is_alive(process: int) -> bool:

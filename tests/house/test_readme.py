@@ -8,7 +8,7 @@ import pytest
 from tests.support.small_run import write_small_run
 from toolformer_ray.jobs.cli.commands import app
 from toolformer_ray.jobs.cli.main import main
-from toolformer_ray.records.stages import OUTPUT_RECORDS
+from toolformer_ray.workflow.pipeline import PIPELINE
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -78,8 +78,8 @@ def test_every_option_that_is_named_exists(command: str, arguments: str, capsys:
 
 
 def test_every_table_of_the_run_folder_is_described() -> None:
-    for table in OUTPUT_RECORDS:
-        assert f"| `{table}/` |" in README
+    for stage in PIPELINE:
+        assert f"| `{stage.table}/` |" in README
 
 
 def test_every_make_target_that_is_named_exists() -> None:

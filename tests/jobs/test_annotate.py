@@ -17,7 +17,9 @@ from toolformer_ray.jobs.cli.main import main
 from toolformer_ray.records.calls import remove_calls
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.schema import Record
-from toolformer_ray.records.stages import OUTPUT_RECORDS, Augmented, Document, Dropped, Executed, Scored
+from toolformer_ray.records.stages import Augmented, Document, Dropped, Executed, Scored
+from toolformer_ray.workflow.pipeline import PIPELINE
+from toolformer_ray.workflow.shard.outputs import tables_of
 
 REPOSITORY = Path(__file__).parents[2]
 NUM_TEXTS = 12
@@ -64,8 +66,7 @@ def read_all(run: Path | str, table: str, record: type[Record]) -> list[Record]:
 
 
 def assert_same_rows(run: Path, other: Path | str) -> None:
-    tables = [*OUTPUT_RECORDS.items(), ("dropped/propose", Dropped), ("dropped/interleave", Dropped)]
-    for table, record in tables:
+    for table, record in tables_of(PIPELINE).items():
         rows, others = read_all(run, table, record), read_all(other, table, record)
         assert len(rows) == len(others), table
         for row, its_other in zip(rows, others, strict=True):

@@ -263,7 +263,7 @@ def test_what_failed_is_forgotten_with_its_shard_as_soon_as_the_corpus_was_read(
     for path in (gone, known):
         path.write_text("{}")
     job = make_job(finished, SmallRecipe())
-    ledger = open_ledger(job.run, job.stage_fingerprints)
+    ledger = open_ledger(job.run, job.pipeline, job.stage_fingerprints)
     for shard in ("part-00000", "part-00001"):
         ledger.admit(shard, ledger.headers["documents"][shard])
     end_ingest(job.run, ledger, job.corpus)

@@ -11,10 +11,10 @@ import pytest
 
 from tests.support.small_jobs import SmallRecipe, make_document, read_rows, run_small_job
 from toolformer_ray.jobs.driver import loop as driver
+from toolformer_ray.records.counts import Count
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.stages import Document, Dropped
-from toolformer_ray.workflow.shard.reuse import UNANSWERED
-from toolformer_ray.workflow.shard.work import StageOutput
+from toolformer_ray.workflow.shard.reuse import UNANSWERED, StageOutput
 from toolformer_ray.workflow.verify.files import find_faults
 
 pytestmark = pytest.mark.usefixtures("shared_ray")
@@ -117,7 +117,7 @@ def test_rows_on_which_a_stage_breaks_are_dropped_with_their_error_and_the_other
     assert [place for *place, _ in broken(tmp_path, stage)] == [[f"{n}-0", "Add", char_offset] for n in poison]
     error = "the worker died: " if recipe.dies else "RuntimeError: s3://bucket/x broke"
     assert all(detail.startswith(error) and "\n" not in detail for *_, detail in broken(tmp_path, stage))
-    assert outcome.ledger.counts[stage]["dropped.broken.Add"] == len(poison)
+    assert outcome.ledger.counts[stage][Count("dropped", "broken", "Add")] == len(poison)
     assert rows_but_broken(tmp_path) == first(undisturbed, recipe.num_texts, but=poison, after=after)
     assert_whole(tmp_path)
     said = capsys.readouterr().err

@@ -13,10 +13,10 @@ import ray
 
 from tests.support.small_jobs import SmallRecipe, run_small_job
 from toolformer_ray.jobs.driver.metrics import start_metrics
+from toolformer_ray.records.counts import Count, write_counts
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.workflow.log import set_format
 from toolformer_ray.workflow.report.status import read_status
-from toolformer_ray.workflow.shard.latency import latencies
 
 pytestmark = pytest.mark.usefixtures("shared_ray")
 
@@ -31,8 +31,8 @@ def test_attempts_that_were_repeated_are_told_from_shards_that_were_given_up(tmp
     assert [(row.shard, row.attempts, row.error) for row in status.failures] == [("part-00001", 3, "OSError: broken")]
     # What the driver told is what the footers tell.
     told = json.loads((tmp_path / "progress.json").read_text())
-    assert told["counts"] == {stage: dict(counts) for stage, counts in status.counts.items()}
-    assert told["counts"] == {stage: dict(counts) for stage, counts in outcome.ledger.counts.items()}
+    assert told["counts"] == {stage: write_counts(counts) for stage, counts in status.counts.items()}
+    assert told["counts"] == {stage: write_counts(counts) for stage, counts in outcome.ledger.counts.items()}
     assert told["done"] == {row.stage: row.shards_done for row in status.stages}
 
     again = run_small_job(tmp_path, SmallRecipe())
@@ -78,12 +78,11 @@ def test_prometheus_reads_the_counts_of_the_ledger(tmp_path: Path) -> None:
         "shards_done_total score": 3,
         "shards_failed_total execute": 1,
         "attempts_repeated_total execute": 1,
-        "calls_total ok Add": counts["status.ok.Add"],
-        "calls_kept_total Add": ledger.counts["score"]["kept.Add"],
-        "dropped_total propose no_position Add": ledger.counts["propose"]["dropped.no_position.Add"],
+        "calls_total ok Add": counts[Count("status", "ok", "Add")],
+        "calls_kept_total Add": ledger.counts["score"][Count("kept", tool="Add")],
+        "dropped_total propose no_position Add": ledger.counts["propose"][Count("dropped", "no_position", "Add")],
         "shards_in_flight score": 0,
-        "tool_call_seconds_count Add": sum(latencies(counts, "Add").values()),
-        "tool_call_seconds_bucket Add +Inf": sum(latencies(counts, "Add").values()),
+        "calls_asked_total Add": counts[Count("asked", tool="Add")],
     }
     assert 0 not in {value for name, value in wanted.items() if "total" in name}
     found = scrape(str(tmp_path), wanted)

@@ -8,15 +8,15 @@ import pytest
 import ray
 
 from tests.support.small_jobs import SmallRecipe, make_job
+from tests.support.stand_in import STAND_IN_PIPELINE
 from toolformer_ray.jobs.driver.run_job import Job
 from toolformer_ray.jobs.driver.worker import ShardActor, ShardTask
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.stages import Document, Dropped
 from toolformer_ray.workflow.book.ledger import Ledger
-from toolformer_ray.workflow.pipeline import PIPELINE
 
 pytestmark = pytest.mark.usefixtures("shared_ray")
-INGEST, PROPOSE, *_ = PIPELINE
+INGEST, PROPOSE, *_ = STAND_IN_PIPELINE
 
 
 class BreaksOnce(SmallRecipe):
@@ -43,7 +43,7 @@ class Asked:
 
 def read_first_shard(asked: Asked, job: Job) -> ShardTask:
     """The first shard of documents, as it is to be proposed for."""
-    ledger = Ledger(PIPELINE, job.stage_fingerprints, {})
+    ledger = Ledger(STAND_IN_PIPELINE, job.stage_fingerprints, {})
     report = asked.next_shard(INGEST, ledger.ingest_fingerprint)
     ledger.admit(report.shard, report.header)
     return ShardTask(stage=PROPOSE, shard=report.shard, expected=ledger.expected(PROPOSE, report.shard))
@@ -61,6 +61,7 @@ def test_a_worker_that_does_not_see_the_run_folder_makes_none_of_its_own(tmp_pat
 def test_reading_begins_with_the_first_shard_again_after_an_error(tmp_path: Path) -> None:
     job = make_job(tmp_path / "run", BreaksOnce(num_shards=2))
     asked = Asked(job, tmp_path)
+    asked.open("cpu")
     assert asked.next_shard(INGEST, "0").shard == "part-00000"
     with pytest.raises(OSError, match="no such luck"):
         asked.next_shard(INGEST, "0")

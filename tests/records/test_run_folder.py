@@ -6,9 +6,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from toolformer_ray.records.counts import ROWS, Count
+from toolformer_ray.records.fingerprint import fingerprint
 from toolformer_ray.records.run_folder import DamagedError, RunFolder, shard_name
 from toolformer_ray.records.schema import arrow_schema
-from toolformer_ray.records.shard_header import ShardHeader, fingerprint_content
+from toolformer_ray.records.shard_header import ShardHeader, find_header, fingerprint_content, from_metadata
 from toolformer_ray.records.stages import Document, Dropped, Executed
 from toolformer_ray.records.storage import Disk
 
@@ -20,7 +22,7 @@ def document(number: int, **changes: object) -> Document:
 
 
 def write(run: RunFolder, shard: str = "part-00000", rows: int = 3, **changes: object) -> None:
-    options = {"fingerprint": "f1", "counts": {"rows": rows}} | changes
+    options = {"fingerprint": "f1", "counts": {ROWS: rows}} | changes
     run.write_shard("documents", shard, Document, [document(number) for number in range(rows)], **options)
 
 
@@ -44,18 +46,31 @@ def test_an_empty_shard_is_written_too_and_has_its_columns(tmp_path: Path) -> No
 
 def test_the_header_tells_what_the_shard_was_made_from_and_what_it_holds(tmp_path: Path) -> None:
     run = RunFolder(str(tmp_path))
-    write(run, rows=3, fingerprint="f7", counts={"rows": 3, "kept.Calculator": 2}, parts={"Calculator": "p"})
+    write(
+        run, rows=3, fingerprint="f7", counts={ROWS: 3, Count("kept", tool="Calculator"): 2}, parts={"Calculator": "p"}
+    )
     table = pq.read_table(tmp_path / "documents/part-00000.parquet")
     content = fingerprint_content(table.column_names, table.to_pylist())
     expected = ShardHeader(
         fingerprint="f7",
-        counts={"rows": 3, "kept.Calculator": 2},
+        counts={ROWS: 3, Count("kept", tool="Calculator"): 2},
         content=content,
         parts={"Calculator": "p"},
-        num_rows=3,
     )
     assert run.header("documents", "part-00000") == expected
     assert run.header("documents", "part-00001") is None
+
+
+@pytest.mark.parametrize("counts", [{}, {Count("dropped", f"reason {number}", "QA"): number for number in range(900)}])
+def test_a_header_is_found_by_its_keys_whatever_texts_say(counts: dict[Count, int], tmp_path: Path) -> None:
+    run, made_from = RunFolder(str(tmp_path)), fingerprint("settings")
+    # A Parquet footer holds the smallest and the largest value of each column.
+    lie = document(0, text=f"toolformer.fingerprint\x18\x20{'0' * 32}")
+    written = {"fingerprint": made_from, "counts": counts, "parts": {"QA": made_from}}
+    header = run.write_shard("documents", "part-00000", Document, [lie], **written)
+    path = tmp_path / "documents/part-00000.parquet"
+    assert find_header(path.read_bytes()) == header == from_metadata(pq.read_metadata(path).metadata)
+    assert find_header(path.read_bytes()[-100:]) is None
 
 
 def test_equal_rows_are_equal_content_however_long_a_tool_took(tmp_path: Path) -> None:

@@ -9,9 +9,6 @@ from hypothesis import strategies as st
 
 from toolformer_ray.records.schema import Record, arrow_schema, from_plain, to_table
 from toolformer_ray.records.stages import (
-    DROP_REASONS,
-    OUTPUT_RECORDS,
-    TABLE_OF_STAGE,
     Augmented,
     Candidate,
     Document,
@@ -75,10 +72,9 @@ def test_the_columns_of_the_run_folder_are_the_documented_ones() -> None:
         "augmented": "text_id doc_id text num_calls calls",
     }
     for table, columns in documented.items():
-        assert set(columns.split()) <= set(arrow_schema(OUTPUT_RECORDS[table]).names)
+        assert set(columns.split()) <= set(arrow_schema({record.table: record for record in RECORDS}[table]).names)
     assert set(arrow_schema(Candidate).names) < set(arrow_schema(Executed).names) < set(arrow_schema(Scored).names)
     assert set(arrow_schema(Dropped).names) >= {"stage", "reason", "text_id", "tool", "char_offset", "detail"}
-    assert set(DROP_REASONS) == set(TABLE_OF_STAGE)
 
 
 def test_a_value_of_the_wrong_kind_is_refused() -> None:

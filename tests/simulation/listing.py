@@ -19,8 +19,7 @@ from tests.simulation.recipe import SimulatedRecipe
 from tests.simulation.simulate import make_job
 from toolformer_ray.records.run_folder import RunFolder, shard_name
 from toolformer_ray.workflow.book.ledger import Ledger
-from toolformer_ray.workflow.pipeline import PIPELINE
-from toolformer_ray.workflow.shard.work import IngestWorker, StageWorker
+from toolformer_ray.workflow.shard.work import StageWorker
 from toolformer_ray.workflow.workers import WorkerOptions
 
 MAX_LINKS = 30_000
@@ -32,11 +31,11 @@ def make_full_run(folder: Path, num_shards: int, shard_size: int) -> RunFolder:
     """A run folder in which everything is done, all shards alike."""
     recipe = SimulatedRecipe(num_texts=num_shards * shard_size, shard_size=shard_size, speedup=1e9)
     job = make_job(str(folder), recipe, WorkerOptions())
-    ledger = Ledger(PIPELINE, job.stage_fingerprints, {}, tool_fingerprints=job.tool_fingerprints)
-    first = IngestWorker(job.run, recipe, PIPELINE[0], ledger.ingest_fingerprint).next_shard()
+    ledger = Ledger(job.pipeline, job.stage_fingerprints, {}, tool_fingerprints=job.tool_fingerprints)
+    worker = StageWorker(job.run, recipe, "cpu")
+    first = worker.read_corpus(job.pipeline[0], ledger.ingest_fingerprint).next_shard()
     assert first
     stage = ledger.admit(first.shard, first.header)
-    worker = StageWorker(job.run, recipe, "cpu")
     while stage:
         done = worker.work(stage, first.shard, ledger.expected(stage, first.shard))
         assert done

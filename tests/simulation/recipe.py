@@ -17,10 +17,10 @@ from tests.simulation.rows import BY_NAME, execute, log_normal, make_document, p
 from tests.simulation.tools import Trouble, open_executor
 from toolformer_ray.annotate.execute import execute as ask_tools
 from toolformer_ray.filter.interleave import interleave
-from toolformer_ray.records.stages import Document, Dropped, Scored
+from toolformer_ray.records.stages import Document, Dropped
 from toolformer_ray.tools.asking.executor import ToolExecutor
-from toolformer_ray.workflow.pipeline import Needs
-from toolformer_ray.workflow.shard.work import Compute, StageOutput
+from toolformer_ray.workflow.shard.reuse import StageOutput
+from toolformer_ray.workflow.shard.stage import Needs
 
 SECONDS_PER_TEXT = {"propose": 0.025, "execute": 0.033, "score": 0.075}
 """On the hardware that is simulated. The model: 912 tokens a text to propose (make bench, 150 tokens) and 2,762 to
@@ -56,16 +56,12 @@ class SimulatedRecipe:
             time.sleep(self.seconds("ingest", shard, len(numbers)))
             yield [make_document(self.seed, number) for number in numbers], []
 
-    def open(self, needs: Needs) -> Compute:
+    def open(self, needs: Needs) -> "SimulatedStages":
         """A worker of a kind."""
         if self.journal:
             self.note("open", needs=needs, node=ray.get_runtime_context().get_node_id())
         is_asked = self.trouble and needs == "tools"
         return SimulatedStages(self, open_executor(self.trouble, self.seed) if is_asked else None)
-
-    def judge(self, row: Scored) -> Scored:
-        """The verdict stands."""
-        return row
 
     def seconds(self, stage: str, shard: int, num_texts: int) -> float:
         """How long a worker has a shard at a stage: log-normal, with the stage's time as the mean."""
@@ -85,7 +81,11 @@ class SimulatedStages:
     recipe: SimulatedRecipe
     executor: ToolExecutor | None
 
-    def __call__(self, stage: str, inputs: Sequence[list[Any]], tools: Collection[str]) -> StageOutput:
+    def ingest(self, readings: Sequence[Sequence[str]]) -> Iterator[tuple[Sequence[Document], Sequence[Dropped]]]:
+        """The corpus."""
+        return self.recipe.ingest(readings)
+
+    def compute(self, stage: str, inputs: Sequence[list[Any]], tools: Collection[str]) -> StageOutput:
         """A shard at a stage."""
         recipe, documents = self.recipe, inputs[-1]
         shard = int(documents[0].doc_id) // recipe.shard_size

@@ -11,6 +11,7 @@ from tests.simulation.journal import Journal
 from tests.simulation.recipe import SimulatedRecipe
 from tests.simulation.rows import PROFILES
 from tests.simulation.tools import Trouble
+from tests.support.stand_in import STAND_IN_PIPELINE
 from toolformer_ray.jobs.driver.interrupts import Interrupted, Interrupts
 from toolformer_ray.jobs.driver.run_job import Job, run_job
 from toolformer_ray.records.fingerprint import fingerprint
@@ -18,8 +19,7 @@ from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.workflow.book.lease import LEASE_FILE, hold_run
 from toolformer_ray.workflow.book.settings import RUN_FILE
 from toolformer_ray.workflow.corpus import CorpusState
-from toolformer_ray.workflow.pipeline import PIPELINE
-from toolformer_ray.workflow.report.progress import ProgressOptions
+from toolformer_ray.workflow.log import ProgressOptions
 from toolformer_ray.workflow.shard.reuse import UNANSWERED
 from toolformer_ray.workflow.workers import WorkerOptions
 
@@ -27,7 +27,7 @@ from toolformer_ray.workflow.workers import WorkerOptions
 def make_job(run: str, recipe: SimulatedRecipe, workers: WorkerOptions, *, retry_failed: bool = False) -> Job:
     """The job of a simulated run; `run.json` is written, for `status` and `verify`."""
     decides_rows = (recipe.seed, recipe.num_texts, recipe.shard_size)
-    fingerprints = {stage.name: fingerprint(stage.name, decides_rows) for stage in PIPELINE}
+    fingerprints = {stage.name: fingerprint(stage.name, decides_rows) for stage in STAND_IN_PIPELINE}
     per_tool = {
         stage: {name: fingerprint(stage, name) for name in recipe.tools} for stage in ("propose", "execute", "score")
     }
@@ -38,6 +38,7 @@ def make_job(run: str, recipe: SimulatedRecipe, workers: WorkerOptions, *, retry
     return Job(
         run=folder,
         recipe=recipe,
+        pipeline=STAND_IN_PIPELINE,
         stage_fingerprints=fingerprints,
         tool_fingerprints=per_tool,
         corpus=CorpusState(fingerprint=fingerprints["ingest"], files=[], shards={}),

@@ -46,16 +46,16 @@ def test_tools_that_are_asked_one_call_at_a_time_give_the_same_rows(run: RunFold
     recipe, documents = in_trouble(Trouble(str(tmp_path)), NUM_TEXTS)
     expected = run.read_shard("executed", "part-00000", Executed)[:60]
     calls = run.read_shard("candidates", "part-00000", Candidate)[:60]
-    rows, _ = recipe.open("tools")("execute", [calls, documents], recipe.tools)
+    rows, _ = recipe.open("tools").compute("execute", [calls, documents], recipe.tools)
     assert [(row.status, row.result) for row in rows] == [(row.status, row.result) for row in expected]
 
 
 def test_tools_in_trouble_have_no_answer_and_say_how_many_calls_met_it(tmp_path: Path) -> None:
     trouble = Trouble(str(tmp_path))
     recipe, documents = in_trouble(trouble, 5)
-    calls, _ = recipe.open("model")("propose", [documents], recipe.tools)
+    calls, _ = recipe.open("model").compute("propose", [documents], recipe.tools)
     trouble.begin("garbage")
-    rows, _ = recipe.open("tools")("execute", [calls, documents], recipe.tools)
+    rows, _ = recipe.open("tools").compute("execute", [calls, documents], recipe.tools)
     assert {row.status for row in rows} == {"crashed"}
     assert trouble.num_felt == len(rows)
 

@@ -16,8 +16,9 @@ from tests.support.small_jobs import SmallRecipe, make_job
 from toolformer_ray.jobs.driver.interrupts import Interrupts
 from toolformer_ray.jobs.driver.run_job import Job, run_job
 from toolformer_ray.workflow.book.ledger import Ledger
-from toolformer_ray.workflow.pipeline import PIPELINE, Needs
-from toolformer_ray.workflow.shard.work import Compute, IngestWorker, StageOutput, StageWorker
+from toolformer_ray.workflow.shard.reuse import StageOutput
+from toolformer_ray.workflow.shard.stage import Needs
+from toolformer_ray.workflow.shard.work import StageWorker
 from toolformer_ray.workflow.workers import WorkerOptions
 
 
@@ -66,24 +67,28 @@ class NodeRecipe(SmallRecipe):
 
     gates: Gates
 
-    def open(self, needs: Needs) -> Compute:
-        is_new = needs == "model"
+    def open(self, needs: Needs) -> Any:
+        return _Gated(self) if needs == "model" else self
 
-        def compute(stage: str, inputs: Sequence[list[Any]], tools: Sequence[str]) -> StageOutput:
-            nonlocal is_new
-            if is_new:
-                is_new = False
-                self.gates.pass_next()
-            return self.compute(stage, inputs, tools)
 
-        return compute
+class _Gated:
+    """What a worker with the model has opened."""
+
+    def __init__(self, recipe: NodeRecipe) -> None:
+        self._recipe, self._is_new = recipe, True
+
+    def compute(self, stage: str, tables: Sequence[list[Any]], tools: Sequence[str]) -> StageOutput:
+        if self._is_new:
+            self._is_new = False
+            self._recipe.gates.pass_next()
+        return self._recipe.compute(stage, tables, tools)
 
 
 def run_without_ray(job: Job) -> None:
     """Do every shard at every stage in this process."""
-    ledger = Ledger(PIPELINE, job.stage_fingerprints, {}, tool_fingerprints=job.tool_fingerprints)
-    corpus = IngestWorker(job.run, job.recipe, PIPELINE[0], ledger.ingest_fingerprint)
+    ledger = Ledger(job.pipeline, job.stage_fingerprints, {}, tool_fingerprints=job.tool_fingerprints)
     worker = StageWorker(job.run, job.recipe, "cpu")
+    corpus = worker.read_corpus(job.pipeline[0], ledger.ingest_fingerprint)
     while report := corpus.next_shard():
         stage = ledger.admit(report.shard, report.header)
         while stage:

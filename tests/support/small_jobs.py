@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.rows import make_row
+from tests.support.stand_in import STAND_IN_PIPELINE
 from toolformer_ray.jobs.driver.interrupts import Interrupts
 from toolformer_ray.jobs.driver.run_job import Job, Outcome, run_job
 from toolformer_ray.records.fingerprint import fingerprint
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.stages import Augmented, Candidate, Document, Dropped, Executed, Scored
 from toolformer_ray.workflow.corpus import CorpusState
-from toolformer_ray.workflow.pipeline import PIPELINE, Needs
-from toolformer_ray.workflow.report.progress import ProgressOptions
-from toolformer_ray.workflow.shard.work import Compute, StageOutput
+from toolformer_ray.workflow.log import ProgressOptions
+from toolformer_ray.workflow.shard.reuse import StageOutput
+from toolformer_ray.workflow.shard.stage import Needs
 from toolformer_ray.workflow.workers import WorkerOptions
 
 OK = {"status": "ok", "seconds": 0.0, "from_cache": False}
@@ -74,16 +75,13 @@ class SmallRecipe:
                 self.gate.pass_through()
             yield [make_document(number) for number in range(3 * shard, 3 * shard + 3)], []
 
-    def open(self, needs: Needs) -> Compute:
+    def open(self, needs: Needs) -> Any:
         if self.first_to_open and needs == "model":
             try:
                 Path(self.first_to_open).touch(exist_ok=False)
             except FileExistsError as error:
                 raise RuntimeError("no room on this node") from error
-        return self.compute
-
-    def judge(self, row: Scored) -> Scored:
-        return row
+        return self
 
     def compute(self, stage: str, inputs: Sequence[list[Any]], tools: Collection[str]) -> StageOutput:
         number = int(inputs[-1][0].doc_id)
@@ -134,10 +132,11 @@ COMPUTE = {"propose": propose, "execute": execute, "score": score, "interleave":
 def make_job(folder: Path, recipe: SmallRecipe, ask_again: Sequence[str] = (), **workers: Any) -> Job:
     run = RunFolder(str(folder))
     run.create()
-    fingerprints = {stage.name: fingerprint(stage.name) for stage in PIPELINE}
+    fingerprints = {stage.name: fingerprint(stage.name) for stage in STAND_IN_PIPELINE}
     return Job(
         run=run,
         recipe=recipe,
+        pipeline=STAND_IN_PIPELINE,
         stage_fingerprints=fingerprints,
         corpus=CorpusState(fingerprint=fingerprints["ingest"], files=[], shards={}),
         workers=WorkerOptions(**{"model_workers": 1, "retry_delay": 0.0} | workers),

@@ -5,13 +5,16 @@ from dataclasses import fields
 
 from tests.support.rows import make_row
 from toolformer_ray.records.calls import insert_calls
+from toolformer_ray.records.counts import ROWS, Count
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.schema import Record
 from toolformer_ray.records.stages import Augmented, Candidate, Document, Dropped, Executed, KeptCall, Scored
-from toolformer_ray.workflow.shard.counts import count_rows
+from toolformer_ray.workflow.pipeline import PIPELINE
+from toolformer_ray.workflow.shard.counts import count_output
 
 SHARD = "part-00000"
 SCHOOL = "🏫 Out of 1400 people 400 (or 0.29 of them) passed."
+STAGES = {stage.name: stage for stage in PIPELINE}
 PLAIN = "Nothing to count or to translate."
 
 
@@ -39,13 +42,13 @@ def write_small_run(location: str) -> RunFolder:
     gave_way = [make_row(Dropped, stage="interleave", reason="same_place", **at)]
     proposed = [_only(Candidate, call) for call in calls]
     write(run, "documents", Document, documents)
-    write(run, "candidates", Candidate, proposed, count_rows("propose", proposed, drops))
+    write(run, "candidates", Candidate, proposed, count_output(STAGES["propose"], proposed, drops))
     write(run, "executed", Executed, [_only(Executed, call) for call in calls])
     write(run, "scored", Scored, calls)
     augmented = [_augmented(calls[0])]
-    write(run, "augmented", Augmented, augmented, count_rows("interleave", augmented, gave_way))
-    write(run, "dropped/propose", Dropped, drops, count_rows("propose", proposed, drops))
-    write(run, "dropped/interleave", Dropped, gave_way, count_rows("interleave", augmented, gave_way))
+    write(run, "augmented", Augmented, augmented, count_output(STAGES["interleave"], augmented, gave_way))
+    write(run, "dropped/propose", Dropped, drops, count_output(STAGES["propose"], proposed, drops))
+    write(run, "dropped/interleave", Dropped, gave_way, count_output(STAGES["interleave"], augmented, gave_way))
     return run
 
 
@@ -54,12 +57,12 @@ def write(
     table: str,
     record: type[Record],
     rows: list,
-    counts: Mapping[str, int] | None = None,
+    counts: Mapping[Count, int] | None = None,
     shard: str = SHARD,
 ) -> None:
     """Write a shard of a table, else the only one; one that is there keeps its counts unless others are given."""
     header = run.header(table, shard)
-    told = counts or (header.counts if header else {"rows": len(rows)})
+    told = counts or (header.counts if header else {ROWS: len(rows)})
     run.write_shard(table, shard, record, rows, fingerprint="0", counts=told)
 
 

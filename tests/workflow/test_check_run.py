@@ -6,12 +6,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.rows import make_row
-from tests.support.small_run import SHARD, write, write_small_run
+from tests.support.small_run import SHARD, STAGES, write, write_small_run
 from toolformer_ray.jobs.cli.main import main
+from toolformer_ray.records.counts import Count
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.schema import RecordT
 from toolformer_ray.records.stages import Augmented, Candidate, Document, Dropped, Executed, Scored
-from toolformer_ray.workflow.shard.counts import count_rows
+from toolformer_ray.workflow.shard.counts import count_output
 from toolformer_ray.workflow.verify.check import check_run
 
 
@@ -38,14 +39,14 @@ def test_a_run_in_which_everything_is_accounted_for(run: RunFolder, capsys: pyte
 
 def test_a_text_that_left_without_a_reason_is_found(run: RunFolder) -> None:
     edit(run, "dropped/propose", Dropped, lambda rows: [row for row in rows if row.reason != "no_position"])
-    assert findings(run) == [f"{SHARD}: text b-0 has neither a call of MT nor a reason why not"]
+    assert findings(run) == [f"{SHARD}, propose: text b-0 has neither a call of MT nor a reason why not"]
 
 
 def test_a_call_that_was_lost_on_its_way_is_found(run: RunFolder) -> None:
     edit(run, "executed", Executed, lambda rows: rows[:1] + rows[2:])
     edit(run, "scored", Scored, lambda rows: rows[:1] + rows[2:])
     (finding,) = findings(run)
-    assert finding.startswith(f"{SHARD}: 1 calls are not executed, or from nowhere") and "1400 - 400" in finding
+    assert finding.startswith(f"{SHARD}, execute: 1 calls do not go on, or") and "1400 - 400" in finding
 
 
 def test_a_call_that_broke_a_stage_is_accounted_for_by_its_drop(run: RunFolder) -> None:
@@ -54,14 +55,14 @@ def test_a_call_that_broke_a_stage_is_accounted_for_by_its_drop(run: RunFolder) 
     drops = [Dropped(stage="execute", char_offset=broken.char_offset, **drop)]
     executed = [row for row in run.read_shard("executed", SHARD, Executed) if row.call_input != broken.call_input]
     for table, record, rows in (("executed", Executed, executed), ("dropped/execute", Dropped, drops)):
-        write(run, table, record, rows, count_rows("execute", executed, drops))
+        write(run, table, record, rows, count_output(STAGES["execute"], executed, drops))
     edit(run, "scored", Scored, lambda rows: [row for row in rows if row.call_input != broken.call_input])
     assert findings(run) == []
     edit(run, "executed", Executed, lambda rows: rows[1:])
     edit(run, "scored", Scored, lambda rows: rows[1:])
-    assert [finding.partition(",")[0] for finding in findings(run)] == [
-        f"{SHARD}: 1 calls are not executed",
-        f"{SHARD}: 1 calls were kept",
+    assert [", ".join(finding.split(", ")[:2]) for finding in findings(run)] == [
+        f"{SHARD}, execute: 1 calls do not go on",
+        f"{SHARD}, interleave: 1 calls were kept",
     ]
 
 
@@ -69,26 +70,26 @@ def test_a_call_that_was_dropped_and_goes_on_is_found(run: RunFolder) -> None:
     call = run.read_shard("executed", SHARD, Executed)[2]
     drop = {"reason": "broken", "text_id": call.text_id, "tool": call.tool, "detail": None, "count": 1}
     drops = [Dropped(stage="execute", char_offset=call.char_offset, **drop)]
-    write(run, "dropped/execute", Dropped, drops, counts := {"dropped.broken.Calculator": 1})
+    write(run, "dropped/execute", Dropped, drops, counts := {Count("dropped", "broken", "Calculator"): 1})
     write(run, "executed", Executed, run.read_shard("executed", SHARD, Executed), counts)
     (finding,) = findings(run)
-    assert finding.startswith(f"{SHARD}: 1 calls were dropped and are executed all the same, such as ('a-0', 'Calc")
+    assert finding.startswith(f"{SHARD}, execute: 1 calls were dropped and go on all the same, such as ('a-0', 'Calc")
 
 
 def test_a_document_that_was_changed_is_found(run: RunFolder) -> None:
     edit(run, "documents", Document, lambda rows: [replace(rows[0], text=rows[0].text + " "), rows[1]])
-    assert findings(run) == [f"{SHARD}: text a-0 of C* without its calls is not the document"]
+    assert findings(run) == [f"{SHARD}, interleave: text a-0 of C* without its calls is not the document"]
 
 
 def test_a_call_that_does_not_stand_where_it_should_is_found(run: RunFolder) -> None:
     edit(run, "augmented", Augmented, lambda rows: [replace(rows[0], text=" " + rows[0].text)])
     (finding,) = findings(run)
-    assert finding.startswith(f"{SHARD}: text a-0 of C* does not hold its calls: no call ' [Calculator(400 / 1400)")
+    assert finding.startswith(f"{SHARD}, interleave: text a-0 of C* does not hold its calls: no call ' [")
 
 
 def test_a_kept_call_that_neither_stands_in_a_text_nor_gave_way_is_found(run: RunFolder) -> None:
     edit(run, "dropped/interleave", Dropped, lambda rows: [replace(rows[0], tool="Calculator")])
-    assert findings(run) == [f"{SHARD}: 2 calls were kept, 1 stand in C*, 1 gave way to another"]
+    assert findings(run) == [f"{SHARD}, interleave: 2 calls were kept, 1 stand in C*, 1 gave way to another"]
 
 
 def test_a_shard_without_an_output_has_to_be_among_the_failed_ones(
@@ -130,8 +131,8 @@ def test_the_failed_shards_are_listed_once_in_all(run: RunFolder, monkeypatch: p
 def test_a_call_that_occurs_twice_is_found(run: RunFolder) -> None:
     for table, record in (("candidates", Candidate), ("executed", Executed), ("scored", Scored)):
         edit(run, table, record, lambda rows: [*rows, rows[1]])
-    assert [finding.partition(",")[0] for finding in findings(run)] == [
-        f"{SHARD}: 1 calls are more than once in {table}" for table in ("candidates", "executed", "scored")
+    assert [", ".join(finding.split(", ")[:2]) for finding in findings(run)] == [
+        f"{SHARD}, {stage}: 1 calls are there more than once" for stage in ("propose", "execute", "score")
     ]
 
 

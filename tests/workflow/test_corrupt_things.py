@@ -17,7 +17,7 @@ from tests.support.small_jobs import SmallRecipe, make_job, read_rows, run_small
 from toolformer_ray.records.errors import UnusableError
 from toolformer_ray.records.run_folder import DamagedError, RunFolder
 from toolformer_ray.records.schema import Record
-from toolformer_ray.records.stages import OUTPUT_RECORDS, Document, Dropped, Scored
+from toolformer_ray.records.stages import Document, Dropped, Scored
 from toolformer_ray.workflow.book.lease import LEASE_FILE, hold_run
 from toolformer_ray.workflow.book.ledger import Ledger
 from toolformer_ray.workflow.book.resume import admit_documents, end_ingest, forget_old_failures, open_ledger
@@ -27,10 +27,10 @@ from toolformer_ray.workflow.report.progress import PROGRESS_FILE, take_snapshot
 from toolformer_ray.workflow.report.status import read_status
 from toolformer_ray.workflow.run_folder_errors import blaming_run_folder
 from toolformer_ray.workflow.shard.outputs import discard_damaged
-from toolformer_ray.workflow.shard.work import IngestWorker, StageWorker
+from toolformer_ray.workflow.shard.work import StageWorker
 from toolformer_ray.workflow.verify.files import find_faults
 
-TABLES: dict[str, type[Record]] = {**OUTPUT_RECORDS, "dropped/propose": Dropped}
+TABLES: dict[str, type[Record]] = {stage.table: stage.writes for stage in PIPELINE} | {"dropped/propose": Dropped}
 SHARD_OF = {table: f"part-{number:05d}" for number, table in enumerate(TABLES)}
 """Each table is damaged at another shard, so that one run meets them all."""
 RECIPE = SmallRecipe(num_shards=len(TABLES) + 1)
@@ -40,11 +40,11 @@ def make_all(folder: Path) -> Ledger:
     """What a driver does, as a plain loop: look at what is there, make what is missing; nothing is tried twice."""
     job = make_job(folder, RECIPE)
     settled = settle_corpus(job.run, job.corpus, may_change=False, may_forget=False)
-    discard_damaged(job.run)
-    ledger = open_ledger(job.run, job.stage_fingerprints, tool_fingerprints=job.tool_fingerprints)
+    discard_damaged(job.run, job.pipeline)
+    ledger = open_ledger(job.run, job.pipeline, job.stage_fingerprints, tool_fingerprints=job.tool_fingerprints)
     worker = StageWorker(job.run, RECIPE, "cpu")
     if not admit_documents(ledger, settled.shards):
-        corpus = IngestWorker(job.run, RECIPE, PIPELINE[0], ledger.ingest_fingerprint)
+        corpus = worker.read_corpus(job.pipeline[0], ledger.ingest_fingerprint)
         while report := corpus.next_shard():
             ledger.admit(report.shard, report.header)
         end_ingest(job.run, ledger, settled)
@@ -165,12 +165,12 @@ def test_bit_rot_behind_good_footers_fails_what_reads_it_and_the_same_command_he
     finished: Path, undisturbed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for stage in PIPELINE[1:]:
-        rot(file_of(finished, stage.reads[0]))
-        (finished / stage.writes / f"{SHARD_OF[stage.reads[0]]}.parquet").unlink()
+        rot(file_of(finished, stage.reads[0].table))
+        (finished / stage.table / f"{SHARD_OF[stage.reads[0].table]}.parquet").unlink()
     assert make_all(finished).num_failed == len(PIPELINE) - 1
     assert make_all(finished).num_failed == 0
     told = capsys.readouterr().err
-    assert all(f"{file_of(finished, stage.reads[0])} is damaged" in told for stage in PIPELINE[1:])
+    assert all(f"{file_of(finished, stage.reads[0].table)} is damaged" in told for stage in PIPELINE[1:])
     assert read_rows(finished) == read_rows(undisturbed)
     assert list(find_faults(RunFolder(str(finished)))) == []
 

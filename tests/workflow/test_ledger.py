@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from toolformer_ray.records.counts import ROWS, read_counts
 from toolformer_ray.records.shard_header import ShardHeader
 from toolformer_ray.workflow.book.ledger import Ledger
 from toolformer_ray.workflow.pipeline import PIPELINE
@@ -15,9 +16,7 @@ def open_ledger(headers: dict | None = None, **other_fingerprints: str) -> Ledge
 
 
 def header(content: str, *, fingerprint: str = "", num_rows: int = 1, **counts: int) -> ShardHeader:
-    return ShardHeader(
-        fingerprint=fingerprint, content=content, counts={"rows": num_rows} | counts, parts={}, num_rows=num_rows
-    )
+    return ShardHeader(fingerprint=fingerprint, content=content, counts={ROWS: num_rows} | counts, parts={})
 
 
 def run_through(ledger: Ledger, shard: str, documents: str) -> dict[str, dict[str, ShardHeader]]:
@@ -26,8 +25,8 @@ def run_through(ledger: Ledger, shard: str, documents: str) -> dict[str, dict[st
     stage = ledger.admit(shard, header(documents, num_rows=10))
     while stage:
         fingerprint = ledger.expected(stage, shard).fingerprint
-        headers[stage.writes] = {shard: header(f"rows of {stage.name}", fingerprint=fingerprint)}
-        stage = ledger.finish(stage, shard, headers[stage.writes][shard])
+        headers[stage.table] = {shard: header(f"rows of {stage.name}", fingerprint=fingerprint)}
+        stage = ledger.finish(stage, shard, headers[stage.table][shard])
     return headers
 
 
@@ -45,7 +44,7 @@ def test_outputs_made_from_the_same_are_skipped_and_counted_as_before() -> None:
     again = open_ledger(headers)
     assert again.admit("part-00000", header("d", num_rows=10)) is None
     assert (again.num_open, again.num_finished_texts, again.num_new_texts) == (0, 10, 0)
-    assert again.counts["score"]["rows"] == 1
+    assert again.counts["score"][ROWS] == 1
 
 
 def test_other_documents_make_every_output_stale() -> None:
@@ -86,7 +85,7 @@ def test_a_stage_made_again_with_the_same_rows_leaves_later_ones_as_they_are() -
 def test_calls_without_an_answer_are_asked_again_once_if_that_is_wanted() -> None:
     headers = run_through(open_ledger(), "part-00000", "d")
     done = headers["executed"]["part-00000"]
-    headers["executed"]["part-00000"] = replace(done, counts={"status.timeout.QA": 1, "status.ok.QA": 5})
+    headers["executed"]["part-00000"] = replace(done, counts=read_counts({"status.timeout.QA": 1, "status.ok.QA": 5}))
     assert open_ledger(headers).admit("part-00000", header("d", num_rows=10)) is None
     asking = Ledger(PIPELINE, FINGERPRINTS, headers, ask_again=["timeout"])
     assert asking.admit("part-00000", header("d", num_rows=10)) is EXECUTE

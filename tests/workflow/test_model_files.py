@@ -11,6 +11,7 @@ from toolformer_ray.annotate.ingest import IngestOptions
 from toolformer_ray.workflow.book.settings import resolve_settings
 from toolformer_ray.workflow.model_files import look_at_model, model_folder
 from toolformer_ray.workflow.options import AnnotateOptions, ModelOptions
+from toolformer_ray.workflow.pipeline import PIPELINE
 from toolformer_ray.workflow.tool_choice import TaughtTools
 
 OLD, NEW = "1" * 40, "2" * 40
@@ -64,9 +65,9 @@ def test_the_files_of_a_model_behind_a_tool_belong_to_the_run_s_settings(tmp_pat
         ingest=IngestOptions(corpus=("c",)),
         model=ModelOptions(model="m"),
     )
-    before = resolve_settings(options, options.tools.make(), "f", 100)
-    assert resolve_settings(options, options.tools.make(), "f", 100) == before
+    before = resolve_settings(PIPELINE, options, options.tools.make(), "f", 100)
+    assert resolve_settings(PIPELINE, options, options.tools.make(), "f", 100) == before
     (tmp_path / "config.json").write_text(json.dumps({"layers": 2}))
-    after = resolve_settings(options, options.tools.make(), "f", 100)
+    after = resolve_settings(PIPELINE, options, options.tools.make(), "f", 100)
     assert after.tool_data != before.tool_data
     assert after.stage_fingerprints["execute"] != before.stage_fingerprints["execute"]

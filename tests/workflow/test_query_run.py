@@ -30,14 +30,14 @@ def ask(run: str, sql: str, capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_all_shards_of_a_table_are_one_view(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert ask(run, "select text_id, text from documents order by all desc limit 1", capsys) == (
-        "text_id  text\n-------  -------\n2-0      line\\n2\n"
+        "text_id  text\n-------- -------\n2-0      line\\n2\n"
     )
     assert "ingest  duplicate" in ask(run, "select stage, reason, count from dropped", capsys)
 
 
 def test_a_table_without_a_shard_has_its_columns_and_no_rows(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     shown = ask(run, "select tool, avg(loss_reduction) as gain from scored where is_kept group by tool", capsys)
-    assert shown == "tool  gain\n----  ----\n"
+    assert shown == "tool  gain\n----- ----\n"
     assert ask(run, "select calls[1].tool as first from augmented", capsys) == "first\n-----\n"
 
 

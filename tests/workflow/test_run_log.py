@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from toolformer_ray.jobs.cli.main import main
-from toolformer_ray.workflow.log import say, set_format, warn
-from toolformer_ray.workflow.report.progress import ProgressLine, ProgressOptions, Snapshot
+from toolformer_ray.workflow.log import ProgressOptions, say, set_format, warn
+from toolformer_ray.workflow.report.progress import ProgressLine, Snapshot
 
 
 @pytest.fixture

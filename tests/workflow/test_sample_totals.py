@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from toolformer_ray.workflow.estimate.totals import Z_95, estimate_total
+from toolformer_ray.workflow.totals import Z_95, estimate_total
 
 
 def test_the_total_weighs_each_stratum_by_its_texts() -> None:

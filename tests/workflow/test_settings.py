@@ -20,7 +20,8 @@ from toolformer_ray.workflow.book.settings import (
     resolve_settings,
 )
 from toolformer_ray.workflow.options import AnnotateOptions, ModelOptions
-from toolformer_ray.workflow.recipe import model_stages
+from toolformer_ray.workflow.pipeline import PIPELINE, run_score
+from toolformer_ray.workflow.recipe import AnnotateRecipe, OpenedModel
 from toolformer_ray.workflow.tool_choice import TaughtTools
 
 
@@ -32,7 +33,7 @@ def test_keys_in_locations_are_not_written_down(tmp_path: Path) -> None:
         model=ModelOptions(model="m"),
     )
     run = RunFolder(str(tmp_path))
-    resolve_settings(options, options.tools.make(), "f", 100).write(run)
+    resolve_settings(PIPELINE, options, options.tools.make(), "f", 100).write(run)
     assert "SECRET" not in (tmp_path / "run.json").read_text()
     assert run.read_json("run.json")["settings"]["corpus"] == ["s3://a", "b"]
 
@@ -53,7 +54,7 @@ def test_the_share_of_a_control_slice_is_a_setting_only_where_there_is_a_screen(
             model=ModelOptions(model="m"),
             screen=screen,
         )
-        return resolve_settings(options, options.tools.make(), "f", 100)
+        return resolve_settings(PIPELINE, options, options.tools.make(), "f", 100)
 
     plain, other = resolve(ScreenOptions()), resolve(ScreenOptions(screen_control=0.5))
     assert plain == other
@@ -71,9 +72,9 @@ def test_losses_of_an_expensive_tool_are_not_taken_for_those_of_a_cheap_one() ->
         model=ModelOptions(model="m"),
     )
     tools = options.tools.make()
-    cheap = resolve_settings(options, tools, "f", 100).tool_fingerprints["score"]
+    cheap = resolve_settings(PIPELINE, options, tools, "f", 100).tool_fingerprints["score"]
     tools["calculator"].is_expensive = True
-    expensive = resolve_settings(options, tools, "f", 100).tool_fingerprints["score"]
+    expensive = resolve_settings(PIPELINE, options, tools, "f", 100).tool_fingerprints["score"]
     assert {name for name in cheap if cheap[name] != expensive[name]} == {"Calculator"}
 
 
@@ -88,10 +89,11 @@ def test_a_second_round_decides_proposals_and_losses_and_is_no_setting_of_a_firs
         )
         tools = options.tools.make()
         model, document, call = ScriptedModel(lambda _: {}), make_row(Document), make_row(Executed, tool="Calculator")
-        stages = model_stages(model, options, {tool.name: tool for tool in tools.values()})  # type: ignore[arg-type]
-        stages("score", [[call], [document]], ())
+        recipe = AnnotateRecipe(options=options, max_text_tokens=100)
+        opened = OpenedModel(recipe=recipe, tools={tool.name: tool for tool in tools.values()}, model=model)
+        run_score(opened, (), [call], [document])
         assert model.sequences[0].startswith(f"{BOS}2 [Calculator(" if in_place else f"{BOS} [Calculator(")
-        return resolve_settings(options, tools, "f", 100)
+        return resolve_settings(PIPELINE, options, tools, "f", 100)
 
     before, after = resolve(in_place=False), resolve(in_place=True)
     changed = {
@@ -126,7 +128,7 @@ def test_data_of_a_tool_that_only_lie_elsewhere_are_no_other_setting(option: str
             ingest=IngestOptions(corpus=("c",)),
             model=ModelOptions(model="m"),
         )
-        return resolve_settings(options, options.tools.make(), "f", 100)
+        return resolve_settings(PIPELINE, options, options.tools.make(), "f", 100)
 
     run = RunFolder(str(tmp_path / "run"))
     (tmp_path / "run/documents").mkdir(parents=True)

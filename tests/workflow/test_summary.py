@@ -6,20 +6,14 @@ from dataclasses import replace
 import pytest
 
 from tests.support.rows import make_row
+from tests.support.small_run import STAGES
+from toolformer_ray.records.counts import ROWS, Count, read_counts
 from toolformer_ray.records.stages import Candidate, Dropped, Executed, Scored
 from toolformer_ray.workflow.report.progress import Snapshot, describe, describe_seconds
-from toolformer_ray.workflow.report.tables import (
-    ScreenYield,
-    ToolYield,
-    describe_unanswered,
-    drop_table,
-    pruned_table,
-    screen_table,
-    screen_yields,
-    text_table,
-    tool_yields,
-)
-from toolformer_ray.workflow.shard.counts import count_rows
+from toolformer_ray.workflow.report.tables import describe_unanswered, drop_table, pruned_table, screen_table
+from toolformer_ray.workflow.report.text_table import text_table
+from toolformer_ray.workflow.report.yields import ScreenYield, ToolYield, screen_yields, tool_yields
+from toolformer_ray.workflow.shard.counts import count_output
 
 CALL = {"tool": "Calculator", "char_offset": 9, "call_input": "1+1", "result": "2", "seconds": 0.1}
 CANDIDATE = make_row(Candidate, **{name: CALL[name] for name in ("tool", "char_offset", "call_input")})
@@ -34,32 +28,46 @@ def dropped(reason: str, *, tool: str | None = "Calculator", char_offset: int | 
 def test_a_place_counts_once_whether_it_gave_two_calls_or_none() -> None:
     rows = [CANDIDATE, replace(CANDIDATE, call_input="2+2"), replace(CANDIDATE, char_offset=20)]
     drops = [dropped("sample_malformed", char_offset=9, count=4), dropped("loss_already_low", char_offset=30)]
-    assert count_rows("propose", rows, drops) == {
-        "rows": 3,
-        "calls.Calculator": 3,
-        "places.Calculator": 3,  # characters 9, 20 and 30
-        "dropped.sample_malformed.Calculator": 4,
-        "dropped.loss_already_low.Calculator": 1,
+    assert count_output(STAGES["propose"], rows, drops) == {
+        ROWS: 3,
+        Count("calls", tool="Calculator"): 3,
+        Count("places", tool="Calculator"): 3,  # characters 9, 20 and 30
+        Count("dropped", "sample_malformed", "Calculator"): 4,
+        Count("dropped", "loss_already_low", "Calculator"): 1,
     }
 
 
-def test_an_executed_row_is_counted_by_status_and_a_scored_one_if_it_is_kept() -> None:
-    assert count_rows("execute", [EXECUTED, replace(EXECUTED, status="timeout")], []) == {
-        "rows": 2,
-        "status.ok.Calculator": 1,
-        "status.timeout.Calculator": 1,
-        "latency.-14.Calculator": 2,  # 0.1 s
+def test_an_executed_row_is_counted_by_status_and_by_how_the_answer_was_come_by() -> None:
+    rows = [
+        EXECUTED,
+        replace(EXECUTED, status="timeout", seconds=8.0),
+        replace(EXECUTED, from_cache=True, seconds=0.0),
+        replace(EXECUTED, status="unavailable", note="not_asked", seconds=0.0),
+    ]
+    assert count_output(STAGES["execute"], rows, []) == {
+        ROWS: 4,
+        Count("status", "ok", "Calculator"): 2,
+        Count("status", "timeout", "Calculator"): 1,
+        Count("status", "unavailable", "Calculator"): 1,
+        Count("note", "not_asked", "Calculator"): 1,
+        Count("from_cache", tool="Calculator"): 1,
+        Count("asked", tool="Calculator"): 2,
+        Count("microseconds", tool="Calculator"): 8_100_000,
     }
-    assert count_rows("score", [SCORED, replace(SCORED, is_kept=False)], []) == {"rows": 2, "kept.Calculator": 1}
+
+
+def test_a_scored_row_is_counted_if_it_is_kept() -> None:
+    counts = count_output(STAGES["score"], [SCORED, replace(SCORED, is_kept=False)], [])
+    assert counts == {ROWS: 2, Count("kept", tool="Calculator"): 1}
 
 
 def test_texts_offered_are_those_that_the_tool_wanted_and_the_window_holds() -> None:
     counts = {
-        "ingest": Counter(rows=10),
-        "propose": Counter({"dropped.not_offered.MT": 4, "dropped.too_long.MT": 1, "calls.MT": 7, "places.MT": 6}),
-        "execute": Counter({"status.ok.MT": 5, "status.empty.MT": 2}),
-        "score": Counter({"kept.MT": 3}),
-        "interleave": Counter({"inserted.MT": 2}),
+        "ingest": read_counts({"rows": 10}),
+        "propose": read_counts({"dropped.not_offered.MT": 4, "dropped.too_long.MT": 1, "calls.MT": 7, "places.MT": 6}),
+        "execute": read_counts({"status.ok.MT": 5, "status.empty.MT": 2}),
+        "score": read_counts({"kept.MT": 3}),
+        "interleave": read_counts({"inserted.MT": 2}),
     }
     expected = ToolYield(tool="MT", offered=5, places=6, calls=7, answered=5, kept=3, inserted=2)
     assert tool_yields(counts, ["MT"]) == [expected]
@@ -75,9 +83,9 @@ def test_what_was_pruned_is_counted_by_the_loss_that_settled_it() -> None:
     lost_at_once = replace(SCORED, loss_with_call=None, loss_reduction=None, is_kept=False)
     unanswered = replace(lost_at_once, status="timeout", result=None, loss_with_result=None)
     counts = {
-        "ingest": Counter(rows=1),
-        "propose": Counter(count_rows("propose", [CANDIDATE], drops)),
-        "score": Counter(count_rows("score", [SCORED, *[lost_at_once] * 3, unanswered], [])),
+        "ingest": Counter({ROWS: 1}),
+        "propose": count_output(STAGES["propose"], [CANDIDATE], drops),
+        "score": count_output(STAGES["score"], [SCORED, *[lost_at_once] * 3, unanswered], []),
     }
     table = pruned_table(counts, ["Calculator"])
     assert table.splitlines()[-1].split() == ["Calculator", "1", "2", "3"]
@@ -90,7 +98,7 @@ def test_the_recall_of_the_screen_is_estimated_from_the_control_slice() -> None:
     screenings = [("passed", True), ("passed", True), ("passed", True), ("passed", False)]
     screenings += [("control", True), ("control", False), ("left_out", False), ("left_out", False)]
     rows = [replace(SCORED, screening=screening, is_kept=kept) for screening, kept in screenings]
-    yields = screen_yields({"score": Counter(count_rows("score", rows, []))}, ["Calculator", "MT"])
+    yields = screen_yields({"score": count_output(STAGES["score"], rows, [])}, ["Calculator", "MT"])
     # Half of the two in the slice were worth keeping, so of the four that did not pass it was two: 3 of 5 passed.
     assert [row.recall for row in yields] == [3 / 5]
     # It may also have been all but the one that was seen to be of no use.
@@ -111,14 +119,14 @@ def test_a_control_slice_without_a_kept_call_is_no_proof_that_none_was_lost() ->
 
 def test_a_recall_that_no_control_slice_measured_is_unknown() -> None:
     rows = [replace(SCORED, screening="passed"), replace(SCORED, screening="left_out", is_kept=False)]
-    (unwatched,) = screen_yields({"score": Counter(count_rows("score", rows, []))}, ["Calculator"])
+    (unwatched,) = screen_yields({"score": count_output(STAGES["score"], rows, [])}, ["Calculator"])
     assert unwatched.recall is None and "unknown" in screen_table([unwatched])
-    (all_passed,) = screen_yields({"score": Counter(count_rows("score", rows[:1], []))}, ["Calculator"])
+    (all_passed,) = screen_yields({"score": count_output(STAGES["score"], rows[:1], [])}, ["Calculator"])
     assert all_passed.recall == 1.0
 
 
 def test_a_table_is_as_wide_as_its_cells_with_numbers_to_the_right() -> None:
-    assert text_table(["tool", "n"], [["QA", 5], ["MT", 1234]]) == "tool      n\n----  -----\nQA        5\nMT    1,234"
+    assert text_table(["tool", "n"], [["QA", 5], ["MT", 1234]]) == "tool      n\n----- -----\nQA        5\nMT    1,234"
 
 
 def test_a_progress_line_tells_speed_time_left_and_yield() -> None:
@@ -156,8 +164,8 @@ def test_durations_have_two_units_at_most() -> None:
 
 
 def test_calls_that_another_attempt_may_answer_are_counted_by_status() -> None:
-    counts = Counter({"status.ok.Add": 5, "status.crashed.Add": 2, "status.timeout.Add": 1, "status.crashed.MT": 1})
-    assert describe_unanswered({"execute": counts}) == (
+    written = {"status.ok.Add": 5, "status.crashed.Add": 2, "status.timeout.Add": 1, "status.crashed.MT": 1}
+    assert describe_unanswered({"execute": read_counts(written)}) == (
         "4 calls were not answered (timeout 1, crashed 3); annotate with --retry-failed asks them again"
     )
-    assert describe_unanswered({"execute": Counter({"status.bad_input.Add": 1})}) == ""
+    assert describe_unanswered({"execute": read_counts({"status.bad_input.Add": 1})}) == ""

@@ -1,12 +1,17 @@
-"""What decides the rows of each stage, as fingerprints: for the stage as a whole, and for each tool's share of it.
+"""What decides the rows of each stage. Of this a stage's fingerprint is made, which shards are compared with.
 
-A tool's share is what `workflow.shard.reuse` may take over. So it leaves out the other tools, the documents (they
-are added per shard), and of scoring the verdict, which is spoken anew on the same losses.
+A stage's fingerprint is a hash of all that decides its rows: its options and version, the model's files and number
+type, what the tools are taught and their thresholds, the tools' versions and the hashes of their tables, indexes and
+model folders. How the work is spread (workers, threads, token budget, device, cluster, how often and how long a tool is
+asked) decides no row.
+
+Each tool's share of a stage has a fingerprint of its own, for `workflow.shard.reuse`. So it leaves out the other tools,
+the documents (which are added per shard), and of scoring the verdict, which is taken anew on the same losses.
 """
 
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import astuple
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from toolformer_ray.losses.verdict import KeepRule
@@ -14,62 +19,94 @@ from toolformer_ray.records.fingerprint import fingerprint
 from toolformer_ray.records.locations import without_keys
 from toolformer_ray.tools.tool import Tool, is_only_location
 from toolformer_ray.workflow.options import AnnotateOptions
-from toolformer_ray.workflow.pipeline import PIPELINE
+from toolformer_ray.workflow.shard.stage import Stage
 
 CHOOSING = ("min-open-probability", "max-places", "num-samples")
 """Options of every tool that decide which calls are proposed."""
 _SECRET = re.compile(r"(^|_)(key|token|secret|password)$")
 
 
-def tool_fingerprints(
-    options: AnnotateOptions, tools: Mapping[str, Tool], tool_data: Mapping[str, str], model_fingerprint: str
-) -> Mapping[str, Mapping[str, str]]:
-    """What decides a tool's proposals, answers and losses, whatever the other tools are."""
-    version = {stage.name: stage.version for stage in PIPELINE}
-    model = (model_fingerprint, options.model.dtype)
-    sampling = {name: value for name, value in plain_propose_options(options).items() if name != "prune-below"}
-    placing = ("in place",) if options.propose.second_round else ()
-    proposing, executing, scoring = {}, {}, {}
-    for key, tool in tools.items():
-        teaching = plain_options(tool.teaching)
-        thresholds = {name: teaching[name] for name in CHOOSING}
-        own = {
-            name: value
-            for name, value in plain_own_options(tool).items()
-            if not is_only_location(tool, name.replace("-", "_"))
+@dataclass(frozen=True, kw_only=True)
+class RunInputs:
+    """All that decides the rows of a run."""
+
+    options: AnnotateOptions
+    tools: Mapping[str, Tool]
+    """By key, in the order in which they are proposed."""
+    tool_data: Mapping[str, str]
+    """Per key, what identifies the data behind the tool's answers, such as an index; empty if there is none."""
+    model_fingerprint: str
+    """Of the model's configuration, weights and tokenizer."""
+    max_text_tokens: int
+    """Longer texts are cut."""
+
+    def bound(self, key: str) -> float:
+        """The threshold on the loss reduction below which a tool's calls are pruned."""
+        return KeepRule.of(self.tools[key]).pruning_bound(self.options.propose.prune_below)
+
+
+def fingerprint_tools(pipeline: Sequence[Stage], inputs: RunInputs) -> dict[str, dict[str, str]]:
+    """Per stage whose rows belong to tools, and name of a tool, the fingerprint of its share."""
+    return {
+        stage.name: {
+            tool.name: fingerprint(stage.version, *stage.tool_settings(inputs, key))
+            for key, tool in inputs.tools.items()
         }
-        answering = (tool.name, tool.version, own, tool_data[key])
-        taught = (tool.name, tool.instruction, tuple(tool.demonstrations))
-        bound = KeepRule.of(tool).pruning_bound(options.propose.prune_below)
-        # Calls of an expensive tool are pruned before it is asked.
-        offering = (tool.is_expensive, (own, tool_data[key]) if tool.wants_by_data else ())
-        proposing[tool.name] = fingerprint(version["propose"], model, sampling, taught, thresholds, bound, offering)
-        executing[tool.name] = fingerprint(version["execute"], answering)
-        # L(e(c, ε)) of an expensive tool's call is known before it is asked, so it is there whatever L⁺ is.
-        pruning = (bound, tool.is_expensive, *placing)
-        scoring[tool.name] = fingerprint(version["score"], model, tool.name, pruning, screen_options(options))
-    return {"propose": proposing, "execute": executing, "score": scoring}
-
-
-def stage_fingerprints(
-    options: AnnotateOptions,
-    tools: Mapping[str, Tool],
-    by_tool: Mapping[str, Mapping[str, str]],
-    model_fingerprint: str,
-    max_text_tokens: int,
-) -> Mapping[str, str]:
-    reading = {name: value for name, value in plain_options(options.ingest).items() if name != "corpus"}
-    verdicts = {tool.name: astuple(KeepRule.of(tool)) for tool in tools.values()}
-    # The order in which tools are proposed is the order of the rows.
-    in_order = {stage: list(fingerprints.items()) for stage, fingerprints in by_tool.items()}
-    made_from: Mapping[str, object] = {
-        "ingest": (reading, model_fingerprint, max_text_tokens),
-        "propose": in_order["propose"],
-        "execute": in_order["execute"],
-        "score": (in_order["score"], verdicts),
-        "interleave": (),
+        for stage in pipeline
+        if stage.tool_settings
     }
-    return {stage.name: fingerprint(stage.name, stage.version, made_from[stage.name]) for stage in PIPELINE}
+
+
+def fingerprint_stages(
+    pipeline: Sequence[Stage], inputs: RunInputs, by_tool: Mapping[str, Mapping[str, str]]
+) -> dict[str, str]:
+    """Per stage, its fingerprint. `by_tool` are those of `fingerprint_tools`."""
+    return {stage.name: fingerprint(stage.name, stage.version, _decisive(stage, inputs, by_tool)) for stage in pipeline}
+
+
+def _decisive(stage: Stage, inputs: RunInputs, by_tool: Mapping[str, Mapping[str, str]]) -> object:
+    own = stage.settings(inputs) if stage.settings else ()
+    if stage.name not in by_tool:
+        return own
+    # The order in which tools are proposed is the order of the rows.
+    in_order = list(by_tool[stage.name].items())
+    return (in_order, own) if stage.settings else in_order
+
+
+def corpus_settings(inputs: RunInputs) -> object:
+    """Ingest: how the corpus is read and cut; its files are told apart by `workflow.corpus`."""
+    reading = {name: value for name, value in plain_options(inputs.options.ingest).items() if name != "corpus"}
+    return reading, inputs.model_fingerprint, inputs.max_text_tokens
+
+
+def proposal_settings(inputs: RunInputs, key: str) -> tuple[object, ...]:
+    """Propose: the model, how it samples, what it is taught of the tool, the tool's thresholds."""
+    tool, teaching = inputs.tools[key], plain_options(inputs.tools[key].teaching)
+    sampling = {name: value for name, value in plain_propose_options(inputs.options).items() if name != "prune-below"}
+    taught = (tool.name, tool.instruction, tuple(tool.demonstrations))
+    thresholds = {name: teaching[name] for name in CHOOSING}
+    # Calls of an expensive tool are pruned before it is asked.
+    offering = (tool.is_expensive, (_own_options(tool), inputs.tool_data[key]) if tool.wants_by_data else ())
+    return _model(inputs), sampling, taught, thresholds, inputs.bound(key), offering
+
+
+def answer_settings(inputs: RunInputs, key: str) -> tuple[object, ...]:
+    """Execute: the tool, and the data behind its answers."""
+    tool = inputs.tools[key]
+    return ((tool.name, tool.version, _own_options(tool), inputs.tool_data[key]),)
+
+
+def loss_settings(inputs: RunInputs, key: str) -> tuple[object, ...]:
+    """Score, without the verdict: the model, and which losses are computed."""
+    tool = inputs.tools[key]
+    placing = ("in place",) if inputs.options.propose.second_round else ()
+    # L(e(c, ε)) of an expensive tool's call is known before it is asked, so it is there whatever L⁺ is.
+    return _model(inputs), tool.name, (inputs.bound(key), tool.is_expensive, *placing), screen_options(inputs.options)
+
+
+def verdict_settings(inputs: RunInputs) -> object:
+    """Score: what decides which calls are kept, once their losses are known."""
+    return {tool.name: astuple(KeepRule.of(tool)) for tool in inputs.tools.values()}
 
 
 def plain_propose_options(options: AnnotateOptions) -> dict[str, Any]:
@@ -95,6 +132,16 @@ def plain_options(options: Any, leaving_out: Collection[str] = ()) -> dict[str, 
         for name, value in vars(options).items()
         if name not in leaving_out and not _SECRET.search(name)
     }
+
+
+def _model(inputs: RunInputs) -> tuple[str, str]:
+    return inputs.model_fingerprint, inputs.options.model.dtype
+
+
+def _own_options(tool: Tool) -> dict[str, Any]:
+    """The options that only this tool has, without those that only say where its data lie."""
+    own = plain_own_options(tool)
+    return {name: value for name, value in own.items() if not is_only_location(tool, name.replace("-", "_"))}
 
 
 def _written(value: Any) -> Any:

@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
+from toolformer_ray.records.counts import ROWS, Count
 from toolformer_ray.records.fingerprint import fingerprint
 from toolformer_ray.records.shard_header import ShardHeader
-from toolformer_ray.workflow.pipeline import Stage
-from toolformer_ray.workflow.report.tables import num_broken, num_with_status
-from toolformer_ray.workflow.shard.work import Expected
+from toolformer_ray.workflow.shard.counts import num_broken, num_with_status
+from toolformer_ray.workflow.shard.outputs import Expected
+from toolformer_ray.workflow.shard.stage import Stage
 
 
 class Ledger:
@@ -28,9 +29,10 @@ class Ledger:
         tool_fingerprints: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
         ask_again: Collection[str] = (),
     ) -> None:
+        self.pipeline = pipeline
         self._stages = pipeline[1:]
         self._ingest = pipeline[0].name
-        self._documents = pipeline[0].writes
+        self._documents = pipeline[0].table
         self._stage_fingerprints = stage_fingerprints
         self._tool_fingerprints = tool_fingerprints
         self.ask_again = ask_again
@@ -50,7 +52,7 @@ class Ledger:
         """Shards given up, per stage."""
         self.tried_again: Counter[str] = Counter()
         """Attempts of this run that failed and were not the last, per stage."""
-        self.counts: dict[str, Counter[str]] = {stage.name: Counter() for stage in pipeline}
+        self.counts: dict[str, Counter[Count]] = {stage.name: Counter() for stage in pipeline}
         """The counts of all done shards, per stage."""
         self.num_new_texts = 0
         """Texts that this run, not an earlier one, brought to the end."""
@@ -59,7 +61,7 @@ class Ledger:
         """Enter a shard of documents; returns the first stage that it still has to go through, None if all are done."""
         self.documents[shard] = documents.fingerprint
         self._contents[shard] = {self._documents: documents.content}
-        self._num_texts[shard] = documents.counts["rows"]
+        self._num_texts[shard] = documents.counts[ROWS]
         self._enter(self._ingest, shard, documents.counts)
         return self.next_stage(shard)
 
@@ -67,8 +69,9 @@ class Ledger:
         """What this stage's output for this shard has to be made from; all that it reads must be done."""
         contents = self._contents[shard]
         tools = self._tool_fingerprints.get(stage.name, {})
+        read = [contents[record.table] for record in stage.reads]
         return Expected(
-            fingerprint=fingerprint(self._stage_fingerprints[stage.name], [contents[table] for table in stage.reads]),
+            fingerprint=fingerprint(self._stage_fingerprints[stage.name], read),
             parts={tool: fingerprint(made_by, contents[self._documents]) for tool, made_by in tools.items()},
         )
 
@@ -91,7 +94,7 @@ class Ledger:
             if (
                 header is None
                 or header.fingerprint != self.expected(stage, shard).fingerprint
-                or any(num_with_status(header.counts, status) for status in self.ask_again)
+                or num_with_status(header.counts, self.ask_again)
                 or (self.ask_again and num_broken(header.counts))
             ):
                 return stage
@@ -132,7 +135,7 @@ class Ledger:
     @property
     def num_texts(self) -> int:
         """Texts in the shards that were admitted."""
-        return self.counts[self._ingest]["rows"]
+        return self.counts[self._ingest][ROWS]
 
     @property
     def num_finished_texts(self) -> int:
@@ -144,17 +147,17 @@ class Ledger:
         """Of the stage that makes the shards."""
         return self._stage_fingerprints[self._ingest]
 
-    def total(self, name: str) -> int:
+    def total(self, name: Count) -> int:
         """One count over all stages and done shards."""
         return sum(counts[name] for counts in self.counts.values())
 
     def _header(self, stage: Stage, shard: str) -> ShardHeader | None:
-        return self.headers.get(stage.writes, {}).get(shard)
+        return self.headers.get(stage.table, {}).get(shard)
 
     def _enter_output(self, stage: Stage, shard: str, header: ShardHeader) -> None:
-        self._contents[shard][stage.writes] = header.content
+        self._contents[shard][stage.table] = header.content
         self._enter(stage.name, shard, header.counts)
 
-    def _enter(self, stage: str, shard: str, counts: Mapping[str, int]) -> None:
+    def _enter(self, stage: str, shard: str, counts: Mapping[Count, int]) -> None:
         self.done[stage].add(shard)
         self.counts[stage].update(counts)

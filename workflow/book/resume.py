@@ -1,6 +1,6 @@
 """A run folder put in order: when a driver opens it, when the corpus was read to its end, and when the run ends."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -9,25 +9,26 @@ from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.workflow.book.ledger import Ledger
 from toolformer_ray.workflow.corpus import CorpusState
 from toolformer_ray.workflow.log import warn
-from toolformer_ray.workflow.pipeline import PIPELINE
 from toolformer_ray.workflow.run_folder_errors import blaming_run_folder
 from toolformer_ray.workflow.shard.outputs import find_outputs
+from toolformer_ray.workflow.shard.stage import Stage
 
 
 def open_ledger(
     run: RunFolder,
+    pipeline: Sequence[Stage],
     stage_fingerprints: Mapping[str, str],
     *,
     tool_fingerprints: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
     ask_again: Collection[str] = (),
 ) -> Ledger:
     """A ledger with the headers of all outputs that are there; damaged ones are named and left out."""
-    outputs = {stage.writes: find_outputs(run, stage) for stage in PIPELINE}
+    outputs = {stage.table: find_outputs(run, stage) for stage in pipeline}
     for found in outputs.values():
         for path in found.damaged:
             warn("damaged_shard", f"{path} is damaged or not a shard of this program; it is made again", path=path)
     headers = {table: found.by_shard for table, found in outputs.items()}
-    return Ledger(PIPELINE, stage_fingerprints, headers, tool_fingerprints=tool_fingerprints, ask_again=ask_again)
+    return Ledger(pipeline, stage_fingerprints, headers, tool_fingerprints=tool_fingerprints, ask_again=ask_again)
 
 
 def admit_documents(ledger: Ledger, shards: Mapping[str, str]) -> bool:
@@ -35,7 +36,7 @@ def admit_documents(ledger: Ledger, shards: Mapping[str, str]) -> bool:
 
     Returns False, and enters none, if the corpus has to be read (again).
     """
-    headers = ledger.headers["documents"]
+    headers = ledger.headers[ledger.pipeline[0].table]
     if not shards or any(name not in headers or headers[name].fingerprint != shards[name] for name in shards):
         return False
     for name in shards:
@@ -49,13 +50,13 @@ def end_ingest(run: RunFolder, ledger: Ledger, corpus: CorpusState) -> None:
     Raises UnusableError if it holds no text, or if the run folder cannot be written to.
     """
     if ledger.num_texts == 0:
-        drops = {name: number for name, number in ledger.counts["ingest"].items() if name.startswith("dropped.")}
-        reasons = ", ".join(f"{name.removeprefix('dropped.')} {number:,}" for name, number in drops.items())
+        counts = ledger.counts[ledger.pipeline[0].name]
+        reasons = ", ".join(f"{name.detail} {number:,}" for name, number in counts.items() if name.what == "dropped")
         raise UnusableError(f"the corpus holds no usable text ({reasons or 'no rows'}); give another `corpus`")
     admitted = set(ledger.shards)
     with blaming_run_folder(run):
-        for stage in PIPELINE:
-            folders = {stage.writes: ".parquet", f"dropped/{stage.name}": ".parquet", f"failed/{stage.name}": ".json"}
+        for stage in ledger.pipeline:
+            folders = {stage.table: ".parquet", stage.drops_table: ".parquet", f"failed/{stage.name}": ".json"}
             for folder, suffix in folders.items():
                 for shard in set(run.shards(folder, suffix)) - admitted:
                     run.delete(f"{folder}/{shard}{suffix}")

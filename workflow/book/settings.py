@@ -12,18 +12,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolformer_ray.records.errors import UnusableError
+from toolformer_ray.records.locations import without_keys
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.tools.catalog import find_tools
 from toolformer_ray.tools.tool import Tool, full_data_version
 from toolformer_ray.workflow.book.fingerprints import (
+    RunInputs,
+    fingerprint_stages,
+    fingerprint_tools,
     plain_options,
     plain_own_options,
     plain_propose_options,
     screen_options,
-    stage_fingerprints,
-    tool_fingerprints,
 )
 from toolformer_ray.workflow.options import AnnotateOptions
+from toolformer_ray.workflow.shard.stage import Stage
 
 RUN_FILE = "run.json"
 PACKAGES = ("toolformer-ray", "ray", "torch", "transformers", "pyarrow")
@@ -54,7 +57,11 @@ class RunSettings:
 
 
 def resolve_settings(
-    options: AnnotateOptions, tools: Mapping[str, Tool], model_fingerprint: str, max_text_tokens: int
+    pipeline: Sequence[Stage],
+    options: AnnotateOptions,
+    tools: Mapping[str, Tool],
+    model_fingerprint: str,
+    max_text_tokens: int,
 ) -> RunSettings:
     """The settings of a run and the fingerprints of its stages. Longer texts than `max_text_tokens` are cut."""
     per_tool = {key: plain_options(tool.teaching) | plain_own_options(tool) for key, tool in tools.items()}
@@ -67,15 +74,31 @@ def resolve_settings(
         **screen_options(options),
         **{f"{key}.{name}": value for key, named in per_tool.items() for name, value in named.items()},
     }
-    tool_data = {key: full_data_version(tool) for key, tool in tools.items()}
-    by_tool = tool_fingerprints(options, tools, tool_data, model_fingerprint)
+    inputs = RunInputs(
+        options=options,
+        tools=tools,
+        tool_data={key: full_data_version(tool) for key, tool in tools.items()},
+        model_fingerprint=model_fingerprint,
+        max_text_tokens=max_text_tokens,
+    )
+    by_tool = fingerprint_tools(pipeline, inputs)
     return RunSettings(
         settings=settings,
         model_fingerprint=model_fingerprint,
-        tool_data=tool_data,
-        stage_fingerprints=stage_fingerprints(options, tools, by_tool, model_fingerprint, max_text_tokens),
+        tool_data=inputs.tool_data,
+        stage_fingerprints=fingerprint_stages(pipeline, inputs, by_tool),
         tool_fingerprints=by_tool,
     )
+
+
+def open_run(location: str) -> RunFolder:
+    """The run folder of a run that was begun. Raises UnusableError if there is none."""
+    run = RunFolder(location)
+    if not isinstance(run.read_json(RUN_FILE), dict):
+        raise UnusableError(
+            f"no run folder in {without_keys(location)}: it has no {RUN_FILE}; `toolformer annotate` makes one"
+        )
+    return run
 
 
 def check_settings(run: RunFolder, now: RunSettings, *, may_change: bool) -> Sequence[str]:

@@ -11,24 +11,25 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 from cyclopts import Parameter
 
 from toolformer_ray.annotate.cutting import max_text_tokens
 from toolformer_ray.annotate.ingest import ingest
 from toolformer_ray.records.errors import OptionError, UnusableError
-from toolformer_ray.records.stages import Executed, Scored
+from toolformer_ray.records.stages import Document, Executed, Scored
 from toolformer_ray.tools.asking.answer_store import open_store
 from toolformer_ray.tools.tool import Tool
 from toolformer_ray.workflow.corpus import look_at_corpus
 from toolformer_ray.workflow.estimate.sample import Reading, TextSample, choose_files, draw_sample
-from toolformer_ray.workflow.estimate.totals import Total, estimate_total
+from toolformer_ray.workflow.log import ProgressOptions
 from toolformer_ray.workflow.model_files import look_at_model
 from toolformer_ray.workflow.options import AnnotateOptions
-from toolformer_ray.workflow.recipe import load_model, model_stages, tool_stages
-from toolformer_ray.workflow.report.progress import ProgressOptions
-from toolformer_ray.workflow.shard.latency import was_asked
+from toolformer_ray.workflow.pipeline import PIPELINE
+from toolformer_ray.workflow.recipe import AnnotateRecipe, OpenedModel
+from toolformer_ray.workflow.shard.counts import was_asked
+from toolformer_ray.workflow.totals import Total, estimate_total
 
 _UNUSED = Parameter(show=False)
 """Options of annotate that change nothing here, accepted so that its command can be given as it is."""
@@ -110,7 +111,7 @@ class Estimate:
 def make_estimate(options: EstimateOptions) -> Estimate:
     """Annotate a sample and carry it to the corpus. Raises ValueError, one line, for what the user has to change."""
     tools = {tool.name: tool for tool in options.tools.make().values()}
-    store = open_store(options.tools.answers)
+    open_store(options.tools.answers)  # only tried: the recipe opens it
     files = look_at_model(options.model.model)
     most = max_text_tokens(files.tokenizer, files.window, tools.values(), options.propose.max_call_tokens)
     reading = Reading(only=None, factor=1.0, told=f"counted up to --max-documents {options.ingest.max_documents}")
@@ -121,23 +122,8 @@ def make_estimate(options: EstimateOptions) -> Estimate:
     sample = draw_sample(shards, options.sample, options.propose.seed)
     if not sample.texts:
         raise UnusableError("the corpus holds no usable text; give another `corpus`")
-    ask = tool_stages(tools, store)
-    model = load_model(options, files.revision)
-    compute = model_stages(model, options, tools)
-    tokens: dict[str, int] = {}
-    seconds = 0.0
-
-    def through_model(stage: str, inputs: Sequence[list]) -> list:
-        nonlocal seconds
-        tokens_before, started = model.num_tokens_read, time.monotonic()
-        rows, _ = compute(stage, inputs, list(tools))
-        seconds += time.monotonic() - started
-        tokens[stage] = model.num_tokens_read - tokens_before
-        return list(rows)
-
-    candidates = through_model("propose", [sample.texts])
-    executed = list(ask("execute", [candidates, sample.texts], list(tools))[0])
-    scored = through_model("score", [executed, sample.texts])
+    recipe = AnnotateRecipe(options=options, max_text_tokens=most, model_revision=files.revision)
+    scored, tokens, seconds = _annotate(recipe, list(tools), sample.texts)
     return Estimate(
         reading=reading,
         sample=sample,
@@ -146,6 +132,26 @@ def make_estimate(options: EstimateOptions) -> Estimate:
         sampled_tokens=tokens,
         model_seconds=seconds,
     )
+
+
+def _annotate(
+    recipe: AnnotateRecipe, tools: Sequence[str], texts: Sequence[Document]
+) -> tuple[list[Scored], dict[str, int], float]:
+    """The sample's calls with their verdicts; tokens through the model per stage; the seconds that it took."""
+    stages = [stage for stage in PIPELINE if stage.needs != "cpu"]
+    opened = {needs: recipe.open(needs) for needs in ("tools", "model")}
+    model = cast(OpenedModel, opened["model"]).model
+    rows: dict[str, list[Any]] = {Document.table: list(texts)}
+    tokens: dict[str, int] = {}
+    seconds = 0.0
+    for stage in stages:
+        tokens_before, started = model.num_tokens_read, time.monotonic()
+        output, _ = stage.run(opened[stage.needs], tools, *(rows[record.table] for record in stage.reads))
+        rows[stage.table] = list(output)
+        if stage.needs == "model":
+            seconds += time.monotonic() - started
+            tokens[stage.name] = model.num_tokens_read - tokens_before
+    return rows[Scored.table], tokens, seconds
 
 
 def _estimate_tool(tool: str, sample: TextSample, scored: Sequence[Scored], factor: float) -> ToolEstimate:

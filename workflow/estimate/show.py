@@ -1,8 +1,8 @@
 """What `toolformer estimate` prints."""
 
 from toolformer_ray.workflow.estimate.estimate import Estimate, EstimateOptions, make_estimate, workers_at_once
-from toolformer_ray.workflow.estimate.totals import Total
-from toolformer_ray.workflow.report.tables import text_table
+from toolformer_ray.workflow.report.text_table import text_table
+from toolformer_ray.workflow.totals import Total
 
 
 def estimate(options: EstimateOptions) -> int:

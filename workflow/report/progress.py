@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import TextIO
 
-from toolformer_ray.records.errors import OptionError
+from toolformer_ray.records.counts import Count, write_counts
 from toolformer_ray.workflow.book.ledger import Ledger
-from toolformer_ray.workflow.log import FORMATS, is_for_people, say
+from toolformer_ray.workflow.log import ProgressOptions, is_for_people, say
 
 PROGRESS_FILE = "progress.json"
 SECONDS_BETWEEN_REDRAWS = 0.5
@@ -21,23 +21,6 @@ SECONDS_BETWEEN_SAVES = 5.0
 MAX_FAILURES_NAMED = 20
 NOT_LOGGED = ("updated", "counts", "failures")
 """Of a snapshot, what a line of a log goes without: its time is the line's, and the rest is in progress.json."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProgressOptions:
-    """How often a run says where it stands."""
-
-    log_every: float = 30.0
-    """Seconds between two lines where the output is no terminal, such as the log of a job."""
-
-    log_format: str = "text"
-    """What a run writes to stderr: text for people, json for one JSON object a line."""
-
-    def __post_init__(self) -> None:
-        if self.log_format not in FORMATS:
-            raise OptionError("log_format", self.log_format, f"it must be {' or '.join(FORMATS)}")
-        if self.log_every <= 0:
-            raise OptionError("log_every", self.log_every, "it must be more than 0 seconds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +61,8 @@ class Snapshot:
     tried_again: Mapping[str, int] = field(default_factory=dict)
     """Attempts of this run that failed and were repeated, per stage."""
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """The counts of all done shards, per stage (`workflow.shard.counts`): a living driver spares reading footers."""
+    """The counts of all done shards, per stage, as `records.counts.write_counts` writes them: while a driver lives,
+    nobody has to read footers."""
 
 
 def take_snapshot(
@@ -105,8 +89,8 @@ def take_snapshot(
         in_flight=dict(in_flight),
         opening=list(opening),
         failed_shards=ledger.num_failed,
-        calls={tool: ledger.total(f"calls.{tool}") for tool in tools},
-        kept={tool: ledger.total(f"kept.{tool}") for tool in tools},
+        calls={tool: ledger.total(Count("calls", tool=tool)) for tool in tools},
+        kept={tool: ledger.total(Count("kept", tool=tool)) for tool in tools},
         shards=len(ledger.documents),
         done={stage: len(shards) for stage, shards in ledger.done.items()},
         failed={stage: len(shards) for stage, shards in ledger.failed.items()},
@@ -114,7 +98,7 @@ def take_snapshot(
             :MAX_FAILURES_NAMED
         ],
         tried_again=dict(ledger.tried_again),
-        counts={stage: dict(counts) for stage, counts in ledger.counts.items()},
+        counts={stage: write_counts(counts) for stage, counts in ledger.counts.items()},
     )
 
 

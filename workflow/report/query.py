@@ -8,14 +8,14 @@ import sys
 from collections.abc import Iterable
 
 import duckdb
-import pyarrow as pa
 import pyarrow.dataset
 
 from toolformer_ray.records.run_folder import RunFolder
-from toolformer_ray.records.schema import arrow_schema
-from toolformer_ray.records.stages import DROP_REASONS, OUTPUT_RECORDS, Dropped
-from toolformer_ray.workflow.report.status import open_run
-from toolformer_ray.workflow.report.tables import text_table
+from toolformer_ray.records.schema import Record, arrow_schema
+from toolformer_ray.records.stages import Dropped
+from toolformer_ray.workflow.book.settings import open_run
+from toolformer_ray.workflow.pipeline import PIPELINE
+from toolformer_ray.workflow.report.text_table import text_table
 
 PROMPT, CONTINUED = "sql> ", "...> "
 MAX_ROWS_SHOWN = 100
@@ -42,16 +42,16 @@ def query_run(location: str, sql: str | None) -> int:
 
 def open_tables(run: RunFolder) -> dict[str, pyarrow.dataset.Dataset]:
     """Every table of a run by its name; one that has no shard yet has its columns and no rows."""
-    tables = {name: _dataset(run, run.paths(name), arrow_schema(record)) for name, record in OUTPUT_RECORDS.items()}
-    dropped = [path for stage in DROP_REASONS for path in run.paths(f"dropped/{stage}")]
-    return tables | {"dropped": _dataset(run, dropped, arrow_schema(Dropped))}
+    dropped = [path for stage in PIPELINE for path in run.paths(stage.drops_table)]
+    tables = {stage.table: open_table(run, stage.writes, run.paths(stage.table)) for stage in PIPELINE}
+    return tables | {"dropped": open_table(run, Dropped, dropped)}
 
 
-def _dataset(run: RunFolder, paths: Iterable[str], schema: pa.Schema) -> pyarrow.dataset.Dataset:
-    # A page that has rotted is an error, no row.
+def open_table(run: RunFolder, record: type[Record], paths: Iterable[str]) -> pyarrow.dataset.Dataset:
+    """Shards of a table by their paths, for DuckDB. A page that has rotted is an error when it is read, no row."""
     reading = pyarrow.dataset.ParquetFragmentScanOptions(page_checksum_verification=True)
     parquet = pyarrow.dataset.ParquetFileFormat(default_fragment_scan_options=reading)
-    return pyarrow.dataset.dataset(list(paths), schema=schema, filesystem=run.filesystem, format=parquet)
+    return pyarrow.dataset.dataset(list(paths), schema=arrow_schema(record), filesystem=run.filesystem, format=parquet)
 
 
 def _answer(run: RunFolder, connection: duckdb.DuckDBPyConnection, sql: str) -> str:
@@ -72,7 +72,8 @@ def _converse(run: RunFolder, connection: duckdb.DuckDBPyConnection) -> None:
 
     is_terminal = sys.stdin.isatty()
     if is_terminal:
-        print(f"tables: {', '.join([*OUTPUT_RECORDS, 'dropped'])}; end a question with ; and the session with Ctrl-D")
+        tables = ", ".join([*(stage.table for stage in PIPELINE), "dropped"])
+        print(f"tables: {tables}; end a question with ; and the session with Ctrl-D")
     lines: list[str] = []
     while True:
         try:

@@ -16,21 +16,19 @@ from rich.text import Text
 
 from toolformer_ray.records.errors import OptionError
 from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.workflow.book.settings import open_run
 from toolformer_ray.workflow.report.progress import describe_seconds
-from toolformer_ray.workflow.report.status import SECONDS_TO_SILENCE, RunStatus, open_run, read_status
+from toolformer_ray.workflow.report.status import SECONDS_TO_SILENCE, RunStatus, read_status
 from toolformer_ray.workflow.report.tables import (
     describe_broken,
     describe_unanswered,
-    drop_rows,
     drop_table,
     pruned_table,
-    record_table,
     screen_table,
-    screen_yields,
-    text_table,
-    tool_yields,
     yield_table,
 )
+from toolformer_ray.workflow.report.text_table import record_table, text_table
+from toolformer_ray.workflow.report.yields import drop_counts, screen_yields, tool_yields
 
 SECONDS_BETWEEN_LOOKS = 5.0
 
@@ -112,9 +110,7 @@ def to_json(status: RunStatus) -> dict[str, Any]:
             asdict(row) | {"recall": row.recall, "recall_at_least": row.recall_at_least}
             for row in screen_yields(status.counts, status.tools)
         ],
-        "dropped": [
-            dict(zip(("stage", "reason", "tool", "number"), row, strict=True)) for row in drop_rows(status.counts)
-        ],
+        "dropped": [row._asdict() for row in drop_counts(status.counts)],
         "failures": [asdict(row) for row in status.failures],
         "remarks": list(status.remarks),
     }

@@ -1,7 +1,7 @@
 """Where a run stands, from its folder alone: what `toolformer status` shows, as numbers.
 
 While a driver is alive, the totals that it writes to `progress.json` are taken; else the footers of all shards are
-read. No row is read either way.
+read. No row is read either way, but for how long tools took.
 """
 
 import time
@@ -10,20 +10,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from toolformer_ray.records.errors import UnusableError
-from toolformer_ray.records.locations import without_keys
+from toolformer_ray.records.counts import ROWS, Count, read_counts
 from toolformer_ray.records.run_folder import RunFolder, TableHeaders
 from toolformer_ray.workflow.book.lease import is_held
-from toolformer_ray.workflow.book.settings import RUN_FILE, read_tool_names
+from toolformer_ray.workflow.book.settings import read_tool_names
 from toolformer_ray.workflow.pipeline import PIPELINE
 from toolformer_ray.workflow.report.progress import MAX_FAILURES_NAMED, PROGRESS_FILE, SECONDS_BETWEEN_SAVES
-from toolformer_ray.workflow.report.tables import tools_counted
-from toolformer_ray.workflow.shard.latency import latencies, percentile
+from toolformer_ray.workflow.report.times import ToolTimes, read_times
+from toolformer_ray.workflow.report.yields import tools_counted
 
 SECONDS_TO_SILENCE = 12 * SECONDS_BETWEEN_SAVES
 """What a driver of another machine wrote so recently shows without a second look that it lives."""
 NEEDED_OF_PROGRESS = {"state", "updated", "texts", "finished_texts", "texts_per_second", "seconds_left"}
-PERCENTILES = (0.5, 0.95, 0.99)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,21 +36,6 @@ class StageStatus:
     tried_again: int
     """Attempts that failed and were repeated, in the run that goes on or the last one."""
     rows: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class ToolTimes:
-    """How one tool answered."""
-
-    tool: str
-    asked: int
-    """Calls for which the tool was asked, whatever came of it."""
-    from_cache: int
-    """Calls whose answer was known: in the answer store, or equal to an earlier call of the shard."""
-    p50: float | None
-    """Seconds that half of the asked calls did not exceed, to 9.1 %; None if none was asked."""
-    p95: float | None
-    p99: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +58,12 @@ class RunStatus:
     progress: Mapping[str, Any]
     """What the driver last said (`workflow.report.progress.Snapshot`); empty if it never did."""
     stages: Sequence[StageStatus]
-    counts: Mapping[str, Counter[str]]
+    counts: Mapping[str, Counter[Count]]
     """Per stage, summed over its shards."""
     tools: Sequence[str]
     """The names of the run's tools."""
+    times: Sequence[ToolTimes]
+    """How each tool answered; only of those that had calls."""
     failures: Sequence[Failure]
     """The first of them."""
     remarks: Sequence[str]
@@ -93,22 +78,6 @@ class RunStatus:
     def num_failed(self) -> int:
         """Shards given up, at any stage."""
         return sum(row.failed for row in self.stages)
-
-    @property
-    def times(self) -> list[ToolTimes]:
-        """Per tool how it answered; only of those that had calls."""
-        found = [tool_times(self.counts["execute"], tool) for tool in self.tools]
-        return [row for row in found if row.asked or row.from_cache]
-
-
-def open_run(location: str) -> RunFolder:
-    """The run folder of a run that was begun. Raises UnusableError if there is none."""
-    run = RunFolder(location)
-    if not isinstance(run.read_json(RUN_FILE), dict):
-        raise UnusableError(
-            f"no run folder in {without_keys(location)}: it has no {RUN_FILE}; `toolformer annotate` makes one"
-        )
-    return run
 
 
 def read_status(run: RunFolder, wait: Callable[[float], object] = time.sleep) -> RunStatus:
@@ -131,22 +100,9 @@ def read_status(run: RunFolder, wait: Callable[[float], object] = time.sleep) ->
         stages=_stage_rows(totals, progress, in_flight=progress.get("in_flight", {}) if state == "running" else {}),
         counts=totals.counts,
         tools=tools,
+        times=read_times(run, totals.counts, tools),
         failures=list(_read_failures(run, totals.failures[:MAX_FAILURES_NAMED])),
         remarks=remarks,
-    )
-
-
-def tool_times(counts: Mapping[str, int], tool: str) -> ToolTimes:
-    """How one tool answered, from the counts of the execute stage."""
-    by_bucket = latencies(counts, tool)
-    p50, p95, p99 = (percentile(by_bucket, share) for share in PERCENTILES)
-    return ToolTimes(
-        tool=tool,
-        asked=sum(by_bucket.values()),
-        from_cache=counts.get(f"from_cache.{tool}", 0),
-        p50=p50,
-        p95=p95,
-        p99=p99,
     )
 
 
@@ -177,19 +133,20 @@ class _Totals:
     failed: Mapping[str, int]
     failures: Sequence[str]
     """`<stage>/<shard>`, at least the first of them."""
-    counts: Mapping[str, Counter[str]]
+    counts: Mapping[str, Counter[Count]]
     remarks: Sequence[str] = ()
 
 
 def _told_totals(progress: Mapping[str, Any]) -> _Totals:
     """Those of the driver. What failed in an earlier run is tried again by this one, and not among its failures."""
     told = {name: progress[name] for name in ("shards", "done", "failed", "failures")}
-    return _Totals(**told, counts={stage.name: Counter(progress["counts"].get(stage.name)) for stage in PIPELINE})
+    counts = {stage.name: read_counts(progress["counts"].get(stage.name, {})) for stage in PIPELINE}
+    return _Totals(**told, counts=counts)
 
 
 def _read_totals(run: RunFolder) -> _Totals:
     """Those of the footers."""
-    headers = {stage.name: run.headers(stage.writes) for stage in PIPELINE}
+    headers = {stage.name: run.headers(stage.table) for stage in PIPELINE}
     failed = {stage.name: run.shards(f"failed/{stage.name}", ".json") for stage in PIPELINE}
     damaged = [path for found in headers.values() for path in found.damaged]
     return _Totals(
@@ -216,7 +173,7 @@ def _stage_rows(totals: _Totals, progress: Mapping[str, Any], *, in_flight: Mapp
                 # A shard that failed does not come to the stages after.
                 to_do=max(0, totals.shards - num_lost - num_done - num_failed - running),
                 tried_again=progress.get("tried_again", {}).get(stage.name, 0),
-                rows=totals.counts[stage.name]["rows"],
+                rows=totals.counts[stage.name][ROWS],
             )
         )
         num_lost += num_failed
@@ -235,8 +192,8 @@ def _read_failures(run: RunFolder, named: Sequence[str]) -> Iterator[Failure]:
             yield Failure(stage=stage, shard=shard, attempts=told.get("attempts", 0), error=lines[0] if lines else "")
 
 
-def _sum(found: TableHeaders) -> Counter[str]:
-    total: Counter[str] = Counter()
+def _sum(found: TableHeaders) -> Counter[Count]:
+    total: Counter[Count] = Counter()
     for header in found.by_shard.values():
         total.update(header.counts)
     return total

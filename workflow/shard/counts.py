@@ -1,65 +1,84 @@
-"""Counts of one shard, kept in its Parquet footer so that a run can be summed up without reading a row.
-
-A name is `what` or `what.detail.tool`: `rows`, `dropped.not_offered.Calculator`, `places.Calculator`,
-`calls.Calculator`, `status.ok.Calculator`, `kept.Calculator`, `inserted.Calculator`.
-
-What was pruned is `dropped.loss_already_low.…` (places), `dropped.loss_already_low_with_call.…` (calls, before the tool
-was asked) and `lost_at_once.…` (calls whose L+ said enough). With a screen there are `screened.passed.…`,
-`screened.control.…`, `screened.left_out.…`, and `screened_kept.…` of those kept. How long tools took is
-`latency.<bucket>.…` (workflow/shard/latency.py); `from_cache.…` are calls whose answer was known. Neither is part of
-a shard's content.
-"""
+"""The counts of one shard, and what can be told from them."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
 
-from toolformer_ray.records.stages import Augmented, Candidate, Dropped, Executed, Scored
-from toolformer_ray.workflow.shard.latency import latency_count, was_asked
+from toolformer_ray.records.counts import ROWS, Count
+from toolformer_ray.records.schema import Record
+from toolformer_ray.records.stages import BROKEN, Augmented, Candidate, Dropped, Executed, Scored
+from toolformer_ray.workflow.shard.stage import Stage
+
+NOT_ASKED = ("not_asked", "not_recorded")
+"""Notes of calls for which no tool was asked."""
 
 
-def count_rows(stage: str, rows: Sequence[Any], drops: Sequence[Dropped]) -> dict[str, int]:
-    """The counts of one stage's output for one shard."""
-    counts = Counter({"rows": len(rows)})
+def count_output(stage: Stage, rows: Sequence[Record], drops: Sequence[Dropped]) -> Counter[Count]:
+    """All counts of a stage's output for one shard. They are no part of the shard's content."""
+    counts = Counter({ROWS: len(rows)})
     for drop in drops:
-        counts[f"dropped.{drop.reason}.{drop.tool}" if drop.tool else f"dropped.{drop.reason}"] += drop.count
-    if stage == "propose":
-        counts.update(f"places.{tool}" for tool, _, _ in _distinct_places(rows, drops))
-    counts.update(name for row in rows for name in _names(row))
-    return dict(counts)
+        counts[Count("dropped", drop.reason, drop.tool or "")] += drop.count
+    if stage.counts:
+        counts.update(stage.counts(rows, drops))
+    return counts
 
 
-def _distinct_places(candidates: Sequence[Candidate], drops: Sequence[Dropped]) -> set[tuple[str, str, int]]:
-    """Every place that was chosen, whether or not a call came of it."""
+def count_candidates(candidates: Sequence[Candidate], drops: Sequence[Dropped]) -> Counter[Count]:
+    """`calls`, and the `places` that were chosen, whether or not a call came of them."""
     places = {(row.tool, row.text_id, row.char_offset) for row in candidates}
-    return places | {(d.tool, d.text_id, d.char_offset) for d in drops if d.tool and d.char_offset is not None}
+    places |= {(d.tool, d.text_id, d.char_offset) for d in drops if d.tool and d.char_offset is not None}
+    counts = Counter(Count("places", tool=tool) for tool, *_ in places)
+    counts.update(Count("calls", tool=row.tool) for row in candidates)
+    return counts
 
 
-def _names(row: object) -> Iterator[str]:
-    # From the most derived class down: a Scored row is an Executed and a Candidate too, and is counted once.
-    match row:
-        case Scored():
-            if row.is_kept:
-                yield f"kept.{row.tool}"
-            if row.loss_with_result is not None and row.loss_with_call is None:
-                yield f"lost_at_once.{row.tool}"
-            if row.screening:
-                yield f"screened.{row.screening}.{row.tool}"
-            if row.screening and row.is_kept:
-                yield f"screened_kept.{row.screening}.{row.tool}"
-        case Executed():
-            yield from _names_of_answer(row)
-        case Candidate():
-            yield f"calls.{row.tool}"
-        case Augmented():
-            yield from (f"inserted.{call.tool}" for call in row.calls)
+def count_answers(executed: Sequence[Executed], _: Sequence[Dropped]) -> Counter[Count]:
+    """Calls by `status` and by `note`; those `from_cache`, whose answer was known; those that the tool was `asked`,
+    and the `microseconds` that it took."""
+    counts: Counter[Count] = Counter()
+    seconds: dict[str, float] = {}
+    for row in executed:
+        counts[Count("status", row.status, row.tool)] += 1
+        if row.note:
+            counts[Count("note", row.note, row.tool)] += 1
+        if row.from_cache:
+            counts[Count("from_cache", tool=row.tool)] += 1
+        if was_asked(row):
+            counts[Count("asked", tool=row.tool)] += 1
+            seconds[row.tool] = seconds.get(row.tool, 0.0) + row.seconds
+    return counts + Counter({Count("microseconds", tool=tool): round(1e6 * time) for tool, time in seconds.items()})
 
 
-def _names_of_answer(row: Executed) -> Iterator[str]:
-    yield f"status.{row.status}.{row.tool}"
-    if row.note:
-        yield f"note.{row.note}.{row.tool}"
-    if row.from_cache:
-        yield f"from_cache.{row.tool}"
-    if was_asked(row):
-        yield latency_count(row)
+def was_asked(row: Executed) -> bool:
+    """Whether the tool was asked for this row, rather than an answer known or the call given up beforehand."""
+    return not row.from_cache and row.note not in NOT_ASKED
+
+
+def count_verdicts(scored: Sequence[Scored], _: Sequence[Dropped]) -> Counter[Count]:
+    """Calls `kept`; those `lost_at_once`, whose L+ said enough; with a screen, calls and kept calls by what it said,
+    `screened` and `screened_kept`."""
+    counts: Counter[Count] = Counter()
+    for row in scored:
+        if row.is_kept:
+            counts[Count("kept", tool=row.tool)] += 1
+        if row.loss_with_result is not None and row.loss_with_call is None:
+            counts[Count("lost_at_once", tool=row.tool)] += 1
+        if row.screening:
+            counts[Count("screened", row.screening, row.tool)] += 1
+        if row.screening and row.is_kept:
+            counts[Count("screened_kept", row.screening, row.tool)] += 1
+    return counts
+
+
+def count_inserted(augmented: Sequence[Augmented], _: Sequence[Dropped]) -> Counter[Count]:
+    """Calls that stand in C*."""
+    return Counter(Count("inserted", tool=call.tool) for row in augmented for call in row.calls)
+
+
+def num_broken(counts: Mapping[Count, int]) -> int:
+    """The rows that a stage dropped since it broke on them, of whatever tool."""
+    return sum(number for name, number in counts.items() if name[:2] == ("dropped", BROKEN))
+
+
+def num_with_status(counts: Mapping[Count, int], statuses: Collection[str]) -> int:
+    """The calls of some statuses, of whatever tool."""
+    return sum(number for name, number in counts.items() if name.what == "status" and name.detail in statuses)

@@ -1,9 +1,12 @@
-"""Which rows of an earlier output still hold after settings have changed: tool by tool, and call by call.
+"""How much of an earlier output still holds after settings have changed, and a stage's output without broken rows.
 
 A shard's footer tells per tool what its rows were made from. Where that is unchanged, a tool's proposals are taken as
 they are; a call's answer is, if the call is proposed again; its losses are, if it has the same answer too, and the
-verdict is spoken anew. So another tau_f moves no text through the model, another tool asks nothing of the others, and
+verdict is taken anew. So another tau_f moves no text through the model, another tool asks nothing of the others, and
 what is asked again changes only what comes of the new answer. The rows are those of a run that begins afresh.
+
+A row of the first table that breaks its stage is left out, and becomes a dropped row with the reason `broken` and the
+error: a text one row for each tool that was to be proposed for it, a call one.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -11,16 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolformer_ray.records.schema import Record
-from toolformer_ray.records.stages import Candidate, Document, Dropped, Executed, Scored
+from toolformer_ray.records.stages import BROKEN, Dropped, Executed
 
 StageOutput = tuple[Sequence[Record], Sequence[Dropped]]
 """The rows that go on, and what left the flow."""
-Compute = Callable[[str, Sequence[list[Any]], Collection[str]], StageOutput]
-"""(stage name, the rows of each table that the stage reads, names of the tools that are wanted) -> its output.
-
-Stages of calls give one row for each row of the first table, in order."""
-Judge = Callable[[Scored], Scored | None]
-"""The row with the verdict of today's settings; None where losses have to be computed again to tell."""
+Compute = Callable[[Sequence[list[Any]], Sequence[str]], StageOutput]
+"""(the rows of each table that the stage reads, names of the tools that are wanted) -> its output."""
+Renew = Callable[[Any, Any, Any, Collection[str]], Executed | None]
+"""(what the worker has opened, a call of the first table, the earlier row of the same call, statuses that are asked
+again) -> the row of the call; None if it has to be computed."""
 
 UNANSWERED = ("timeout", "unavailable", "crashed")
 """Statuses of calls that may be answered when they are asked again."""
@@ -46,24 +48,93 @@ class Order:
     stage: str
     tools: Sequence[str]
     """Their names, in the order in which they are proposed; empty if rows belong to no tool."""
+    opened: Any
+    """What the worker has opened for its stages."""
     ask_again: Collection[str] = ()
     """Statuses whose calls are asked again."""
 
 
-def complete(
-    order: Order, inputs: Sequence[list[Any]], earlier: Earlier, compute: Compute, judge: Judge
-) -> StageOutput:
-    """The stage's output, with only that computed which the earlier one does not hold."""
-    if not order.tools:
-        return compute(order.stage, inputs, ())
-    if order.stage == "propose":
-        return _complete_proposals(order, inputs, earlier, compute)
-    calls, others = inputs[0], inputs[1:]
-    known = {_key(row): row for row in earlier.rows}
-    rows = [_renew(call, known.get(_key(call)), order.ask_again, judge) for call in calls]
-    missing = [call for call, row in zip(calls, rows, strict=True) if row is None]
-    computed = iter(compute(order.stage, [missing, *others], order.tools)[0] if missing else ())
-    return [next(computed) if row is None else row for row in rows], []
+class Reuse:
+    """A way in which the rows of an output belong together."""
+
+    def complete(self, order: Order, tables: Sequence[list[Any]], earlier: Earlier, compute: Compute) -> StageOutput:
+        """The stage's output, with only that computed which the earlier one does not hold."""
+        raise NotImplementedError
+
+    def complete_without(
+        self, broken: Mapping[int, str], order: Order, tables: Sequence[list[Any]], earlier: Earlier, compute: Compute
+    ) -> StageOutput:
+        """The output without the rows of these numbers in the first table, and their errors among the drops."""
+        first, others = tables[0], tables[1:]
+        rows, drops = self.complete(order, [_without(broken, first), *others], earlier, compute)
+        return rows, [
+            *drops,
+            *(_drop(order.stage, first[n], getattr(first[n], "tool", None), error) for n, error in broken.items()),
+        ]
+
+
+class AsAWhole(Reuse):
+    """Rows belong to no tool, so nothing of an earlier output holds."""
+
+    def complete(
+        self,
+        order: Order,
+        tables: Sequence[list[Any]],
+        earlier: Earlier,  # noqa: ARG002
+        compute: Compute,
+    ) -> StageOutput:
+        """See `Reuse.complete`."""
+        return compute(tables, order.tools)
+
+
+AS_A_WHOLE = AsAWhole()
+
+
+class PerTool(Reuse):
+    """Each row belongs to a tool and a text of the first table: the rows of a tool hold or are made anew."""
+
+    def complete(self, order: Order, tables: Sequence[list[Any]], earlier: Earlier, compute: Compute) -> StageOutput:
+        """See `Reuse.complete`. Rows are in the order of the texts, those of a text in the order of the tools."""
+        missing = [tool for tool in order.tools if tool not in earlier.tools]
+        rows, drops = compute(tables, missing) if missing else ((), ())
+        text_rank = {row.text_id: number for number, row in enumerate(tables[0])}
+        tool_rank = {tool: number for number, tool in enumerate(order.tools)}
+
+        def rank(row: Any) -> tuple[int, int]:
+            return text_rank[row.text_id], tool_rank[row.tool]
+
+        return sorted([*earlier.rows, *rows], key=rank), sorted([*earlier.drops, *drops], key=rank)
+
+    def complete_without(
+        self, broken: Mapping[int, str], order: Order, tables: Sequence[list[Any]], earlier: Earlier, compute: Compute
+    ) -> StageOutput:
+        """See `Reuse.complete_without`. What the earlier output holds of these texts for other tools stays."""
+
+        def compute_without(given: Sequence[list[Any]], tools: Sequence[str]) -> StageOutput:
+            rows, drops = compute([_without(broken, given[0]), *given[1:]], tools)
+            lost = [_drop(order.stage, given[0][n], tool, error) for n, error in broken.items() for tool in tools]
+            return rows, [*drops, *lost]
+
+        return self.complete(order, tables, earlier, compute_without)
+
+
+@dataclass(frozen=True)
+class PerCall(Reuse):
+    """One row for each call of the first table, in order: those hold that `renew` can tell without computing."""
+
+    renew: Renew
+
+    def complete(self, order: Order, tables: Sequence[list[Any]], earlier: Earlier, compute: Compute) -> StageOutput:
+        """See `Reuse.complete`."""
+        calls, others = tables[0], tables[1:]
+        known = {_key(row): row for row in earlier.rows}
+        rows = [
+            self.renew(order.opened, call, known[_key(call)], order.ask_again) if _key(call) in known else None
+            for call in calls
+        ]
+        missing = [call for call, row in zip(calls, rows, strict=True) if row is None]
+        computed = iter(compute([missing, *others], order.tools)[0] if missing else ())
+        return [next(computed) if row is None else row for row in rows], []
 
 
 def refuse(*_: object) -> StageOutput:
@@ -71,32 +142,21 @@ def refuse(*_: object) -> StageOutput:
     raise NothingToReuseError
 
 
-def _complete_proposals(
-    order: Order, inputs: Sequence[list[Any]], earlier: Earlier, compute: Compute
-) -> tuple[list[Any], list[Dropped]]:
-    missing = [tool for tool in order.tools if tool not in earlier.tools]
-    rows, drops = compute(order.stage, inputs, missing) if missing else ((), ())
-    documents: list[Document] = inputs[0]
-    text_rank = {document.text_id: number for number, document in enumerate(documents)}
-    tool_rank: Mapping[str | None, int] = {tool: number for number, tool in enumerate(order.tools)}
-
-    def rank(row: Candidate | Dropped) -> tuple[int, int]:
-        return text_rank[row.text_id], tool_rank[row.tool]
-
-    return sorted([*earlier.rows, *rows], key=rank), sorted([*earlier.drops, *drops], key=rank)
-
-
-def _renew(call: Candidate, known: Executed | None, ask_again: Collection[str], judge: Judge) -> Executed | None:
-    """The earlier row of a call, with today's columns of the stages before; None if it has to be computed."""
-    if known is None:
-        return None
-    if not isinstance(call, Executed):
-        return None if known.status in ask_again else Executed(**vars(known) | vars(call))
-    if not isinstance(known, Scored) or (known.status, known.result) != (call.status, call.result):
-        return None
-    losses = {name: getattr(known, name) for name in ("loss_without", "loss_with_call")}
-    return judge(Scored(**vars(known) | vars(call) | losses))
-
-
-def _key(call: Candidate) -> tuple[str, str, int, str]:
+def _key(call: Any) -> tuple[str, str, int, str]:
     return call.text_id, call.tool, call.char_offset, call.call_input
+
+
+def _without(broken: Mapping[int, str], rows: Sequence[Any]) -> list[Any]:
+    return [row for number, row in enumerate(rows) if number not in broken]
+
+
+def _drop(stage: str, row: Any, tool: str | None, error: str) -> Dropped:
+    return Dropped(
+        stage=stage,
+        reason=BROKEN,
+        text_id=row.text_id,
+        tool=tool,
+        char_offset=getattr(row, "char_offset", None),
+        detail=error,
+        count=1,
+    )

@@ -1,19 +1,19 @@
 """What happens to one shard at one stage: read, compute, count, write. Runs in a worker, knows nothing of Ray.
 
-A recipe says what "compute" is; the real one is `workflow.recipe.AnnotateRecipe`, and tests bring their own.
+A recipe opens what the stages' functions work with; the real one is `workflow.recipe.AnnotateRecipe`, and tests bring
+their own.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from toolformer_ray.records.fingerprint import fingerprint
 from toolformer_ray.records.run_folder import DamagedError, RunFolder, shard_name
-from toolformer_ray.records.schema import check_nulls, to_table
-from toolformer_ray.records.stages import OUTPUT_RECORDS, Document, Dropped, Scored
+from toolformer_ray.records.schema import Record, check_nulls, to_table
+from toolformer_ray.records.stages import BROKEN, Dropped
 from toolformer_ray.workflow.corpus import read_state
-from toolformer_ray.workflow.pipeline import Needs, Stage
-from toolformer_ray.workflow.shard.broken import BROKEN, complete_only, complete_without
 from toolformer_ray.workflow.shard.outputs import (
     Expected,
     ShardReport,
@@ -22,25 +22,18 @@ from toolformer_ray.workflow.shard.outputs import (
     read_drops,
     write_output,
 )
-from toolformer_ray.workflow.shard.reuse import Compute, Earlier, NothingToReuseError, Order, StageOutput, refuse
-
-__all__ = ["Compute", "Expected", "IngestWorker", "Recipe", "ShardReport", "StageOutput", "StageWorker"]
+from toolformer_ray.workflow.shard.reuse import AS_A_WHOLE, Compute, Earlier, NothingToReuseError, Order, Reuse, refuse
+from toolformer_ray.workflow.shard.stage import Needs, Stage
 
 
 class Recipe(Protocol):
-    """How rows are made; sent to every worker, so it can be pickled and holds nothing that is open."""
+    """What is done; sent to every worker, so it can be pickled and holds nothing that is open."""
 
-    def ingest(self, readings: Sequence[Sequence[str]]) -> Iterator[tuple[Sequence[Document], Sequence[Dropped]]]:
-        """The shards of the corpus, in order, of each reading's files after those of the one before.
+    def open(self, needs: Needs) -> Any:
+        """Load what the functions of such stages work with, once per worker: their first argument.
 
-        Raises ValueError if the corpus cannot be used.
+        Raises ValueError if an option cannot be used.
         """
-
-    def open(self, needs: Needs) -> Compute:
-        """Load what such stages need, once per worker. Raises ValueError if an option cannot be used."""
-
-    def judge(self, row: Scored) -> Scored | None:
-        """The row with today's verdict, spoken on its losses; None if they do not suffice."""
 
 
 class StageWorker:
@@ -48,8 +41,7 @@ class StageWorker:
 
     def __init__(self, run: RunFolder, recipe: Recipe, needs: Needs) -> None:
         self._run = run
-        self._recipe = recipe
-        self._compute = recipe.open(needs)
+        self._opened = recipe.open(needs)
 
     def work(
         self,
@@ -66,10 +58,14 @@ class StageWorker:
         With `only_reuse` nothing is computed: None if something would have to be. Rows of the first input whose numbers
         are in `broken` are left out, and dropped with that error.
         """
-        given = self._read(stage, shard, expected, ask_again)
-        compute = refuse if only_reuse else self._compute
+        compute = refuse if only_reuse else self._compute_of(stage)
+        order, tables, earlier = self._read(stage, shard, expected, ask_again)
+        reuse = _reuse_of(stage, order)
         try:
-            rows, drops = complete_without(broken, *given, compute, self._recipe.judge)
+            if broken:
+                rows, drops = reuse.complete_without(broken, order, tables, earlier, compute)
+            else:
+                rows, drops = reuse.complete(order, tables, earlier, compute)
         except NothingToReuseError:
             return None
         return write_output(self._run, stage, shard, rows, drops, expected)
@@ -88,22 +84,37 @@ class StageWorker:
 
         Returns how many rows that input has.
         """
-        order, inputs, earlier = self._read(stage, shard, expected, ask_again)
-        made, drops = complete_only(rows, order, inputs, earlier, self._compute, self._recipe.judge)
-        for record, output in ((OUTPUT_RECORDS[stage.writes], made), (Dropped, drops)):
-            check_nulls(to_table(record, output), f"{stage.writes}/{shard}")
-        return len(inputs[0])
+        order, tables, earlier = self._read(stage, shard, expected, ask_again)
+        if rows:
+            tried = [tables[0][number] for number in rows]
+            texts = {row.text_id for row in tried}
+            held = replace(
+                earlier,
+                rows=[row for row in earlier.rows if row.text_id in texts],
+                drops=[drop for drop in earlier.drops if drop.text_id in texts],
+            )
+            made, drops = _reuse_of(stage, order).complete(order, [tried, *tables[1:]], held, self._compute_of(stage))
+            for record, output in ((stage.writes, made), (Dropped, drops)):
+                check_nulls(to_table(record, output), f"{stage.table}/{shard}")
+        return len(tables[0])
+
+    def read_corpus(self, stage: Stage, stage_fingerprint: str) -> "CorpusReader":
+        """The corpus from its first shard on."""
+        return CorpusReader(self._run, self._opened, stage, stage_fingerprint)
+
+    def _compute_of(self, stage: Stage) -> Compute:
+        return lambda tables, tools: stage.run(self._opened, tools, *tables)
 
     def _read(
         self, stage: Stage, shard: str, expected: Expected, ask_again: Collection[str]
     ) -> tuple[Order, list[list[Any]], Earlier]:
-        order = Order(stage=stage.name, tools=list(expected.parts), ask_again=ask_again)
-        inputs = [self._read_input(table, shard) for table in stage.reads]
-        return order, inputs, self._read_earlier(stage, shard, expected, are_broken_tried=bool(ask_again))
+        order = Order(stage=stage.name, tools=list(expected.parts), opened=self._opened, ask_again=ask_again)
+        tables = [self._read_input(record, shard) for record in stage.reads]
+        return order, tables, self._read_earlier(stage, shard, expected, are_broken_tried=bool(ask_again))
 
-    def _read_input(self, table: str, shard: str) -> list[Any]:
+    def _read_input(self, record: type[Record], shard: str) -> list[Any]:
         try:
-            return self._run.read_shard(table, shard, OUTPUT_RECORDS[table])
+            return self._run.read_shard(record.table, shard, record)
         except DamagedError as error:
             raise DamagedError(f"{error}; run the same command again: it is made again") from error
 
@@ -113,7 +124,7 @@ class StageWorker:
         if not tools:
             return Earlier()
         try:
-            rows = self._run.read_shard(stage.writes, shard, OUTPUT_RECORDS[stage.writes])
+            rows = self._run.read_shard(stage.table, shard, stage.writes)
             drops = read_drops(self._run, stage, shard)
         except DamagedError:
             return Earlier()  # It is made again.
@@ -126,13 +137,18 @@ class StageWorker:
         )
 
 
-class IngestWorker:
+def _reuse_of(stage: Stage, order: Order) -> Reuse:
+    """Without tools rows belong to none, whatever the stage."""
+    return stage.reuse if order.tools else AS_A_WHOLE
+
+
+class CorpusReader:
     """Cuts the corpus into shards, one at each call of `next_shard`."""
 
-    def __init__(self, run: RunFolder, recipe: Recipe, stage: Stage, stage_fingerprint: str) -> None:
+    def __init__(self, run: RunFolder, opened: Any, stage: Stage, stage_fingerprint: str) -> None:
         self._run, self._stage, self._stage_fingerprint = run, stage, stage_fingerprint
         state = read_state(run, stage_fingerprint)
-        self._shards = enumerate(recipe.ingest(state.readings if state else []))
+        self._shards = enumerate(stage.run(opened, state.readings if state else []))
 
     def next_shard(self) -> ShardReport | None:
         """Write the next shard of documents, or leave it alone if it is already there; None after the last."""

@@ -15,8 +15,9 @@ from typing import Any
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.schema import Record
 from toolformer_ray.records.shard_header import LUCK
-from toolformer_ray.records.stages import DROP_REASONS, OUTPUT_RECORDS, Dropped
-from toolformer_ray.workflow.report.status import open_run
+from toolformer_ray.workflow.book.settings import open_run
+from toolformer_ray.workflow.pipeline import PIPELINE
+from toolformer_ray.workflow.shard.outputs import tables_of
 
 MAX_GAP = 1e-4
 MAX_DIFFERENCES_SHOWN = 20
@@ -38,9 +39,8 @@ class Comparison:
 def compare_runs(one: str, other: str) -> Comparison:
     """Compare all tables of two runs. Raises ValueError if there is no run."""
     folders = open_run(one), open_run(other)
-    tables = OUTPUT_RECORDS | {f"dropped/{stage}": Dropped for stage in DROP_REASONS}
     comparison = Comparison()
-    for table, record in tables.items():
+    for table, record in tables_of(PIPELINE).items():
         pairs = zip_longest(*(_rows(folder, table, record) for folder in folders))
         for number, (row, its_other) in enumerate(pairs):
             comparison.rows[table] = number + 1

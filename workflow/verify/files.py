@@ -1,23 +1,21 @@
 """Are the files of a run what they say? Schema, content and fingerprint of every shard, none of them from elsewhere."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from toolformer_ray.records.run_folder import DamagedError, RunFolder
-from toolformer_ray.records.schema import Record
 from toolformer_ray.records.shard_header import ShardHeader
-from toolformer_ray.records.stages import DROP_REASONS, OUTPUT_RECORDS, Dropped
 from toolformer_ray.workflow.book.ledger import Ledger
 from toolformer_ray.workflow.book.settings import RUN_FILE
 from toolformer_ray.workflow.corpus import INGEST_FILE
 from toolformer_ray.workflow.pipeline import PIPELINE
-from toolformer_ray.workflow.shard.outputs import belong_together, drops_table
+from toolformer_ray.workflow.shard.outputs import belong_together, tables_of
+from toolformer_ray.workflow.shard.stage import Stage
 
 
-def find_faults(run: RunFolder) -> Iterator[tuple[str, str]]:
+def find_faults(run: RunFolder, pipeline: Sequence[Stage] = PIPELINE) -> Iterator[tuple[str, str]]:
     """(shard or file, what is wrong with it) for every file that is not what it should be, or should not be there."""
     headers: dict[str, dict[str, ShardHeader]] = {}
-    tables: Mapping[str, type[Record]] = OUTPUT_RECORDS | {f"dropped/{stage}": Dropped for stage in DROP_REASONS}
-    for table, record in tables.items():
+    for table, record in tables_of(pipeline).items():
         headers[table] = {}
         for shard in run.shards(table):
             try:
@@ -26,39 +24,34 @@ def find_faults(run: RunFolder) -> Iterator[tuple[str, str]]:
                 yield shard, f"{error}; delete it and annotate makes it again"
         yield from ((path, "is named like a shard and is no file") for path in run.misplaced(table))
     yield from ((path, "was left by a run that was killed; annotate removes it") for path in run.leftovers())
-    yield from _find_strangers(headers)
-    yield from _find_parted(headers)
-    yield from _find_stale(run, headers)
-
-
-def _find_strangers(headers: Mapping[str, Mapping[str, ShardHeader]]) -> Iterator[tuple[str, str]]:
+    documents = headers[pipeline[0].table]
     for table, by_shard in headers.items():
-        for shard in sorted(by_shard.keys() - headers["documents"].keys()):
-            yield shard, f"is in {table} but not in documents"
+        for shard in sorted(by_shard.keys() - documents.keys()):
+            yield shard, f"is in {table} but not in {pipeline[0].table}"
+    for stage in pipeline:
+        for shard, header in headers[stage.table].items():
+            if not belong_together(header, headers[stage.drops_table].get(shard)):
+                yield shard, f"{stage.drops_table} does not hold what {stage.table} tells that was dropped"
+    yield from _find_stale(run, pipeline, headers)
 
 
-def _find_parted(headers: Mapping[str, Mapping[str, ShardHeader]]) -> Iterator[tuple[str, str]]:
-    for stage in PIPELINE:
-        for shard, header in headers[stage.writes].items():
-            if not belong_together(header, headers[drops_table(stage)].get(shard)):
-                yield shard, f"{drops_table(stage)} does not hold what {stage.writes} tells that was dropped"
-
-
-def _find_stale(run: RunFolder, headers: Mapping[str, Mapping[str, ShardHeader]]) -> Iterator[tuple[str, str]]:
+def _find_stale(
+    run: RunFolder, pipeline: Sequence[Stage], headers: Mapping[str, Mapping[str, ShardHeader]]
+) -> Iterator[tuple[str, str]]:
     """Outputs that were made from something else than the run's settings and the outputs before them."""
     made_with, corpus = run.read_json(RUN_FILE), run.read_json(INGEST_FILE)
     if not isinstance(made_with, dict) or "stage_fingerprints" not in made_with:
         return
     read = corpus["shards"] if isinstance(corpus, dict) else {}
     ledger = Ledger(
-        PIPELINE,
+        pipeline,
         made_with["stage_fingerprints"],
         headers,
         tool_fingerprints=made_with.get("tool_fingerprints", {}),
     )
-    for shard, documents in headers["documents"].items():
+    for shard, documents in headers[pipeline[0].table].items():
         if read.get(shard) != documents.fingerprint:
             yield shard, "its documents are not those that were read from the corpus"
         stage = ledger.admit(shard, documents)
-        if stage and shard in headers[stage.writes]:
-            yield shard, f"{stage.writes} was made with other settings or from other rows"
+        if stage and shard in headers[stage.table]:
+            yield shard, f"{stage.table} was made with other settings or from other rows"
