@@ -57,7 +57,16 @@ def run_score(
     opened: OpenedModel, _: Sequence[str], executed: list[Executed], documents: list[Document]
 ) -> StageOutput:
     """The calls with their losses and verdicts."""
-    return score(executed, documents, opened.model, opened.tools, opened.options.score), []
+    rows = score(
+        executed,
+        documents,
+        opened.model,
+        opened.tools,
+        prune_below=opened.options.propose.prune_below,
+        in_place=opened.options.propose.second_round,
+        screen_options=opened.options.screen,
+    )
+    return rows, []
 
 
 def renew_losses(call: Executed, known: Scored) -> Scored | None:
