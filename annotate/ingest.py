@@ -19,12 +19,11 @@ from cyclopts import Parameter
 from toolformer_ray.annotate.corpus import check_columns, find_sources
 from toolformer_ray.annotate.cutting import cut
 from toolformer_ray.annotate.dates import date_from_url, parse_date
-from toolformer_ray.annotate.sources import SourceRow
+from toolformer_ray.annotate.sources import Source, SourceRow
 from toolformer_ray.records.errors import OptionError
 from toolformer_ray.records.stages import Document, Dropped
 
 if TYPE_CHECKING:
-    from toolformer_ray.annotate.sources import Source
     from toolformer_ray.lm.tokenizer import TextTokenizer
 
 MAX_DROPS_PER_SHARD = 10_000
@@ -50,7 +49,7 @@ class IngestOptions:
     url_column: Annotated[str | None, _LATER] = None
     """The column with the URL; default: `url` where there is one."""
     date_column: Annotated[str | None, _LATER] = None
-    """The column with the day of writing; default: `date` or `timestamp` where there is one. Else the URL tells."""
+    """The column with the day of writing; default: `date` or `timestamp` where there is one, else the URL's date."""
     shard_size: Annotated[int, _LATER] = 256
     """Texts per shard."""
     max_documents: int | None = None
@@ -112,7 +111,7 @@ def ingest(
     return _shards(_limited(rows, options.max_documents), options.shard_size, tokenizer, max_text_tokens)
 
 
-def _group(sources: Sequence["Source"], groups: Sequence[Sequence[str]]) -> list[list["Source"]]:
+def _group(sources: Sequence[Source], groups: Sequence[Sequence[str]]) -> list[list[Source]]:
     """The sources in the given groups, and the others as the last group."""
     left = {source.name: source for source in sources}
     grouped = [[left.pop(name) for name in group if name in left] for group in groups]
@@ -153,7 +152,7 @@ def _limited(rows: Iterable[_Read], max_documents: int | None) -> Iterator[_Read
             return
 
 
-def _read_rows(groups: Sequence[Sequence["Source"]], columns: Mapping[str, Sequence[str]]) -> Iterator[_Read]:
+def _read_rows(groups: Sequence[Sequence[Source]], columns: Mapping[str, Sequence[str]]) -> Iterator[_Read]:
     # The text's column comes first: a text file takes its text for the first wanted column.
     wanted = list(dict.fromkeys(column for role in ("text", *columns) for column in columns[role]))
     is_empty = True

@@ -1,6 +1,6 @@
-"""The statements by which `finetune.choose` chooses, over the views `documents` and `calls` of all runs.
+"""The SQL by which `finetune.choose` chooses, over the views `documents` and `calls` of all runs.
 
-`ORDER`, then `CHOOSE` make the tables `texts` and `chosen`, which the others read.
+`ORDER` and then `CHOOSE` make the tables `texts` and `chosen`; the other statements read these.
 """
 
 ORDER = """
@@ -10,19 +10,19 @@ ranked AS (SELECT *, row_number() OVER (ORDER BY md5(text_id || $seed), text_id)
            FROM firsts)
 SELECT text_id, run, place, place <= least($num_held_out, total // 10) AS is_held_out FROM ranked
 """
-# Of several calls at one place the one that lowers the loss most, as when they were interleaved.
+# Of several calls at one place the one with the largest loss reduction is chosen, as by filter.interleave.
 CHOOSE = """
 CREATE TABLE chosen AS
 WITH placed AS (
     SELECT calls.*, place, row_number() OVER (
         PARTITION BY text_id, char_offset ORDER BY loss_reduction DESC, tool, call_input) AS rank
     FROM calls JOIN texts USING (text_id, run) WHERE is_chosen AND NOT is_held_out),
-standing AS (
+best_at_place AS (
     SELECT *, row_number() OVER (
         PARTITION BY text_id, tool, call_input ORDER BY loss_reduction DESC, char_offset) AS rank_of_call
     FROM placed WHERE rank = 1),
 capped AS (
-    SELECT *, dense_rank() OVER (PARTITION BY tool ORDER BY place) AS text_of_tool FROM standing
+    SELECT *, dense_rank() OVER (PARTITION BY tool ORDER BY place) AS text_of_tool FROM best_at_place
     WHERE rank_of_call = 1 OR NOT list_contains($once::VARCHAR[], tool))
 SELECT run, text_id, place, char_offset, {'tool': tool, 'call_input': call_input, 'result': result,
        'char_offset': char_offset, 'loss_reduction': loss_reduction} AS call

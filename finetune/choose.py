@@ -165,8 +165,8 @@ def _tables(options: ChooseOptions) -> Iterator[duckdb.DuckDBPyConnection]:
 def _open_run(connection: duckdb.DuckDBPyConnection, number: int, location: str, options: ChooseOptions) -> None:
     """Make the views `documents_<number>` and `calls_<number>` of a run."""
     run = RunFolder(location)
-    told = run.read_json(RUN_FILE)
-    settings = told.get("settings") if isinstance(told, dict) else None
+    described = run.read_json(RUN_FILE)
+    settings = described.get("settings") if isinstance(described, dict) else None
     if not isinstance(settings, dict) or not isinstance(settings.get("tools"), list):
         raise OptionError("run", run.shown, "no run folder is there: `toolformer annotate` makes one")
     for table, record in (("documents", Document), ("scored", Scored)):

@@ -26,7 +26,7 @@ def render_card(options: TrainOptions, provenance: Mapping[str, Any], result: Ma
         "",
         f"`{options.model}`, fine-tuned on its own text with the tool calls that lowered its own loss (Toolformer, "
         f"arXiv 2302.04761). It writes calls such as `{render_call('Calculator', '400 / 1400', '0.29').strip()}`; what "
-        "decodes it has to stop at `->`, ask the tool and go on behind its answer: `toolformer generate` does.",
+        "decodes it has to stop at `->`, ask the tool and go on after its result: `toolformer generate` does.",
         "",
         "## Data",
         "",
@@ -45,7 +45,7 @@ def render_card(options: TrainOptions, provenance: Mapping[str, Any], result: Ma
         "",
         f"{options.max_steps:,} steps of {options.batch_size} rows of at most {options.max_length} tokens, learning "
         f"rate {options.learning_rate:g} after {options.warmup_share:.0%} of warm-up, {options.dtype}, seed "
-        f"{options.seed}; what tools said was {'left out of' if options.masks_results else 'part of'} the loss.",
+        f"{options.seed}; the results of tools were {'left out of' if options.masks_results else 'part of'} the loss.",
         "",
         *_table(
             ["step", "perplexity of held-out texts"],

@@ -1,6 +1,6 @@
 """Fine-tuning on C* in one worker: a Hugging Face Trainer, with DeepSpeed if asked for (paper, section 2).
 
-Needs no Ray: whoever starts the workers has set up their process group. Reads the chosen texts, writes
+Needs no Ray: the caller has set up the process group of the workers. Reads the chosen texts, writes
 checkpoints into `<out>/checkpoints`, progress for TensorBoard into `<out>/logs`, and the best model into `<out>`.
 """
 

@@ -42,12 +42,12 @@ class LossModel(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class LossQuestion:
-    """Asks for L_i(z) of a text behind a prefix."""
+    """Asks for L_i(z) of a text that follows a prefix."""
 
     text_id: str
     """Names the text: questions with equal names are about equal `text_ids`."""
     text_ids: Sequence[int]
-    """The whole text or, for a call in place, the rest of the text behind the call."""
+    """The whole text or, for a call in place, the rest of it after the call."""
     prefix_ids: Sequence[int]
     """The beginning-of-sequence token and z; for a call in place also the text before it."""
     token_index: int

@@ -33,6 +33,17 @@ def around(threshold: float) -> list[float]:
     return [*map(float, (at, below, above)), threshold - 0.5, threshold + 0.5]
 
 
+def in_sql(expression: str, rows: list[Scored]) -> list[object]:
+    columns = {field.name: [getattr(each, field.name) for each in rows] for field in fields(Scored)}
+    with duckdb.connect() as connection:
+        scored = connection.from_arrow(pa.table(columns, schema=arrow_schema(Scored)))
+        return [value for (value,) in scored.project(expression).fetchall()]
+
+
+def kept_by_sql(rule: KeepRule, rows: list[Scored]) -> list[object]:
+    return in_sql(f"({rule.sql()}) IS TRUE", rows)
+
+
 @pytest.mark.parametrize("strikes", [False, True])
 @pytest.mark.parametrize("threshold", THRESHOLDS)
 def test_python_and_sql_keep_the_same_rows(threshold: float, strikes: bool) -> None:
@@ -42,13 +53,23 @@ def test_python_and_sql_keep_the_same_rows(threshold: float, strikes: bool) -> N
     unanswered = row(CallLosses(loss_without=3.0, loss_with_call=3.0))
     pruned = row(CallLosses(loss_without=3.0, loss_with_result=0.5))
     rows += [unanswered, pruned]
-    scored = pa.table({f.name: [getattr(r, f.name) for r in rows] for f in fields(Scored)}, schema=arrow_schema(Scored))
-    with duckdb.connect() as connection:
-        verdicts = connection.from_arrow(scored).project(f"({rule.sql()}) IS TRUE, {LARGEST_REDUCTION_SQL}")
-        kept, largest = zip(*verdicts.fetchall(), strict=True)
-    assert list(kept) == [rule.keeps(each) for each in rows]
-    assert 0 < sum(kept) < len(rows) - 2
-    assert (kept[-2:], largest[-2:]) == ((False, False), (None, 2.5))
+    kept = kept_by_sql(rule, rows)
+    assert kept == [rule.keeps(each) for each in rows]
+    assert 0 < sum(kept) < len(rows) - 2 and kept[-2:] == [False, False]
+    assert in_sql(LARGEST_REDUCTION_SQL, [unanswered, pruned]) == [None, pruned.loss_without - 0.5]
+
+
+def test_a_further_rule_is_one_more_column_with_a_threshold() -> None:
+    class SureRule(KeepRule):
+        @property
+        def least_values(self) -> dict[str, float]:
+            return {**super().least_values, "open_probability": 0.3}
+
+    rule = SureRule(min_loss_reduction=1.0)
+    values = [(1.0, 0.3), (1.5, 0.25), (0.5, 0.3)]
+    rows = [make_row(Scored, loss_reduction=r, open_probability=float(np.float32(p))) for r, p in values]
+    assert [rule.keeps(each) for each in rows] == kept_by_sql(rule, rows) == [True, False, False]
+    assert [rule.is_close(each) for each in rows] == [True, False, True]
 
 
 def test_a_reduction_at_the_threshold_is_enough_and_one_float32_below_is_not() -> None:
