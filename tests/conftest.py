@@ -25,8 +25,8 @@ def s3() -> Iterator[S3Server]:
 
 
 @pytest.fixture(scope="session")
-def shared_ray() -> Iterator[None]:
-    """A Ray with three slots and no dashboard, stopped when the last test has ended."""
+def shared_ray() -> Iterator[str]:
+    """The address of a Ray with three slots and no dashboard, which is stopped when the last test has ended."""
     import ray
 
     # Ray's workers yield to everything else on the machine unless told otherwise.
@@ -40,5 +40,5 @@ def shared_ray() -> Iterator[None]:
         logging_level=logging.ERROR,
         object_store_memory=100 * 2**20,
     )
-    yield
+    yield ray.get_runtime_context().gcs_address
     ray.shutdown()

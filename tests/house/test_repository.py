@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from toolformer_ray.jobs.cli.main import main
-
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 MODULES = sorted(path for package in ROOT.glob("*/__init__.py") for path in package.parent.rglob("*.py"))
@@ -63,19 +61,6 @@ def test_every_requirement_is_pinned_within_its_range_and_torch_exactly() -> Non
     for requirement in map(Requirement, [*project["dependencies"], *others]):
         assert requirement.specifier.contains(pinned[_normal(requirement.name)]), requirement
     assert pinned["torch"] == "2.13.0"
-
-
-def test_the_command_tells_the_version_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--version"]) == 0
-    assert capsys.readouterr().out.strip() == PROJECT["project"]["version"]
-
-
-def test_help_and_bad_options_do_not_wait_for_torch() -> None:
-    script = (
-        "import sys, toolformer_ray.jobs.cli.commands; print({'torch', 'transformers', 'datasets'} & set(sys.modules))"
-    )
-    loaded = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert loaded.stdout.strip() == "set()"
 
 
 def _imported(path: Path) -> set[str]:

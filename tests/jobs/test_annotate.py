@@ -100,11 +100,12 @@ def test_shards_workers_and_batches_change_no_row(finished: Path, corpus: Path, 
 
 
 def test_a_driver_that_is_killed_and_run_again_makes_the_same_rows(
-    finished: Path, corpus: Path, model: str, tmp_path: Path
+    shared_ray: str, finished: Path, corpus: Path, model: str, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     command = [sys.executable, "-m", "jobs.annotate_corpus", *arguments(run, corpus, model, "--log-every", "0.01")[1:]]
-    with subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) as process:
+    told = os.environ | {"RAY_ADDRESS": shared_ray}
+    with subprocess.Popen(command, cwd=REPOSITORY, env=told, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         next(line for line in process.stderr if "now: " in line and "score" in line)
         process.kill()
@@ -113,12 +114,12 @@ def test_a_driver_that_is_killed_and_run_again_makes_the_same_rows(
 
 
 def test_a_run_in_a_bucket_that_is_killed_and_run_again_makes_the_same_rows(
-    finished: Path, corpus: Path, model: str, s3: S3Server, capsys: pytest.CaptureFixture[str]
+    shared_ray: str, finished: Path, corpus: Path, model: str, s3: S3Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bucket = s3.make_bucket("killed-run")
     here = arguments(f"s3://{bucket}/run", corpus, model, "--log-every", "0.01", "--record", f"s3://{bucket}/answers")
     command = [sys.executable, "-m", "jobs.annotate_corpus", *here[1:]]
-    told = os.environ | s3.environment()
+    told = os.environ | s3.environment() | {"RAY_ADDRESS": shared_ray}
     with subprocess.Popen(command, cwd=REPOSITORY, env=told, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         next(line for line in process.stderr if "now: " in line and "score" in line)

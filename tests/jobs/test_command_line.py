@@ -148,14 +148,13 @@ def test_a_run_folder_that_cannot_be_written_is_refused(
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 def test_a_device_that_is_not_there_is_refused_before_ray_starts(
-    tmp_path: Path, corpus: Path, model: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, corpus: Path, model: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("ray.init", lambda *_, **__: pytest.fail("Ray was started"))
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
     given = annotate(tmp_path, "--corpus", str(corpus), "--model", model, "--device", "cuda")
-    check = f"import sys; from toolformer_ray.jobs.cli.main import main; sys.exit(main({list(given)!r}))"
-    refused = subprocess.run([sys.executable, "-c", check], cwd=REPOSITORY, capture_output=True, text=True)
-    assert refused.returncode == 2
-    assert refused.stderr.startswith("toolformer: --device is cuda; this machine has no CUDA device; use cpu, or")
-    assert len(refused.stderr.splitlines()) == 1
+    line = refuse(capsys, *given)
+    assert line.startswith("--device is cuda; this machine has no CUDA device; use cpu, or")
 
 
 def test_a_run_folder_of_something_else_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

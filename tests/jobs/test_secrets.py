@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.calling_model import save_calling_model
 from tests.tools.test_hostile_backends import completion, send, serve
+from toolformer_ray.jobs.cli.main import main
 
 REPOSITORY = Path(__file__).parents[2]
 KEY = "sk-do-not-tell-0123456789"
@@ -39,7 +40,9 @@ def written(folder: Path) -> Iterator[tuple[Path, bytes]]:
             yield path, str(path).encode() + path.read_bytes()
 
 
-def test_a_key_is_in_no_table_no_log_no_recording_and_nothing_that_is_printed(tmp_path: Path, ray_folder: Path) -> None:
+def test_a_key_is_in_no_table_no_log_no_recording_and_nothing_that_is_printed(
+    tmp_path: Path, ray_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def respond(handler: BaseHTTPRequestHandler) -> None:
         asked.append(said := handler.headers["Authorization"])
         if len(asked) % 3:
@@ -47,16 +50,11 @@ def test_a_key_is_in_no_table_no_log_no_recording_and_nothing_that_is_printed(tm
         else:
             send(handler, json.dumps({"error": {"message": f"not with {said}"}}).encode(), status=401)
 
-    def toolformer(*arguments: str) -> bytes:
-        command = [
-            sys.executable,
-            "-c",
-            "from toolformer_ray.jobs.cli.main import main; raise SystemExit(main())",
-            *arguments,
-        ]
-        told = os.environ | {NAME: KEY, "RAY_TMPDIR": str(ray_folder), "PYTHONPATH": str(REPOSITORY)}
-        done = subprocess.run(command, cwd=REPOSITORY, env=told, capture_output=True, check=False)
-        assert done.returncode == 0, done.stderr.decode()
+    def annotate(*arguments: str) -> str:
+        command = [sys.executable, "-m", "jobs.annotate_corpus", *arguments]
+        told = os.environ | {NAME: KEY, "RAY_TMPDIR": str(ray_folder)}
+        done = subprocess.run(command, cwd=REPOSITORY, env=told, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 
     asked: list[str] = []
@@ -66,17 +64,19 @@ def test_a_key_is_in_no_table_no_log_no_recording_and_nothing_that_is_printed(tm
     with serve(respond) as port:
         endpoint = ("--qa.endpoint-url", f"http://127.0.0.1:{port}/v1", "--qa.model", "tiny", "--qa.max-retries", "0")
         asking = "--qa.num-samples 40 --qa.max-places 8 --qa.min-open-probability 0 --qa.min-loss-reduction=-1"
-        output = toolformer(
-            *("annotate", "--corpus", str(tmp_path / "texts.jsonl"), "--run", run, "--model", model, "--tools", "qa"),
+        output = annotate(
+            *("--corpus", str(tmp_path / "texts.jsonl"), "--run", run, "--model", model, "--tools", "qa"),
             *(*endpoint, "--qa.api-key-variable", NAME, "--record", str(tmp_path / "answers"), "--log-format", "json"),
             *(*asking.split(), "--max-call-tokens", "10"),
         )
-    assert f"Bearer {KEY}" in asked and len(asked) > 3, output.decode()
-    output += toolformer("status", run) + toolformer("verify", run)
-    output += toolformer("query", run, "select status, result, note from executed")
+    assert f"Bearer {KEY}" in asked and len(asked) > 3, output
+    monkeypatch.setenv(NAME, KEY)
+    for command in (["status", run], ["verify", run], ["query", run, "select status, result, note from executed"]):
+        assert main(command) == 0
+    output += "".join(capsys.readouterr())
     # The endpoint's answers are there, without the key.
-    assert b"I am told Bearer ***" in output
+    assert "I am told Bearer ***" in output
     files = [*written(tmp_path), *written(ray_folder)]
     assert any(path.suffix in (".err", ".log") for path, _ in files)
     assert [path for path, content in files if KEY.encode() in content] == []
-    assert KEY.encode() not in output
+    assert KEY not in output
