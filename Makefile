@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 IS_RECENT := import sys; sys.exit(sys.version_info < (3, 11))
-# 3.11, for which constraints.txt was made, where there is a choice.
+# Python 3.11 where there is a choice, since constraints.txt was made for it.
 PYTHON ?= $(shell for name in python3.11 python3 python3.12 python3.13 python3.14; do \
     $$name -c '$(IS_RECENT)' 2>/dev/null && command -v $$name && break; done)
 
@@ -23,33 +23,34 @@ world_tools = --tools calculator,calendar,qa,search,translation --qa.table $(1)/
 # Where `make train` puts its model, and `make real-text` finds its corpora.
 TRAINED ?= runs/model
 DATA ?= ../shared/data
-# A model that knows nothing of the real world need not be asked as often as the paper asks, nor in full precision: an
-# hour on 2 cores instead of five. `make real-text FEWER=` is the paper.
+# A model that knows nothing of the real world need not be asked as often as the paper asks, nor in full precision: this
+# takes an hour on 2 cores instead of five. `make real-text FEWER=` asks as the paper does.
 FEWER ?= --search.max-places 1 --search.num-samples 1 --calendar.num-samples 1 \
     --calculator.max-places 5 --calculator.num-samples 2 --max-call-tokens 32 --dtype bfloat16
 # How the loop trains the miniature: texts are short, and a model this small takes a high learning rate.
 LOOP := runs/loop
 LOOP_TEXTS ?= 200
-# Behind a call a word or two before its number the model would learn to repeat that word: the best place alone. A quarter
-# of the texts come a second time without their calls, or the model forgets how to go on where calls are disabled.
+# Of equal calls only the best place is shown: from a call that stands a word before its number the model would learn to
+# repeat that word. A quarter of the texts is shown a second time without calls, or the model forgets how a text goes on
+# where calls are disabled.
 LOOP_TRAINING := --max-steps 200 --batch-size 8 --rows-at-once 4 --max-length 512 --learning-rate 0.0004 \
     --evaluate-every 50 --dtype float32 --zero-stage 2 --num-workers 2 --once-per-text calculator --plain-copies 0.25
-# Of `make measure`.
+# Number of shards of `make measure`.
 SHARDS ?= 1000
 # Options of `make bench`, such as BENCH="--model miniature --texts 2"; it takes all cores unless told --threads.
 BENCH ?=
 # Options of `make simulate`, such as SIMULATE="--texts 10000 --shards 100".
 SIMULATE ?=
-# Of `make chaos`: what is killed, and when.
+# Of `make chaos`: decides what is killed, and when.
 SEED ?= 1
 
-# Oversubscribed, OpenMP is up to 40 times slower; the workers of a run are given their own number of threads.
+# With more threads than cores OpenMP is up to 40 times slower. The workers of a run are given their own number.
 export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= $(OMP_NUM_THREADS)
 export OPENBLAS_NUM_THREADS ?= $(OMP_NUM_THREADS)
 export TOKENIZERS_PARALLELISM ?= false
 export RAY_USAGE_STATS_ENABLED ?= 0
-# Nothing made here may depend on a download.
+# Nothing that is made here may depend on a download.
 export HF_HUB_OFFLINE ?= 1
 
 .PHONY: help demo loop second-round test lint format train real-text same-rows measure simulate chaos bench bench-decoding clean
@@ -131,7 +132,7 @@ clean:  ## remove .venv, the demo's run and all caches
 	rm -rf $(VENV) $(WORLD) $(DEMO) $(LOOP) runs/same-rows build *.egg-info .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The paper does not say at which temperature it samples. At 0.5 a model this small seldom slips in a long expression.
+# The paper names no temperature. At 0.5 a model as small as this one seldom makes a slip in a long expression.
 define annotate_demo
 $(BIN)/toolformer annotate --corpus $(or $(4),$(WORLD))/corpus.jsonl --run $(1) --model $(or $(3),$(MODEL)) $(2) \
     --temperature 0.5 $(call world_tools,$(or $(4),$(WORLD)))

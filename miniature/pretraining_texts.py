@@ -1,11 +1,11 @@
-"""What the miniature model reads: rows of token ids, of two kinds.
+"""What the miniature model is trained on: texts of two kinds.
 
-Text rows hold stories one after the other. About half of them open with a note: a call and its result as the filter
-would prefix it, or the same in other words; the note may settle the story, have no result, or be beside the point.
-From these the model learns what a large model learns from the web: to copy from the context what fits.
+Stories. About half of them begin with a note: a call with its result, as the filter puts it before a text, or the same
+in other words. The note may tell what the story says next, have no result, or be irrelevant. From notes the model
+learns what a large model learns from the web: to copy from the context what fits.
 
-Sheet rows hold annotation sheets in the prompt's own format, calls without results. A third of the calls is
-misplaced, wrong or missing, so that proposals are noisy and the filter has work to do.
+Annotation sheets, in the format of the prompt, with calls without results. A third of the calls is misplaced, wrong or
+missing, so that the model's proposals are noisy and the filter has work to do.
 """
 
 import random
@@ -23,7 +23,7 @@ from toolformer_ray.tools.tool import Tool
 BatchT = TypeVar("BatchT")
 
 SHEET_WEIGHTS = {"Calculator": 5, "MT": 5}
-"""How often a tool has a sheet, if not once: an expression and a long quotation are the hardest to write."""
+"""How often a tool is chosen for a sheet, if not once: an expression and a long quotation are the hardest to write."""
 NOTE_FORMATS = (
     "{input} = {result}. ",
     "({input}: {result}) ",
@@ -51,16 +51,16 @@ class StoryTeller:
         return self._note(story, world) + story.text
 
     def sheet(self) -> Iterator[str]:
-        """The pieces of one sheet: the prompt's head, then text slots and annotated copies, without end."""
+        """The pieces of one endless sheet: the head of the prompt, then text slots and annotated copies in turns."""
         [name] = self._rng.choices(list(self._tools), [SHEET_WEIGHTS.get(name, 1) for name in self._tools])
         tool = self._tools[name]
         head = render_demonstrations(tool)
         # Some heads leave the demonstrations out, so that the model reads the format rather than a fixed text.
         yield head if self._rng.random() < 0.75 else f"{tool.instruction}\n\nInput: "
         while True:
-            story, world = self._story(tool.name)
+            story, _ = self._story(tool.name)
             yield render_text_slot(story.text)
-            yield self._annotated(story, world, tool.name) + "\n\n"
+            yield self._annotated(story, tool.name) + "\n\n"
             yield "Input: "
 
     def shuffled(self, batches: list[BatchT]) -> list[BatchT]:
@@ -95,13 +95,13 @@ class StoryTeller:
         return note.format(tool=due.tool, input=call_input.strip('"') or "Date", result=result or "none")
 
     def _full_result(self, due: DueCall, world: World) -> str:
-        """What the tool would really say: a search answers with the whole passage."""
+        """What the tool answers: a search answers with the whole passage."""
         if due.tool != "WikiSearch":
             return due.result
         return next(c.passage() for c in world.countries if c.name in due.call_input)
 
     def _wrong_call(self, due: DueCall, story: Story) -> tuple[str, str]:
-        """A call that was answered rightly but does not settle the text."""
+        """A call with the right answer to a question that the text does not ask."""
         if due.tool == "Calculator":
             return self._wrong_sum(story)
         if due.tool == "MT":
@@ -116,7 +116,7 @@ class StoryTeller:
         return due.call_input, due.result
 
     def _nearly_right_call(self, due: DueCall, world: World) -> tuple[str, str]:
-        """A call whose answer begins like the true one and then goes astray, so that beginnings prove little."""
+        """A call whose answer begins like the true one and then differs, so that beginnings prove little."""
         if due.tool == "Calculator" and due.result.isdigit():
             shared = due.result[: self._rng.randrange(len(due.result))]
             length = max(len(shared), len(due.result) + self._rng.choice((-1, 0, 0, 0, 1)), 1)
@@ -137,9 +137,8 @@ class StoryTeller:
         value = {"+": a + b, "-": a - b, "*": a * b}[sign]
         return f"{a} {sign} {b}", str(value)
 
-    def _annotated(self, story: Story, world: World, tool: str) -> str:
+    def _annotated(self, story: Story, tool: str) -> str:
         """The story with calls of one tool, two thirds of them as they should be."""
-        del world
         spaces = [match.start() for match in _SPACE.finditer(story.text)]
         calls: dict[int, str] = {}
         for due in story.due + story.struck:

@@ -19,7 +19,7 @@ NUM_DAYS = 35 * 365
 
 @dataclass(frozen=True)
 class DueCall:
-    """A call that a perfect annotator would make: `text[char_offset:answer_end]` is what its result settles."""
+    """A call that a perfect annotator would make; its result predicts `text[char_offset:answer_end]`."""
 
     tool: str
     call_input: str
@@ -37,12 +37,12 @@ class Story:
     due: tuple[DueCall, ...]
     date: datetime.date | None = None
     struck: tuple[DueCall, ...] = ()
-    """Calls with a true answer whose input the text only shows later, so that the filter has to strike them."""
+    """Calls with a true answer whose input stands in the text only later, so that the filter has to drop them."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A piece of a story that a tool knows; written with a space before it."""
+    """A part of a story that a tool knows; written with a space before it."""
 
     tool: str
     call_input: str
@@ -51,15 +51,19 @@ class Answer:
     sees_future: bool = False
 
 
+Piece = str | Answer
+"""A part of a story: plain words, or what a tool knows."""
+
+
 @dataclass
 class Draft:
-    """A story in the making: pieces in order, plain words or answers."""
+    """A story that is being written: its pieces in order."""
 
-    pieces: list[str | Answer] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
     date: datetime.date | None = None
 
     def finish(self) -> Story:
-        """Write the pieces out and note where the answers came to stand."""
+        """Join the pieces, and record where the answers stand."""
         text = ""
         due: list[DueCall] = []
         struck: list[DueCall] = []
@@ -72,58 +76,67 @@ class Draft:
         return Story(text, tuple(due), self.date, tuple(struck))
 
 
-def sum_story(rng: random.Random, world: World) -> list[str | Answer]:
+def sum_story(rng: random.Random, _: World) -> list[Piece]:
     """A short calculation in words; its answer has two digits or more."""
-    del world
     person, goods, holder = rng.choice(PEOPLE), rng.choice(GOODS), rng.choice(HOLDERS)
     kind = rng.choice("+-*/%")
-    if kind == "*":
-        a, b = rng.randint(4, 99), rng.randint(6, 49)
-        result = Answer("Calculator", f"{a} * {b}", str(a * b), str(a * b))
-        return _pick(
-            rng,
-            [f"{person} packed {a} {holder} with {b} {goods} each, which makes", result, f" {goods}."],
-            [f"There are {a} {holder} and each holds {b} {goods}, that is", result, f" {goods} in all."],
-            [f"With {a} {goods} for every one of the {b} guests, {person} needs", result, f" {goods}."],
-        )
-    if kind == "+":
-        a, b = rng.randint(20, 999), rng.randint(20, 999)
-        result = Answer("Calculator", f"{a} + {b}", str(a + b), str(a + b))
-        return _pick(
-            rng,
-            [f"{person} sold {a} {goods} in spring and {b} in autumn, a total of", result, f" {goods}."],
-            [f"To the {a} {goods} came {b} more, so the shop now has", result, f" {goods}."],
-            [f"The first ship brought {a} {goods} and the second {b}, together", result, f" {goods}."],
-        )
-    if kind == "-":
-        b = rng.randint(20, 900)
-        a = b + rng.randint(12, 900)
-        result = Answer("Calculator", f"{a} - {b}", str(a - b), str(a - b))
-        return _pick(
-            rng,
-            [f"Of the {a} {goods} {person} lost {b}, so", result, f" {goods} were left."],
-            [f"{person} had {a} {goods} and gave away {b}, which leaves", result, f" {goods}."],
-            [f"The town ordered {a} {goods}, but {b} never came, and only", result, " arrived."],
-        )
-    if kind == "/":
-        b, quotient = rng.randint(3, 40), rng.randint(11, 99)
-        result = Answer("Calculator", f"{b * quotient} / {b}", str(quotient), str(quotient))
-        return _pick(
-            rng,
-            [f"{person} shared {b * quotient} {goods} among {b} {holder}, so each got", result, f" {goods}."],
-            [f"The {b * quotient} {goods} fill {b} {holder} evenly, that is", result, f" {goods} in each."],
-        )
-    b = rng.randint(40, 900)
-    a = rng.randint(11, b - 1)
-    # A quotient that ends on half a hundredth would make the truth depend on the rule of rounding.
-    while 200 * a % b == 0 and 200 * a // b % 2 == 1:
-        a = rng.randint(11, b - 1)
-    share = f"{a / b:.2f}".rstrip("0").rstrip(".")
-    result = Answer("Calculator", f"{a} / {b}", share, share)
+    a, b, value = _draw_numbers(rng, kind)
+    sign = "/" if kind == "%" else kind
+    result = Answer("Calculator", f"{a} {sign} {b}", value, value)
+    match kind:
+        case "*":
+            return _pick(
+                rng,
+                [f"{person} packed {a} {holder} with {b} {goods} each, which makes", result, f" {goods}."],
+                [f"There are {a} {holder} and each holds {b} {goods}, that is", result, f" {goods} in all."],
+                [f"With {a} {goods} for every one of the {b} guests, {person} needs", result, f" {goods}."],
+            )
+        case "+":
+            return _pick(
+                rng,
+                [f"{person} sold {a} {goods} in spring and {b} in autumn, a total of", result, f" {goods}."],
+                [f"To the {a} {goods} came {b} more, so the shop now has", result, f" {goods}."],
+                [f"The first ship brought {a} {goods} and the second {b}, together", result, f" {goods}."],
+            )
+        case "-":
+            return _pick(
+                rng,
+                [f"Of the {a} {goods} {person} lost {b}, so", result, f" {goods} were left."],
+                [f"{person} had {a} {goods} and gave away {b}, which leaves", result, f" {goods}."],
+                [f"The town ordered {a} {goods}, but {b} never came, and only", result, " arrived."],
+            )
+        case "/":
+            return _pick(
+                rng,
+                [f"{person} shared {a} {goods} among {b} {holder}, so each got", result, f" {goods}."],
+                [f"The {a} {goods} fill {b} {holder} evenly, that is", result, f" {goods} in each."],
+            )
     return [f"Out of {b} {goods} {a} were broken, a share of", result, f" of all {goods}."]
 
 
-def date_story(rng: random.Random, today: datetime.date) -> list[str | Answer]:
+def _draw_numbers(rng: random.Random, kind: str) -> tuple[int, int, str]:
+    """Two numbers, and what the calculator makes of them."""
+    if kind == "*":
+        a, b = rng.randint(4, 99), rng.randint(6, 49)
+        return a, b, str(a * b)
+    if kind == "+":
+        a, b = rng.randint(20, 999), rng.randint(20, 999)
+        return a, b, str(a + b)
+    if kind == "-":
+        b, difference = rng.randint(20, 900), rng.randint(12, 900)
+        return b + difference, b, str(difference)
+    if kind == "/":
+        b, quotient = rng.randint(3, 40), rng.randint(11, 99)
+        return b * quotient, b, str(quotient)
+    b = rng.randint(40, 900)
+    a = rng.randint(11, b - 1)
+    # With a quotient that ends in half a hundredth, the true answer would depend on the rule of rounding.
+    while 200 * a % b == 0 and 200 * a // b % 2 == 1:
+        a = rng.randint(11, b - 1)
+    return a, b, f"{a / b:.2f}".rstrip("0").rstrip(".")
+
+
+def date_story(rng: random.Random, today: datetime.date) -> list[Piece]:
     """A sentence that says on which day it was written."""
     weekday = WEEKDAYS[today.weekday()]
     day = f"{MONTHS[today.month - 1]} {today.day}, {today.year}"
@@ -140,7 +153,7 @@ def date_story(rng: random.Random, today: datetime.date) -> list[str | Answer]:
     )
 
 
-def country_story(rng: random.Random, world: World) -> list[str | Answer]:
+def country_story(rng: random.Random, world: World) -> list[Piece]:
     """A sentence with one fact of the encyclopedia."""
     country = rng.choice(world.countries)
     person = rng.choice(PEOPLE)
@@ -159,7 +172,7 @@ def country_story(rng: random.Random, world: World) -> list[str | Answer]:
     )
 
 
-def landmark_story(rng: random.Random, world: World) -> list[str | Answer]:
+def landmark_story(rng: random.Random, world: World) -> list[Piece]:
     """A sentence with one answer of the question answering system."""
     landmark = rng.choice(world.landmarks)
     person = rng.choice(PEOPLE)
@@ -174,7 +187,7 @@ def landmark_story(rng: random.Random, world: World) -> list[str | Answer]:
     )
 
 
-def language_story(rng: random.Random, world: World) -> list[str | Answer]:
+def language_story(rng: random.Random, world: World) -> list[Piece]:
     """A saying in the invented language and what it means; in one text of five the meaning comes first."""
     english = invent_sentence(rng)
     foreign = world.translate(english)
@@ -191,9 +204,8 @@ def language_story(rng: random.Random, world: World) -> list[str | Answer]:
     )
 
 
-def filler(rng: random.Random, world: World) -> str:
+def filler(rng: random.Random, _: World) -> str:
     """A sentence in which no tool helps."""
-    del world
     person, other = rng.sample(PEOPLE, 2)
     adjective, noun, another = rng.choice(ADJECTIVES), rng.choice(NOUNS), rng.choice(NOUNS)
     return rng.choice(
@@ -212,7 +224,7 @@ def filler(rng: random.Random, world: World) -> str:
     )
 
 
-Teller = Callable[[random.Random, World], list[str | Answer]]
+Teller = Callable[[random.Random, World], list[Piece]]
 TELLERS: dict[str, Teller] = {
     "Calculator": sum_story,
     "WikiSearch": country_story,
@@ -223,7 +235,7 @@ TOOL_NAMES = ("Calculator", "Calendar", "WikiSearch", "QA", "MT")
 
 
 def tell_story(rng: random.Random, world: World, tools: Sequence[str]) -> Story:
-    """A text in which the given tools have something to say, between sentences in which none has."""
+    """A text with one sentence for each of the given tools, between sentences in which no tool helps."""
     is_dated = "Calendar" in tools or rng.random() < 0.15
     today = FIRST_DAY + datetime.timedelta(days=rng.randrange(NUM_DAYS)) if is_dated else None
     draft = Draft(date=today)
@@ -243,5 +255,5 @@ def choose_tools(rng: random.Random) -> tuple[str, ...]:
     return tuple(rng.sample(TOOL_NAMES, 2 if rng.random() < 0.15 else 1))
 
 
-def _pick(rng: random.Random, *tellings: list[str | Answer]) -> list[str | Answer]:
+def _pick(rng: random.Random, *tellings: list[Piece]) -> list[Piece]:
     return rng.choice(tellings)
