@@ -114,12 +114,13 @@ def test_a_driver_that_is_killed_and_run_again_makes_the_same_rows(
 
 
 def test_a_run_in_a_bucket_that_is_killed_and_run_again_makes_the_same_rows(
-    shared_ray: str, finished: Path, corpus: Path, model: str, s3: S3Server, capsys: pytest.CaptureFixture[str]
+    finished: Path, corpus: Path, model: str, s3: S3Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bucket = s3.make_bucket("killed-run")
     here = arguments(f"s3://{bucket}/run", corpus, model, "--log-every", "0.01", "--record", f"s3://{bucket}/answers")
     command = [sys.executable, "-m", "jobs.annotate_corpus", *here[1:]]
-    told = os.environ | s3.environment() | {"RAY_ADDRESS": shared_ray}
+    # On a Ray of its own, whose workers have the variables too.
+    told = os.environ | s3.environment()
     with subprocess.Popen(command, cwd=REPOSITORY, env=told, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         next(line for line in process.stderr if "now: " in line and "score" in line)
