@@ -1,1 +1,1 @@
-"""Floor 1: the engine. Token ids in, numbers or ids out; it knows no tool and no prompt."""
+"""The engine: token ids in, log-probabilities or token ids out. It knows no tools."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.activations import NewGELUActivation
 
-from toolformer_ray.lm.attention.cache import CachedSequence, Chain, LayerCache, Segment
+from toolformer_ray.lm.attention.cache import CachedSequence, Chain, LayerCache, Segment, chain_length
 from toolformer_ray.lm.attention.routing import route_attention, using
 from toolformer_ray.lm.attention.visibility import Layout, PackedTokens, PaddedTokens
 
@@ -159,7 +159,7 @@ class Network:
 
     def _read_packed(self, sequences: Sequence[Sequence[int]], chain: Chain, tokens: PackedTokens) -> list[Tensor]:
         """Hidden states (T, W) of each sequence, all of them in one row."""
-        start, lengths = CachedSequence(chain=chain).num_shared, [len(ids) for ids in sequences]
+        start, lengths = chain_length(chain), [len(ids) for ids in sequences]
         ids_1T = torch.tensor([[token for ids in sequences for token in ids]], dtype=torch.long, device=self.device)
         positions = [torch.arange(start, start + length, device=self.device) for length in lengths]
         hidden_1TW = self.read(ids_1T, torch.cat(positions)[None], Layout([chain], tokens))

@@ -30,6 +30,11 @@ Chain = tuple[tuple[Segment, int], ...]
 """The shared segments that a sequence begins with, in order, and how many entries of each belong to it."""
 
 
+def chain_length(chain: Chain) -> int:
+    """How many tokens a chain has."""
+    return sum(length for _, length in chain)
+
+
 @dataclass(frozen=True, eq=False)
 class CachedSequence:
     """A sequence whose tokens have been read."""
@@ -44,7 +49,7 @@ class CachedSequence:
     @cached_property
     def num_shared(self) -> int:
         """How many of its tokens are in shared segments."""
-        return sum(length for _, length in self.chain)
+        return chain_length(self.chain)
 
     def first(self, length: int) -> "CachedSequence":
         """Its first tokens, at least those of the chain."""

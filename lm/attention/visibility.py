@@ -52,7 +52,7 @@ class Layout:
     """What the new tokens of N sequences see: the shared segments of their chains, then what is their own."""
 
     def __init__(self, chains: Sequence[Chain], new: NewTokens) -> None:
-        self._levels = group_by_segment(chains)
+        self._levels = _group_by_segment(chains)
         self._new = new
 
     def attend(self, layer: Layer, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -243,7 +243,7 @@ class SlotTokens:
         return self._lengths_N[:, None]
 
 
-def group_by_segment(chains: Sequence[Chain]) -> list[list[SegmentGroup]]:
+def _group_by_segment(chains: Sequence[Chain]) -> list[list[SegmentGroup]]:
     """Per level of the chains, the sequences grouped by the segment that they see there."""
     levels: list[list[SegmentGroup]] = []
     spans = [sum(length for _, length in chain) for chain in chains]

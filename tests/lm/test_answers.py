@@ -9,7 +9,14 @@ import torch
 from transformers import BloomConfig, Gemma2Config, GPTJConfig, GraniteConfig, Lfm2Config
 
 from tests.support.asking import Asked, draw_samples, start_log_probs
-from tests.support.models import FAMILIES, build_config_model, build_model, build_tokenizer, gpt2_tokenizer
+from tests.support.models import (
+    FAMILIES,
+    build_config_model,
+    build_language_model,
+    build_model,
+    gpt2_tokenizer,
+    wrap_model,
+)
 from tests.support.reference import reference_log_probs, reference_sample, reference_start_log_probs
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.requests import Place, ScoreRequest
@@ -19,11 +26,6 @@ DEMONSTRATIONS = 'Add a call.\n\nInput: The bridge\nOutput: The bridge [QA("Who?
 TEXTS = ["The mill ground 400 sacks, 120 more than in May.", "Smile 😀!", "The town lies on the river. " * 4]
 
 each_family = pytest.mark.parametrize("family", FAMILIES)
-
-
-def language_model(family: str, token_budget: int = 4096) -> LanguageModel:
-    tokenizer = TextTokenizer(build_tokenizer(), name=f"random {family}")
-    return LanguageModel(build_model(family), tokenizer, token_budget=token_budget)
 
 
 def shared_ids(tokenizer: TextTokenizer) -> list[int]:
@@ -61,14 +63,14 @@ def score_requests(tokenizer: TextTokenizer) -> list[ScoreRequest]:
 @each_family
 def test_every_known_family_shares_what_its_samples_begin_with(family, caplog):
     # Were sharing wrong, the engine would notice, read sequences whole, and all the other tests would pass.
-    language_model(family)
+    build_language_model(family)
     assert not [record for record in caplog.records if record.name == "toolformer_ray.lm.self_check"]
 
 
 @pytest.mark.paper("C4")
 @each_family
 def test_start_log_probs_are_those_of_brute_force(family):
-    model = language_model(family)
+    model = build_language_model(family)
     shared = shared_ids(model.tokenizer)
     requests = start_requests(model.tokenizer)
     for request, answer in zip(requests, start_log_probs(model, shared, requests), strict=True):
@@ -81,7 +83,7 @@ def test_start_log_probs_are_those_of_brute_force(family):
 
 @each_family
 def test_log_probs_are_those_of_brute_force(family):
-    model = language_model(family)
+    model = build_language_model(family)
     requests = score_requests(model.tokenizer)
     for request, answer in zip(requests, model.log_probs(requests), strict=True):
         expected = np.array(reference_log_probs(build_model(family), request.ids))[request.targets]
@@ -92,7 +94,7 @@ def test_log_probs_are_those_of_brute_force(family):
 @pytest.mark.paper("C7")
 @each_family
 def test_samples_are_those_of_brute_force(family):
-    model = language_model(family)
+    model = build_language_model(family)
     shared = shared_ids(model.tokenizer)
     requests = sample_requests(model.tokenizer)[:2]
     for request, places in zip(requests, draw_samples(model, shared, requests, max_new_tokens=8), strict=True):
@@ -105,7 +107,7 @@ def test_samples_are_those_of_brute_force(family):
 
 @each_family
 def test_samples_that_end_at_different_steps_are_those_of_brute_force(family):
-    model = language_model(family)
+    model = build_language_model(family)
     tokenizer = model.tokenizer
     # Every fifth token ends a sample, so that samples leave at every step and the cache forgets them.
     tokenizer.end_marker_ids = frozenset(range(1, 400, 5))
@@ -122,7 +124,7 @@ def test_samples_that_end_at_different_steps_are_those_of_brute_force(family):
 
 @each_family
 def test_answers_do_not_depend_on_the_batch(family):
-    one_by_one, together = language_model(family, token_budget=1), language_model(family)
+    one_by_one, together = build_language_model(family, token_budget=1), build_language_model(family)
     tokenizer = together.tokenizer
     shared = shared_ids(tokenizer)
     for alone, batched in zip(
@@ -164,7 +166,7 @@ def test_answers_are_those_of_brute_force_with_the_tokenizer_of_gpt2():
 )
 def test_families_that_change_their_logits_or_attention_answer_as_they_do_themselves(config):
     network = build_config_model(config)
-    model = LanguageModel(network, TextTokenizer(build_tokenizer(), name="other"))
+    model = wrap_model(network)
     shared = shared_ids(model.tokenizer)
     [request] = start_requests(model.tokenizer)[1:2]
     expected = reference_start_log_probs(network, model.tokenizer, [*shared, *request.own_ids], request.text_ids)
@@ -205,13 +207,13 @@ def test_outside_the_engine_a_model_answers_as_it_did_before():
     padded = {"input_ids": torch.tensor([[1, 1, 5, 6], [7, 8, 9, 10]])}
     padded["attention_mask"] = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1]])
     before = network(**padded).logits[:, -1]
-    LanguageModel(network, TextTokenizer(build_tokenizer(), name="elsewhere"))
+    wrap_model(network)
     assert network(**padded).logits[:, -1].detach() == pytest.approx(before.detach(), abs=1e-5)
 
 
 def assert_answers_are_those_of_brute_force(network):
     untouched = copy.deepcopy(network)
-    model = LanguageModel(network, TextTokenizer(build_tokenizer(), name="other"))
+    model = wrap_model(network)
     shared = shared_ids(model.tokenizer)
     [request] = sample_requests(model.tokenizer)[:1]
     before = [*shared, *request.own_ids]
@@ -226,7 +228,7 @@ def assert_answers_are_those_of_brute_force(network):
 
 
 def test_shared_ids_alone_are_enough_before_a_text():
-    model = language_model("llama")
+    model = build_language_model("llama")
     text_ids = model.tokenizer.encode(TEXTS[0])
     [answer] = start_log_probs(model, model.tokenizer.bos_ids, [Asked(own_ids=[], text_ids=text_ids)])
     expected = reference_start_log_probs(build_model("llama"), model.tokenizer, model.tokenizer.bos_ids, text_ids)
@@ -234,7 +236,7 @@ def test_shared_ids_alone_are_enough_before_a_text():
 
 
 def test_nothing_asked_is_nothing_answered():
-    model = language_model("llama")
+    model = build_language_model("llama")
     bos = model.tokenizer.bos_ids
     assert (
         start_log_probs(model, bos, []) == model.log_probs([]) == draw_samples(model, bos, [], max_new_tokens=5) == []
@@ -247,7 +249,7 @@ def test_nothing_asked_is_nothing_answered():
 
 @each_family
 def test_bfloat16_answers_lie_close_to_float32(family):
-    model = language_model(family)
+    model = build_language_model(family)
     coarse = LanguageModel(build_model(family).to(torch.bfloat16), model.tokenizer)
     requests = score_requests(model.tokenizer)
     exact = np.concatenate(model.log_probs(requests))
@@ -261,7 +263,7 @@ def test_bfloat16_answers_lie_close_to_float32(family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_without_calls_the_start_marker_counts_only_where_the_text_has_it(family: str) -> None:
-    model, network = language_model(family), build_model(family)
+    model, network = build_language_model(family), build_model(family)
     ids = [*model.tokenizer.bos_ids, *model.tokenizer.encode("The mill [ground] 400 sacks")]
     markers = list(model.tokenizer.bracket_ids)
     assert set(markers) & set(ids)

@@ -4,7 +4,14 @@ from transformers import BloomConfig
 
 import toolformer_ray.lm.network
 from tests.support.asking import Asked, draw_samples, start_log_probs
-from tests.support.models import build_config_model, build_language_model, build_model, build_tokenizer, save_model
+from tests.support.models import (
+    build_config_model,
+    build_language_model,
+    build_model,
+    build_tokenizer,
+    save_model,
+    wrap_model,
+)
 from toolformer_ray.lm.batching import BATCHES_UNTIL_GROWTH, TokenBudget
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.network import Network
@@ -71,9 +78,8 @@ def test_out_of_memory_with_nothing_left_to_halve_is_not_hidden():
 
 
 def test_a_model_that_runs_out_of_memory_goes_on_in_smaller_batches_with_equal_answers():
-    tokenizer = TextTokenizer(build_tokenizer(), name="small device")
     network = build_model("llama")
-    model = LanguageModel(network, tokenizer)
+    model = wrap_model(network)
     starts = [Asked(own_ids=[5] * n, text_ids=[6, 7, 8]) for n in (1, 4, 9)]
     scores = [ScoreRequest(ids=[0, *[5] * n], targets=[n]) for n in (3, 6, 9)]
     samples = [Asked(own_ids=[5], text_ids=[6, 7], places=[Place(token_index=1, keys=range(9))])] * 3
@@ -87,7 +93,7 @@ def test_a_model_that_runs_out_of_memory_goes_on_in_smaller_batches_with_equal_a
         if kwargs["input_ids"].numel() > 12:
             raise torch.OutOfMemoryError("more than 12 tokens do not fit")
 
-    small = LanguageModel(network, tokenizer)
+    small = wrap_model(network)
     network.base_model.register_forward_pre_hook(refuse_many_tokens, with_kwargs=True)
     for found, value in zip(start_log_probs(small, [0], starts), expected[0], strict=True):
         assert found == pytest.approx(value, abs=1e-5)
@@ -98,7 +104,7 @@ def test_a_model_that_runs_out_of_memory_goes_on_in_smaller_batches_with_equal_a
 
 def test_a_model_that_reads_sequences_whole_keeps_to_the_budget_while_it_samples():
     network = build_config_model(BloomConfig(n_head=4))
-    model = LanguageModel(network, TextTokenizer(build_tokenizer(), name="whole"), token_budget=200)
+    model = wrap_model(network, token_budget=200)
     sizes = []
     network.base_model.register_forward_pre_hook(
         lambda module, args, kwargs: sizes.append(kwargs["input_ids"].numel()), with_kwargs=True
@@ -120,7 +126,7 @@ def test_rows_go_through_the_head_in_chunks(monkeypatch):
 
 def test_shared_ids_are_read_once_for_many_batches():
     network = build_model("llama")
-    model = LanguageModel(network, TextTokenizer(build_tokenizer(), name="counted"), token_budget=1)
+    model = wrap_model(network, token_budget=1)
     lengths = []
     network.base_model.register_forward_pre_hook(
         lambda module, args, kwargs: lengths.append(kwargs["input_ids"].shape[1]), with_kwargs=True
@@ -159,5 +165,5 @@ def test_the_fingerprint_is_of_the_content_not_the_path(tmp_path):
 def test_a_model_in_memory_has_a_fingerprint_of_its_weights():
     assert build_language_model().fingerprint == build_language_model().fingerprint
     assert build_language_model().fingerprint != build_language_model("qwen2").fingerprint
-    coarse = LanguageModel(build_model("llama").bfloat16(), TextTokenizer(build_tokenizer(), name="coarse"))
+    coarse = wrap_model(build_model("llama").bfloat16())
     assert coarse.fingerprint != build_language_model().fingerprint

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from tests.support.models import FAMILIES, build_language_model, build_model, build_tokenizer
+from tests.support.models import FAMILIES, build_language_model, build_model, build_tokenizer, wrap_model
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.network import Network
-from toolformer_ray.lm.tokenizer import TextTokenizer
 from toolformer_ray.lm.writing.author import Choice, End, Step, Wait, Write
 from toolformer_ray.lm.writing.generator import Generator
 from toolformer_ray.lm.writing.next_token import Chooser
@@ -217,8 +216,7 @@ def test_ties_are_settled_by_reading_a_text_again_only_in_the_number_type_that_s
     dtype: torch.dtype, num_whole_reads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("toolformer_ray.lm.writing.next_token.TIE_MARGIN", 99.0)
-    tokenizer = TextTokenizer(build_tokenizer(), name="random llama")
-    generator = LanguageModel(build_model("llama").to(dtype), tokenizer).generator(1)
+    generator = wrap_model(build_model("llama").to(dtype)).generator(1)
     whole_reads, read_whole = [], Network.read_whole
     monkeypatch.setattr(Network, "read_whole", lambda self, texts: whole_reads.append(1) or read_whole(self, texts))
     scribe = Scribe(length=4)

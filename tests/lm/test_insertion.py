@@ -4,11 +4,16 @@ import numpy as np
 import pytest
 from transformers import Gemma2Config
 
-from tests.support.models import FAMILIES, build_config_model, build_language_model, build_model, build_tokenizer
+from tests.support.models import (
+    FAMILIES,
+    build_config_model,
+    build_language_model,
+    build_model,
+    wrap_model,
+)
 from tests.support.reference import reference_log_probs
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.requests import Insertion
-from toolformer_ray.lm.tokenizer import TextTokenizer
 
 WRITTEN = [" [Calculator(400 - 120) -> 280]", " [QA()]"]
 TEXTS = ["The mill ground 400 sacks, 120 more than in May.", "Smile!", "The town lies on the river. " * 4]
@@ -42,7 +47,7 @@ def test_log_probs_behind_an_insertion_are_those_of_the_whole_sequence(family: s
 
 def test_a_model_without_a_kv_cache_gives_the_numbers_by_whole_sequences() -> None:
     model = build_config_model(Gemma2Config(head_dim=8, query_pre_attn_scalar=8))
-    language_model = LanguageModel(model, TextTokenizer(build_tokenizer()))
+    language_model = wrap_model(model)
     assert not language_model._network.has_kv_cache
     texts, insertions = everywhere(language_model)
     whole = [n.as_request(language_model.tokenizer.bos_ids, texts[n.text]) for n in insertions]

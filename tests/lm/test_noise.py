@@ -8,10 +8,8 @@ import torch
 
 import toolformer_ray.lm.writing.noise
 from tests.support.asking import Asked, draw_samples
-from tests.support.models import FAMILIES, build_model, build_tokenizer
-from toolformer_ray.lm.model import LanguageModel
+from tests.support.models import FAMILIES, build_language_model
 from toolformer_ray.lm.requests import Place
-from toolformer_ray.lm.tokenizer import TextTokenizer
 from toolformer_ray.lm.writing.noise import STEPS_AT_ONCE, Noise, block_shape, draw
 
 
@@ -81,9 +79,8 @@ def test_only_a_close_choice_is_called_close():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_close_choice_is_made_on_the_whole_sequence_and_falls_the_same(family, monkeypatch):
-    tokenizer = TextTokenizer(build_tokenizer(), name=family)
-    model = LanguageModel(build_model(family), tokenizer)
-    text_ids = tokenizer.encode("The mill ground 400 sacks.")
+    model = build_language_model(family)
+    text_ids = model.tokenizer.encode("The mill ground 400 sacks.")
     places = [Place(token_index=2, keys=[1, 2]), Place(token_index=5, keys=[3])]
     request = Asked(own_ids=[9, 10], text_ids=text_ids, places=places)
     usual = draw_samples(model, [0, 5, 6], [request], max_new_tokens=6)
@@ -92,7 +89,7 @@ def test_a_close_choice_is_made_on_the_whole_sequence_and_falls_the_same(family,
 
 
 def test_different_keys_at_a_place_give_different_samples():
-    model = LanguageModel(build_model("llama"), TextTokenizer(build_tokenizer(), name="llama"))
+    model = build_language_model()
     request = Asked(own_ids=[], text_ids=[7, 8], places=[Place(token_index=1, keys=range(20))])
     [[samples]] = draw_samples(model, [0], [request], max_new_tokens=4)
     assert len({sample.ids for sample in samples}) > 10

@@ -7,11 +7,10 @@ from transformers import BloomConfig
 
 import toolformer_ray.lm.batching
 from tests.support.asking import Asked, draw_samples
-from tests.support.models import build_config_model, build_language_model, build_tokenizer
+from tests.support.models import build_config_model, build_language_model, wrap_model
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.network import Network
 from toolformer_ray.lm.requests import Place
-from toolformer_ray.lm.tokenizer import TextTokenizer
 from toolformer_ray.lm.writing.prompts import PromptReader
 from toolformer_ray.lm.writing.sequences import TOKENS_PER_SLOT, CachedSequences
 
@@ -113,7 +112,7 @@ def test_what_loses_its_slots_while_the_last_prompt_is_read_is_still_written(mon
 def test_sequences_that_are_read_whole_go_on_where_they_were_when_a_batch_does_not_fit(monkeypatch):
     monkeypatch.setattr(toolformer_ray.lm.batching, "BATCHES_UNTIL_GROWTH", 1)
     network = build_config_model(BloomConfig(n_head=4))
-    model = LanguageModel(network, TextTokenizer(build_tokenizer(), name="whole"), token_budget=1600)
+    model = wrap_model(network, token_budget=1600)
     expected, num_passes = samples(model, num_prompts=5, num_keys=4, num_own=100), [0]
 
     def refuse_many_tokens(module, args, kwargs):

@@ -85,9 +85,14 @@ def build_config_model(config: PreTrainedConfig) -> PreTrainedModel:
     return _randomise(config, seed=0)
 
 
+def wrap_model(network: PreTrainedModel, *, name: str = "random", **options: Any) -> LanguageModel:
+    """A model with the small tokenizer, as the engine sees it."""
+    return LanguageModel(network, TextTokenizer(build_tokenizer(), name=name), **options)
+
+
 def build_language_model(family: str = "llama", **options: Any) -> LanguageModel:
     """A random model of a family with the small tokenizer, as the engine sees it."""
-    return LanguageModel(build_model(family), TextTokenizer(build_tokenizer(), name=f"random {family}"), **options)
+    return wrap_model(build_model(family), name=f"random {family}", **options)
 
 
 def build_table_model(logits_VV: torch.Tensor) -> PreTrainedModel:
