@@ -69,14 +69,17 @@ def _check_at_least(options: object, **lowest: int) -> None:
 
 @contextmanager
 def naming_option(option: str, value: str) -> Iterator[None]:
-    """Turns an error in opening what an option names, a file, an index or a model, into a ValueError of one line."""
+    """Turn an error in opening the file, index or model that an option names into an OptionError.
+
+    `option` is the path of the field, such as `qa.table`.
+    """
     try:
         yield
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, AssertionError) as error:
-        raise ValueError(f"{option} {value}: {one_line(error)}") from error
+        raise OptionError(option, value, one_line(error)) from error
 
 
 def check_model_folder(model: str) -> None:
-    """Raises ValueError for a missing folder, which Hugging Face would take for a strange name and look for online."""
+    """Raise ValueError for a missing folder, which Hugging Face would take for a name and look for online."""
     if model.startswith(("/", "./", "../", "~")) and not Path(model).expanduser().is_dir():
         raise ValueError("there is no such folder")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from toolformer_ray.records.calls import unquote
+from toolformer_ray.records.errors import OptionError, UnusableError
 from toolformer_ray.records.locations import without_keys
 from toolformer_ray.records.stages import Document
 from toolformer_ray.tools.backends.data_file import hash_file
@@ -41,16 +42,18 @@ class QuestionAnsweringOptions(ToolOptions):
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_similarity <= 1:
-            raise ValueError(f"min_similarity is {self.min_similarity}; it must be from 0 to 1")
+            raise OptionError("min_similarity", self.min_similarity, "it must be from 0 to 1")
         if self.endpoint_url is not None and without_keys(self.endpoint_url) != self.endpoint_url:
-            # Libraries log the URLs that they ask.
-            raise ValueError(
-                "--qa.endpoint-url holds a user name, a key or a query; give the plain URL, and the key in the "
-                "environment, by --qa.api-key-variable"
+            # Libraries log the URLs that they request.
+            raise UnusableError(
+                "`qa.endpoint_url` holds a user name, a key or a query; give the plain URL, and the key in the "
+                "environment, by `qa.api_key_variable`"
             )
         if self.api_key_variable is not None and not _VARIABLE.fullmatch(self.api_key_variable):
-            # Its value is not repeated: it may be the key, given where only its name belongs.
-            raise ValueError("--qa.api-key-variable takes the name of a variable, such as OPENAI_API_KEY, not the key")
+            # The message does not repeat the value, which may be the key itself.
+            raise UnusableError(
+                "`qa.api_key_variable` takes the name of a variable, such as OPENAI_API_KEY, not the key"
+            )
 
 
 class Answerer(Protocol):
@@ -90,10 +93,10 @@ class QuestionAnswering(Tool):
     def data_version(self) -> str:
         options = self._qa_options
         if options.table:
-            with naming_option("--qa.table", options.table):
+            with naming_option("qa.table", options.table):
                 return hash_file(options.table)
         if options.index:
-            with naming_option("--qa.index", options.index):
+            with naming_option("qa.index", options.index):
                 return read_description(options.index).content_hash
         return ""
 
@@ -119,9 +122,9 @@ def _choose_backend(options: QuestionAnsweringOptions) -> str:
     }
     chosen = [backend for backend, is_chosen in backends.items() if is_chosen]
     if len(chosen) != 1 or (chosen != ["table"]) != (options.model is not None):
-        raise ValueError(
-            "QA needs one of: --qa.table FILE; --qa.index FOLDER with --qa.model NAME; "
-            "--qa.endpoint-url URL with --qa.model NAME"
+        raise UnusableError(
+            "QA needs one of: `qa.table` FILE; `qa.index` FOLDER with `qa.model` NAME; "
+            "`qa.endpoint_url` URL with `qa.model` NAME"
         )
     return chosen[0]
 
@@ -129,10 +132,10 @@ def _choose_backend(options: QuestionAnsweringOptions) -> str:
 def _open_backend(backend: str, options: QuestionAnsweringOptions, timeout: float) -> Answerer:
     table, index, model = str(options.table), str(options.index), str(options.model)
     if backend == "table":
-        with naming_option("--qa.table", table):
+        with naming_option("qa.table", table):
             return QuestionTable(table, options.min_similarity)
     if backend == "reader":
-        with naming_option("--qa.index", index):
+        with naming_option("qa.index", index):
             passages = PassageIndex(index)
         return PassageReader(passages, model, options.device)
     return ChatEndpoint(str(options.endpoint_url), model, options.api_key_variable, timeout)

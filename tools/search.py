@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from toolformer_ray.records.calls import MAX_RESULT_CHARS, unquote
+from toolformer_ray.records.errors import OptionError, UnusableError
 from toolformer_ray.records.stages import Document
 from toolformer_ray.tools.backends.passage_index import Passage, PassageIndex, read_description
 from toolformer_ray.tools.options import ToolOptions, naming_option
@@ -26,7 +27,7 @@ class SearchOptions(ToolOptions):
 
     def __post_init__(self) -> None:
         if not 20 <= self.max_snippet_chars <= MAX_RESULT_CHARS:
-            raise ValueError(f"max_snippet_chars is {self.max_snippet_chars}; it must be 20 to {MAX_RESULT_CHARS}")
+            raise OptionError("max_snippet_chars", self.max_snippet_chars, f"it must be 20 to {MAX_RESULT_CHARS}")
 
 
 class WikiSearch(Tool):
@@ -47,17 +48,17 @@ class WikiSearch(Tool):
     def __init__(self, options: SearchOptions) -> None:
         super().__init__(options)
         if not options.index:
-            raise ValueError("WikiSearch needs --search.index FOLDER, an index made by `toolformer build-index`")
+            raise UnusableError("WikiSearch needs `search.index` FOLDER, an index made by `toolformer build-index`")
         self._index_path = options.index
         self._max_snippet_chars = options.max_snippet_chars
         self._index: PassageIndex | None = None
 
     def open(self) -> None:
-        with naming_option("--search.index", self._index_path):
+        with naming_option("search.index", self._index_path):
             self._index = PassageIndex(self._index_path)
 
     def data_version(self) -> str:
-        with naming_option("--search.index", self._index_path):
+        with naming_option("search.index", self._index_path):
             return read_description(self._index_path).content_hash
 
     def wants(self, document: Document) -> bool:

@@ -70,7 +70,7 @@ class MachineTranslation(Tool):
         glossary = self._mt_options.glossary
         if glossary is None:
             return ""
-        with naming_option("--translation.glossary", glossary):
+        with naming_option("translation.glossary", glossary):
             return hash_file(glossary)
 
     def wants(self, document: Document) -> bool:
@@ -95,5 +95,5 @@ class MachineTranslation(Tool):
 
 
 def _open_glossary(path: str) -> Glossary:
-    with naming_option("--translation.glossary", path):
+    with naming_option("translation.glossary", path):
         return Glossary(path)

@@ -300,7 +300,7 @@ def test_after_a_write_that_failed_the_next_batch_is_kept_again(tmp_path: Path, 
 
 
 def test_only_one_way_of_using_answers_can_be_chosen() -> None:
-    with pytest.raises(ValueError, match=r"^--cache and --replay were given; choose one of them$"):
+    with pytest.raises(ValueError, match=r"^`cache` and `replay` were given; choose one of them$"):
         AnswerOptions(cache="a", replay="b")
     assert open_store(AnswerOptions()) is None
 
@@ -309,11 +309,11 @@ def test_only_one_way_of_using_answers_can_be_chosen() -> None:
 def test_a_folder_that_cannot_be_used_is_named_with_its_option(tmp_path: Path, mode: Mode) -> None:
     path = tmp_path / "file"
     path.write_text("")
-    with pytest.raises(ValueError, match=f"^--{mode} {path}: ") as caught:
+    with pytest.raises(ValueError, match=f"^{mode} is {path}; ") as caught:
         open_store(AnswerOptions(**{mode: str(path)}))
     assert "\n" not in str(caught.value)
 
 
 def test_a_replay_of_what_is_no_recording_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="holds no recording; make one with --record"):
+    with pytest.raises(ValueError, match="it holds no recording; make one with `record`"):
         open_store(AnswerOptions(replay=str(tmp_path)))

@@ -195,7 +195,7 @@ def test_options_refuse_bad_values_naming_option_and_value(record: type, option:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("key", "option"), [("search", "--search.index"), ("qa", "--qa.table")])
+@pytest.mark.parametrize(("key", "option"), [("search", "`search.index`"), ("qa", "`qa.table`")])
 def test_a_tool_without_what_it_needs_says_so_in_one_line_when_it_is_made(key: str, option: str) -> None:
     tool = find_tools()[key]
     with pytest.raises(ValueError, match=f"needs .*{option}") as caught:

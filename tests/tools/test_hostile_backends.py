@@ -225,7 +225,7 @@ def test_a_key_that_an_endpoint_says_back_is_in_no_row_no_log_and_no_recording(
 
 @pytest.mark.parametrize("url", ["http://ann:pw@host/v1", f"https://{KEY}@host", f"https://host/v1?api_key={KEY}"])
 def test_a_url_that_holds_a_key_is_refused_without_repeating_it_since_libraries_log_urls(url: str) -> None:
-    with pytest.raises(ValueError, match="--qa.endpoint-url holds a user name, a key or a query") as caught:
+    with pytest.raises(ValueError, match="`qa.endpoint_url` holds a user name, a key or a query") as caught:
         QuestionAnsweringOptions(endpoint_url=url, model="m")
     assert url not in str(caught.value)
 

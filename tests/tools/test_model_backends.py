@@ -197,16 +197,16 @@ def test_a_span_is_at_most_thirty_tokens_long() -> None:
 def test_a_model_that_cannot_be_loaded_is_named_with_its_option(tmp_path: Path, reader: QuestionAnswering) -> None:
     index = reader.options.index  # type: ignore[attr-defined]
     for model in (str(tmp_path / "missing"), str(tmp_path)):
-        with pytest.raises(ValueError, match=f"^--translation.model {model}: ") as caught:
+        with pytest.raises(ValueError, match=f"^translation.model is {model}; ") as caught:
             MachineTranslation(TranslationOptions(model=model)).open()
         assert "\n" not in str(caught.value)
-        with pytest.raises(ValueError, match=f"^--qa.model {model}: ") as caught:
+        with pytest.raises(ValueError, match=f"^qa.model is {model}; ") as caught:
             QuestionAnswering(QuestionAnsweringOptions(index=index, model=model)).open()
         assert "\n" not in str(caught.value)
 
 
 def test_a_model_of_another_kind_is_refused(reader: QuestionAnswering) -> None:
-    with pytest.raises(ValueError, match="^--translation.model .*"):
+    with pytest.raises(ValueError, match="^translation.model is .*"):
         MachineTranslation(TranslationOptions(model=reader.options.model)).open()  # type: ignore[attr-defined]
 
 
@@ -214,8 +214,8 @@ def test_a_device_that_is_not_there_is_named_with_its_option(
     translators: dict[str, MachineTranslation], reader: QuestionAnswering
 ) -> None:
     model = translators["marian"].options.model  # type: ignore[attr-defined]
-    with pytest.raises(ValueError, match="^--translation.device nowhere: "):
+    with pytest.raises(ValueError, match="^translation.device is nowhere; "):
         MachineTranslation(TranslationOptions(model=model, device="nowhere")).open()
     index, model = reader.options.index, reader.options.model  # type: ignore[attr-defined]
-    with pytest.raises(ValueError, match="^--qa.device nowhere: "):
+    with pytest.raises(ValueError, match="^qa.device is nowhere; "):
         QuestionAnswering(QuestionAnsweringOptions(index=index, model=model, device="nowhere")).open()

@@ -83,7 +83,7 @@ def test_refuses_an_empty_and_an_endless_question(table: str, question: str) -> 
     ],
 )
 def test_names_the_options_where_no_backend_or_more_than_one_is_chosen(options: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match=r"QA needs one of: --qa\.table FILE; --qa\.index FOLDER with --qa\.model"):
+    with pytest.raises(ValueError, match="QA needs one of: `qa.table` FILE; `qa.index` FOLDER with `qa.model`"):
         QuestionAnswering(QuestionAnsweringOptions(**options))  # type: ignore[arg-type]
 
 
@@ -91,7 +91,7 @@ def test_names_the_option_of_a_table_that_cannot_be_read(tmp_path: Path) -> None
     missing = str(tmp_path / "missing.jsonl")
     tool = QuestionAnswering(QuestionAnsweringOptions(table=missing))
     for use in (tool.open, tool.data_version):
-        with pytest.raises(ValueError, match=f"^--qa.table {missing}: "):
+        with pytest.raises(ValueError, match=f"^qa.table is {missing}; "):
             use()
     with pytest.raises(ValueError, match="holds no questions"):
         open_table(write_table(tmp_path / "empty.jsonl", []))
@@ -188,5 +188,5 @@ def test_an_endpoint_that_is_not_there_is_unavailable() -> None:
 
 def test_a_key_that_is_not_in_the_environment_is_named_when_the_tool_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SOME_KEY", raising=False)
-    with pytest.raises(ValueError, match=r"--qa\.api-key-variable names SOME_KEY, which is not set"):
+    with pytest.raises(ValueError, match="^qa.api_key_variable is SOME_KEY; it is not set"):
         open_endpoint(1, "SOME_KEY")

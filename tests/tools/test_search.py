@@ -150,7 +150,7 @@ def test_says_in_one_line_that_a_folder_is_no_index(tmp_path: Path) -> None:
     for path in (tmp_path / "missing", tmp_path):
         tool = WikiSearch(SearchOptions(index=str(path)))
         for use in (tool.open, tool.data_version):
-            with pytest.raises(ValueError, match=f"^--search.index {path}: .*is no passage index; make one") as caught:
+            with pytest.raises(ValueError, match=f"^search.index is {path}; .*is no passage index; make one") as caught:
                 use()
             assert "\n" not in str(caught.value)
 

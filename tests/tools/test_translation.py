@@ -77,7 +77,7 @@ def test_names_the_option_of_a_glossary_that_cannot_be_read(tmp_path: Path) -> N
     missing = str(tmp_path / "missing.jsonl")
     tool = MachineTranslation(TranslationOptions(glossary=missing))
     for use in (tool.open, tool.data_version, lambda: tool.wants(document("some text"))):
-        with pytest.raises(ValueError, match=f"^--translation.glossary {missing}: "):
+        with pytest.raises(ValueError, match=f"^translation.glossary is {missing}; "):
             use()
     empty = tmp_path / "empty.csv"
     empty.write_text("source,target\n...,nothing\n")

@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from toolformer_ray.records.calls import clean_result
-from toolformer_ray.records.errors import UnusableError, one_line
+from toolformer_ray.records.errors import OptionError, UnusableError, one_line
 from toolformer_ray.records.fingerprint import fingerprint
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.stages import NOTES, STATUSES
@@ -42,7 +42,7 @@ class AnswerOptions:
     """Folder of a recording that answers all calls; no tool is asked. Calls that it lacks are unavailable."""
 
     def __post_init__(self) -> None:
-        given = [f"--{field.name}" for field in fields(self) if getattr(self, field.name) is not None]
+        given = [f"`{field.name}`" for field in fields(self) if getattr(self, field.name) is not None]
         if len(given) > 1:
             raise UnusableError(f"{' and '.join(given)} were given; choose one of them")
 
@@ -154,11 +154,11 @@ def open_store(options: AnswerOptions) -> AnswerStore | None:
     folder = RunFolder(str(getattr(options, mode)))
     try:
         if mode == "replay" and folder.read_json(MARKER) is None:
-            raise UnusableError("holds no recording; make one with --record")
+            raise UnusableError("it holds no recording; make one with `record`")
         if mode != "replay" and folder.read_json(MARKER) is None:
             folder.write_json(MARKER, {"format": FORMAT})
     except (OSError, ValueError) as error:
-        raise UnusableError(f"--{mode} {folder.shown}: {one_line(error)}") from error
+        raise OptionError(mode, folder.shown, one_line(error)) from error
     return AnswerStore(folder, mode)
 
 

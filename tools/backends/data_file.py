@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 import zstandard
 from pyarrow import fs
 
+from toolformer_ray.records.errors import one_line
+
 LINE_FORMATS = (".jsonl", ".tsv", ".csv")
 UNREADABLE = (
     *(OSError, EOFError, UnicodeDecodeError, json.JSONDecodeError),
@@ -36,8 +38,7 @@ def read_columns(path: str, columns: Sequence[str]) -> Iterator[tuple[str, ...]]
     except FileNotFoundError as error:
         raise ValueError(f"{path} does not exist") from error
     except UNREADABLE as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"cannot read {path} after row {number}: {reason}") from error
+        raise ValueError(f"cannot read {path} after row {number}: {one_line(error)}") from error
 
 
 def hash_file(path: str) -> str:

@@ -8,6 +8,7 @@ import math
 import os
 from typing import Any
 
+from toolformer_ray.records.errors import OptionError
 from toolformer_ray.records.locations import without_keys
 from toolformer_ray.tools.backends.bounded_http import open_client
 from toolformer_ray.tools.tool import Unavailable
@@ -33,7 +34,7 @@ class ChatEndpoint:
 
         key = os.environ.get(api_key_variable, "") if api_key_variable else ""
         if api_key_variable and not key:
-            raise ValueError(f"--qa.api-key-variable names {api_key_variable}, which is not set in the environment")
+            raise OptionError("qa.api_key_variable", api_key_variable, "it is not set in the environment")
         # The pool gives a call up after `timeout`, and it is the pool that repeats calls.
         self._client = openai.OpenAI(
             base_url=url,

@@ -8,6 +8,7 @@ token, minus that of the model's own "no answer" (both at the first token); an a
 import threading
 from typing import TYPE_CHECKING, Any
 
+from toolformer_ray.records.errors import OptionError
 from toolformer_ray.tools.backends.passage_index import Passage, PassageIndex
 from toolformer_ray.tools.options import check_model_folder, naming_option
 
@@ -25,7 +26,7 @@ class PassageReader:
     """A passage index and an extractive reader, by name or path. Raises ValueError if the model cannot be loaded."""
 
     def __init__(self, index: PassageIndex, model: str, device: str) -> None:
-        with naming_option("--qa.model", model):
+        with naming_option("qa.model", model):
             import torch
             from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
@@ -34,11 +35,11 @@ class PassageReader:
             loaded = AutoModelForQuestionAnswering.from_pretrained(
                 model, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
             )
-        with naming_option("--qa.device", device):
+        with naming_option("qa.device", device):
             self._model = loaded.to(device).eval()
         self._index = index
         if not self._tokenizer.is_fast:
-            raise ValueError(f"--qa.model {model} has no fast tokenizer, which is needed to find spans in the text")
+            raise OptionError("qa.model", model, "it has no fast tokenizer, without which no spans are found in a text")
         self._lock = threading.Lock()
 
     def answer(self, question: str) -> str:

@@ -62,7 +62,7 @@ class SequenceTranslator:
     """
 
     def __init__(self, model: str, device: str, identifier: LanguageIdentifier) -> None:
-        with naming_option("--translation.model", model):
+        with naming_option("translation.model", model):
             import torch
             from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
@@ -71,7 +71,7 @@ class SequenceTranslator:
             loaded = AutoModelForSeq2SeqLM.from_pretrained(
                 model, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
             )
-        with naming_option("--translation.device", device):
+        with naming_option("translation.device", device):
             self._model = loaded.to(device).eval()
         self._identifier = identifier
         self._naming = next((naming for naming in _NAMINGS if self._token_id(naming.english_token) is not None), None)
