@@ -1,4 +1,4 @@
-"""Calendar: the day on which a text was written; at inference, the clock's (paper, section 3)."""
+"""Calendar: the day on which a text was written; at inference, today (paper, section 3)."""
 
 import datetime
 

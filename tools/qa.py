@@ -1,4 +1,4 @@
-"""Question answering: a question in, a short answer out (paper, section 3, where the backend is Atlas)."""
+"""Question answering: a question in, a short answer out (paper, section 3, which uses Atlas)."""
 
 import re
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class QuestionAnsweringOptions(ToolOptions):
     table: str | None = None
     """File with the columns `question` and `answer` (.jsonl, .tsv, .csv, .parquet; .gz, .zst)."""
     min_similarity: float = 0.5
-    """With a table: how much like a known question the asked one has to be, from 0 to 1 (equal)."""
+    """With a table: how similar to a known question the asked one has to be, from 0 to 1 (equal)."""
     index: str | None = None
     """With a reader: folder of the passage index, made by `toolformer build-index`."""
     model: str | None = None
@@ -38,7 +38,7 @@ class QuestionAnsweringOptions(ToolOptions):
     endpoint_url: str | None = None
     """Base URL of an OpenAI-compatible endpoint, e.g. http://localhost:8000/v1."""
     api_key_variable: str | None = None
-    """With an endpoint: name of the environment variable that holds the key; none if the endpoint asks for no key."""
+    """With an endpoint: name of the environment variable that holds the key, if the endpoint needs one."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_similarity <= 1:
@@ -57,7 +57,7 @@ class QuestionAnsweringOptions(ToolOptions):
 
 
 class Answerer(Protocol):
-    """A backend: questions in, short answers out, from several threads at once."""
+    """A backend. Called from several threads at once."""
 
     def answer(self, question: str) -> str:
         """The answer, or an empty string if there is none. Raises Unavailable if the backend cannot be reached."""

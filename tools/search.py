@@ -1,4 +1,4 @@
-"""Wikipedia search: BM25 over a file of passages, the best one's beginning as the answer (paper, section 3)."""
+"""Wikipedia search: the beginning of the best passage of a file, found by BM25 (paper, section 3)."""
 
 import re
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _ABBREVIATION = re.compile(r"(?:\b(?:Dr|Mr|Mrs|Ms|St|Mt|Jr|Sr|No|vs|ca|approx|Pr
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions(ToolOptions):
-    """Where the passages are, and how much of one is an answer."""
+    """The passages, and how much of one is an answer."""
 
     index: str | None = None
     """Folder of the passage index, made by `toolformer build-index`."""
@@ -75,7 +75,7 @@ class WikiSearch(Tool):
 
 
 def write_snippet(passage: Passage, max_chars: int) -> str:
-    """The passage's beginning; after its title, unless the text itself begins with that, an article aside."""
+    """The passage's beginning after its title, which is left out if the text begins with it, articles aside."""
     snippet = cut_at_sentence(passage.text, max_chars)
     title = passage.title.strip()
     beginning = _ARTICLE.sub("", snippet).casefold()

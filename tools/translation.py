@@ -17,7 +17,7 @@ MAX_INPUT_CHARS = 1_000
 
 @dataclass(frozen=True, kw_only=True)
 class TranslationOptions(ToolOptions):
-    """Who translates: a model or a glossary."""
+    """The model or the glossary that translates."""
 
     model: str = "facebook/nllb-200-distilled-600M"
     """Name or folder of a Hugging Face translation model: NLLB, M2M100, or one into English such as Marian."""
@@ -28,10 +28,10 @@ class TranslationOptions(ToolOptions):
 
 
 class Translator(Protocol):
-    """A backend: text in whatever language in, English out."""
+    """A backend."""
 
     def translate(self, text: str) -> str:
-        """The English of a text, or an empty string if there is none."""
+        """A text of any language in English, or an empty string if there is no translation."""
 
 
 class MachineTranslation(Tool):
@@ -87,7 +87,7 @@ class MachineTranslation(Tool):
         return self._translator.translate(text)
 
     def _open_identifier(self) -> LanguageIdentifier:
-        # Texts are offered by processes that never open the tool: telling languages needs no translation model.
+        # Processes that offer texts never open the tool: identifying languages needs no translation model.
         if self._identifier is None:
             glossary = self._mt_options.glossary
             self._identifier = _open_glossary(glossary) if glossary else FastTextIdentifier()

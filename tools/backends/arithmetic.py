@@ -1,11 +1,11 @@
-"""What an arithmetic expression as people write it is worth: exact fractions, the four operations and percent.
+"""Evaluates arithmetic expressions as people write them: the four operations and percent, in exact fractions.
 
     18 * 24     18 x 24     (1,240 − 40) ÷ 8     15% of 80     200 + 10%     $320 + $415 =
 
-Percent: `50%` is 0.5 wherever it stands, with the one exception that people make: after plus and minus, a percentage
-is one of what stands to the left, `200 + 10%` = 220, unless that is a percentage itself, `10% + 20%` = 0.3.
-`of` multiplies. A currency sign before a number, a pair of quotes around everything and a final `=` are taken off.
-There is no power, no modulo, no name, no function; every other unit or word makes the expression invalid.
+`50%` is 0.5, except after plus and minus, where people mean a percentage of the left side: `200 + 10%` = 220. If the
+left side is a percentage too, the two are added: `10% + 20%` = 0.3. `of` multiplies. A currency sign before a number,
+quotes around everything and a final `=` are ignored. There are no powers, no modulo, no names and no functions; any
+other word or unit makes the expression invalid.
 """
 
 import ast
@@ -21,7 +21,7 @@ from toolformer_ray.tools.tool import BadInput
 
 MAX_EXPRESSION_CHARS = 200
 MAX_DIGITS = 15
-"""Of one number: what a float carries exactly, so that its shortest spelling is the number as it was written."""
+"""Of one number: as many as a float represents exactly, so that its shortest spelling is the number as written."""
 MAX_MAGNITUDE = 10**15
 
 _TOKEN = re.compile(
@@ -32,17 +32,17 @@ _TOKEN = re.compile(
     r")\s*+",
     re.IGNORECASE,
 )
-# The postfix sign in Python's words: `**` binds tighter than all that is let through, and nobody else can write it.
+# Percent signs become a Python operator that binds tighter than all others and that no expression can contain.
 _PERCENT = "** 1"
 _SPELLINGS = {"−": "-", "–": "-", "×": "*", "·": "*", "⋅": "*", "x": "*", "of": "*", "÷": "/"}
 
 
 class Percentage(Fraction):
-    """A number that was written with a percent sign: `10%` is worth 1/10."""
+    """A number that was written with a percent sign; `10%` is 1/10."""
 
 
 def evaluate(expression: str) -> Fraction:
-    """The exact value. Raises BadInput for what is no expression, for a division by zero and for too large numbers.
+    """The exact value. Raises BadInput for an invalid expression, a division by zero and numbers that are too large.
 
     >>> evaluate("15% of 80")
     Fraction(12, 1)
@@ -67,7 +67,7 @@ def format_rounded(value: Fraction) -> str:
 
 
 def _to_python(expression: str) -> str:
-    """The expression in Python's spelling, token by token; nothing that is not listed in `_TOKEN` gets through."""
+    """The expression in Python's syntax. Raises BadInput for anything that `_TOKEN` does not list."""
     text = unquote(expression).removesuffix("=")
     words: list[str] = []
     offset = 0
@@ -95,7 +95,7 @@ def _translate(match: re.Match[str], before: list[str]) -> str:
 
 
 class _ExactEvaluator(SimpleEval):
-    """Knows numbers and the operations below: no names, no functions, no strings, no comparisons."""
+    """Evaluates numbers and the operations below; no names, functions, strings or comparisons."""
 
     def __init__(self) -> None:
         super().__init__(operators=_OPERATIONS, functions={}, names={})

@@ -1,7 +1,7 @@
-"""How passages and questions become terms, and a query of such terms: BM25 by tantivy, which does the rest.
+"""The terms of passages and questions, and BM25 queries of such terms, which tantivy answers.
 
-Terms: split at everything that is no letter or digit, lower case, without accents, English stems. A query is made of
-terms, never parsed: no input can be a syntax error. Its terms count once each, and one of them is enough to match.
+A text is split at everything that is no letter or digit; terms are lower-case English stems without accents. A query is
+built from terms and never parsed, so no input is a syntax error. Each term counts once, and one suffices to match.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ MAX_TERM_BYTES = 60
 MAX_QUERY_CHARS = 1_000
 MAX_QUERY_TERMS = 64
 NUM_TIED_HITS = 10
-"""So many hits are looked at to settle ties by the order of the file; more equal scores than that are left as found."""
+"""Ties among this many best hits are broken by the order of the file."""
 WRITER_BYTES = 64_000_000
 
 
 class Terms:
-    """The analyser that indexing and querying share."""
+    """The analyzer for both indexing and querying."""
 
     def __init__(self) -> None:
         import tantivy
@@ -36,13 +36,13 @@ class Terms:
         self.analyzer = builder.build()
 
     def of_query(self, query: str) -> list[str]:
-        """The distinct terms of a query, in order; of a very long one, the first."""
-        encodable = query[:MAX_QUERY_CHARS].encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair is not
+        """The distinct terms of a query, in order; only the first ones of a very long query."""
+        encodable = query[:MAX_QUERY_CHARS].encode("utf-8", "replace").decode("utf-8")  # no lone surrogates
         return list(dict.fromkeys(self.analyzer.analyze(encodable)))[:MAX_QUERY_TERMS]
 
 
 def any_of(terms: Sequence[str], fields: Sequence[str], schema: "tantivy.Schema") -> "tantivy.Query":
-    """Matches what holds at least one of the terms in one of the fields; scores add up."""
+    """A query that matches documents with at least one of the terms in one of the fields; scores add up."""
     import tantivy
 
     queries = [tantivy.Query.term_query(schema, field, term) for term in terms for field in fields]
@@ -50,7 +50,7 @@ def any_of(terms: Sequence[str], fields: Sequence[str], schema: "tantivy.Schema"
 
 
 def best_row(searcher: "tantivy.Searcher", query: "tantivy.Query") -> "tuple[float, tantivy.Document] | None":
-    """Score and document of the best hit; of equal ones the first of the file (integer field `row`). None: no hit."""
+    """Score and document of the best hit, of equal ones the first by the field `row`; None if there is none."""
     hits = searcher.search(query, limit=NUM_TIED_HITS, count=False).hits
     if not hits:
         return None

@@ -1,4 +1,4 @@
-"""HTTP that neither the size nor the slowness of an answer can hurt: it is read up to a limit, within a time limit."""
+"""An HTTP client that reads answers only up to a size limit and a time limit."""
 
 import time
 from collections.abc import Iterator
@@ -8,10 +8,10 @@ import httpx2
 
 
 def open_client(*, max_bytes: int, timeout: float) -> httpx2.Client:
-    """A client whose answers end after `max_bytes`, errors included, and raise ReadTimeout after `timeout` seconds.
+    """A client that cuts answers, errors included, after `max_bytes` and raises ReadTimeout after `timeout` seconds.
 
-    Redirects are not followed: where a request goes is the user's choice, not the server's. Compression is neither
-    asked for nor undone, since a thousand bytes can unpack to a million.
+    It follows no redirects, because the user decides where requests go, not the server. It neither asks for
+    compression nor undoes it, because a thousand bytes can unpack to a million.
     """
 
     def bound(response: httpx2.Response) -> None:
@@ -28,7 +28,7 @@ def open_client(*, max_bytes: int, timeout: float) -> httpx2.Client:
 
 
 class _BoundedStream(httpx2.SyncByteStream):
-    """The first `max_bytes` of a stream; what comes after them is never read."""
+    """The first `max_bytes` of a stream; the rest is never read."""
 
     def __init__(self, stream: httpx2.SyncByteStream, max_bytes: int, deadline: float) -> None:
         self._stream, self._bytes_left, self._deadline = stream, max_bytes, deadline
@@ -36,7 +36,7 @@ class _BoundedStream(httpx2.SyncByteStream):
     def __iter__(self) -> Iterator[bytes]:
         for chunk in self._stream:
             if time.monotonic() > self._deadline:
-                raise httpx2.ReadTimeout("the answer takes longer than a call may")
+                raise httpx2.ReadTimeout("the answer takes longer than the time limit")
             yield chunk[: self._bytes_left]
             self._bytes_left -= len(chunk)
             if self._bytes_left <= 0:

@@ -1,7 +1,7 @@
-"""Reads the data behind a tool, rows of named text columns: passages, questions and answers, a glossary.
+"""Reads the data of a tool, rows of named text columns: passages, questions and answers, a glossary.
 
-`.jsonl`, `.tsv`, `.csv` (both with a header line and CSV's quoting), each plain or with `.gz` or `.zst`, and
-`.parquet`; a path or a URI that pyarrow knows (`s3://`, `gs://`). Everything wrong is a ValueError of one line.
+Formats are `.jsonl`, `.tsv` and `.csv` (both with a header line and CSV's quoting), each also with `.gz` or `.zst`, and
+`.parquet`. A location is a path or a URI that pyarrow knows (`s3://`, `gs://`). All errors are ValueErrors of one line.
 """
 
 import csv
@@ -29,7 +29,7 @@ MAX_FIELD_CHARS = 10_000_000
 
 
 def read_columns(path: str, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """The given columns of every row, as text. A null is the empty string, of a list its first entry counts."""
+    """The given columns of every row, as text. A null becomes an empty string, a list its first entry."""
     number = 0
     try:
         with _open(path) as file:
@@ -42,7 +42,7 @@ def read_columns(path: str, columns: Sequence[str]) -> Iterator[tuple[str, ...]]
 
 
 def hash_file(path: str) -> str:
-    """SHA-256 of the file as it is, in hex. Raises ValueError if it cannot be read."""
+    """SHA-256 of the file's bytes, in hex. Raises ValueError if it cannot be read."""
     try:
         with _open(path) as file:
             digest = hashlib.sha256()

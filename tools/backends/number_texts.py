@@ -1,8 +1,8 @@
-"""Which texts the calculator is offered (paper, appendix A.1). Three rules, each enough:
+"""Which texts the calculator is offered (paper, appendix A.1): those for which one of three rules holds.
 
 (a) at least three numbers within 100 tokens, one of which is the result of an operation on the other two;
 (b) one of `=`, `equals`, `equal to`, `total of`, `average of`, followed by a number;
-(c) at least three numbers, of which a random 1 %, drawn by the hash of the text's id.
+(c) at least three numbers, and the text is among a random 1 %, drawn by the hash of its id.
 
 A token is a number, a word or a punctuation mark, whatever the model's tokenizer makes of them. A number is written
 with digits, possibly with thousands separators, decimals and a percent sign (`29%` counts as 0.29); digits inside
@@ -17,9 +17,9 @@ import numpy as np
 
 WINDOW_TOKENS = 100
 MAX_VALUE = 1e12
-"""Larger numbers have no part in rule (a): their hundredths would not fit an exact float."""
+"""Larger numbers are left out of rule (a), because a float cannot represent their hundredths exactly."""
 RANDOM_SHARE = 100
-"""One text of this many is offered by rule (c)."""
+"""Rule (c) draws one text of this many."""
 
 _NUMBER = r"(?<![\w.])(?:[0-9]{1,3}(?:,[0-9]{3})++|[0-9]++)(?:\.[0-9]++)?(?!\.?\w)"
 _TOKEN = re.compile(rf"(?P<number>{_NUMBER})(?P<percent>\s?%)?|\w++|[^\w\s]")
@@ -40,7 +40,7 @@ def wants_calculator(text_id: str, text: str) -> bool:
 
 
 def is_drawn(text_id: str) -> bool:
-    """Rule (c)'s lot: the same for a text in every run, on every machine."""
+    """Rule (c)'s draw, which is the same for a text in every run and on every machine."""
     digest = hashlib.blake2b(text_id.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") % RANDOM_SHARE == 0
 
@@ -81,7 +81,7 @@ def _block_has_related(tokens_N: np.ndarray, values_N: np.ndarray) -> bool:
     with np.errstate(divide="ignore", invalid="ignore"):
         results_ONN = np.stack((left_N1 + right_1N, np.abs(left_N1 - right_1N), left_N1 * right_1N, left_N1 / right_1N))
     results_ONN[~(results_ONN <= MAX_VALUE)] = -1.0
-    # A table of 65,536 flags settles nearly all of the 160,000 results of a full block; a search for each takes longer.
+    # A table of 65,536 flags rules out nearly all of the 160,000 results of a block faster than a search for each.
     is_hundredth = np.zeros(1 << 16, dtype=bool)
     is_hundredth[_hundredths(values_N) & 0xFFFF] = True
     maybe_ONN = is_hundredth[_hundredths(results_ONN) & 0xFFFF]

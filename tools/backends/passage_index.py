@@ -1,10 +1,10 @@
-"""A BM25 index over a file of passages: made once by `toolformer build-index`, opened by every worker.
+"""A BM25 index over a file of passages, built once by `toolformer build-index` and opened by every worker.
 
     INDEX/
       index.json     what is in it: format, number of passages, hash of titles and texts in order
-      tantivy/       the index; the passages' titles and texts are stored in it
+      tantivy/       the index, which stores the passages' titles and texts
 
-Made under a temporary name beside INDEX and renamed when complete.
+It is written under a temporary name beside INDEX and renamed when complete.
 """
 
 import hashlib
@@ -43,15 +43,14 @@ class IndexDescription:
     format: str
     num_passages: int
     content_hash: str
-    """Of titles and texts in order, so that answers from two indexes are not taken for one another's."""
+    """Hash of titles and texts in order, which identifies the answers that the index gives."""
 
 
 def build_index(passages_path: str, index_path: str, *, title_column: str = "title", text_column: str = "text") -> int:
-    """Index a file of passages (formats: `tools.backends.data_file`); returns how many it holds. Rows without text
-    are skipped.
+    """Index a file of passages (formats: `tools.backends.data_file`), skipping rows without text; returns their number.
 
-    An index that already stands at `index_path` is replaced, once the new one is complete. Raises ValueError for a
-    folder there that is no index or cannot be written, for a file that cannot be read, and for one without passages.
+    An old index at `index_path` is replaced once the new one is complete. Raises ValueError if something else is there
+    or the folder cannot be written, and for a file that cannot be read or has no passages.
     """
     target = Path(index_path)
     if target.exists() and not (target / DESCRIPTION_FILE).is_file() and (target.is_file() or any(target.iterdir())):
@@ -69,7 +68,7 @@ def build_index(passages_path: str, index_path: str, *, title_column: str = "tit
 
 
 def read_description(index_path: str) -> IndexDescription:
-    """What an index holds, without opening it. Raises ValueError if there is none."""
+    """The description of an index, without opening it. Raises ValueError if there is none."""
     path = Path(index_path) / DESCRIPTION_FILE
     try:
         description = IndexDescription(**json.loads(path.read_text(encoding="utf-8")))
@@ -81,7 +80,7 @@ def read_description(index_path: str) -> IndexDescription:
 
 
 class PassageIndex:
-    """An index open for reading; any number of threads may search at once."""
+    """An index that is open for reading. Any number of threads may search at once."""
 
     def __init__(self, index_path: str) -> None:
         import tantivy
@@ -97,7 +96,7 @@ class PassageIndex:
         self._searcher = index.searcher()
 
     def search(self, query: str, num_passages: int = 1) -> list[Passage]:
-        """The best passages for a query of plain words, best first, equal scores in the order of the file."""
+        """The best passages for a query in plain words, best first; equal scores in the order of the file."""
         terms = self._terms.of_query(query)
         if not terms:
             return []
@@ -140,7 +139,7 @@ def _write_index(passages_path: str, columns: Sequence[str], folder: Path) -> In
             raise ValueError(f"{passages_path} holds no passage")
         writer.commit()
     finally:
-        writer.wait_merging_threads()  # else its threads would still write while the folder is removed
+        writer.wait_merging_threads()  # otherwise its threads would still write while the folder is removed
     description = IndexDescription(format=FORMAT, num_passages=num_passages, content_hash=content.hexdigest())
     (folder / DESCRIPTION_FILE).write_text(json.dumps(asdict(description), indent=2) + "\n", encoding="utf-8")
     return description

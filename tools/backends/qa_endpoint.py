@@ -1,7 +1,7 @@
 """Question answering by a chat model behind an OpenAI-compatible endpoint (OpenAI, vLLM, Ollama, ...).
 
-Nothing that an endpoint sends can fill the memory, and nothing that it sends back, errors included, carries the key
-into a log or a table.
+Answers are read up to a size limit, and the key is removed from all that an endpoint sends back, errors included, so
+that it appears in no log and no table.
 """
 
 import math
@@ -19,14 +19,14 @@ INSTRUCTION = (
 )
 MAX_ANSWER_TOKENS = 64
 MAX_ANSWER_BYTES = 256 * 1024
-"""Of what the endpoint sends. Of more, what can be read of the beginning is the answer."""
+"""A longer answer is cut here, and the beginning is used."""
 MAX_ERROR_CHARS = 300
 
 
 class ChatEndpoint:
-    """One model of one endpoint. The key is read from the environment when the tool is opened, and kept nowhere else.
+    """One model of one endpoint. The key is read from the environment when the tool is opened.
 
-    Raises ValueError if `api_key_variable` is given and not set.
+    Raises OptionError if `api_key_variable` is given and not set.
     """
 
     def __init__(self, url: str, model: str, api_key_variable: str | None, timeout: float) -> None:
@@ -35,7 +35,7 @@ class ChatEndpoint:
         key = os.environ.get(api_key_variable, "") if api_key_variable else ""
         if api_key_variable and not key:
             raise OptionError("qa.api_key_variable", api_key_variable, "it is not set in the environment")
-        # The pool gives a call up after `timeout`, and it is the pool that repeats calls.
+        # Calls are repeated by the executor (tools.asking), which also counts `timeout` against them.
         self._client = openai.OpenAI(
             base_url=url,
             api_key=key or "none",
@@ -46,7 +46,7 @@ class ChatEndpoint:
         self._url, self._model, self._key = url, model, key
 
     def answer(self, question: str) -> str:
-        """The model's answer, greedily decoded; empty if it says that it does not know."""
+        """The model's greedy answer; empty if it says that it does not know."""
         import openai
 
         try:
@@ -58,7 +58,7 @@ class ChatEndpoint:
             )
             answer = self._without_key(_read_answer(response.content))
         except (openai.OpenAIError, ValueError) as error:
-            # Not `from error`: the traceback would print what the endpoint said, the key perhaps among it.
+            # Not `from error`: the traceback would print what the endpoint sent, which may include the key.
             raise self._unavailable(error) from None
         return "" if answer.strip(".").casefold() == "unknown" else answer
 
@@ -71,7 +71,7 @@ class ChatEndpoint:
 
 
 def _read_answer(content: bytes) -> str:
-    """The text of the first choice. Raises ValueError for what is no chat completion."""
+    """The text of the first choice. Raises ValueError if the content is no chat completion."""
     import jiter
 
     is_cut = len(content) >= MAX_ANSWER_BYTES
@@ -87,7 +87,7 @@ def _read_answer(content: bytes) -> str:
 
 
 def _retry_after(error: Exception) -> float | None:
-    """Seconds, where the endpoint gives them; a date is not understood."""
+    """The seconds that the endpoint asks to wait; None if it does not, or gives a date."""
     response = getattr(error, "response", None)
     try:
         seconds = float(response.headers["Retry-After"]) if response is not None else math.nan

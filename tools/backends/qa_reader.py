@@ -1,8 +1,8 @@
-"""Question answering by retrieval and a reader model, as Atlas does it (paper, section 3), but extractive.
+"""Question answering by retrieval and a reader model, as in Atlas (paper, section 3), but extractive.
 
-The best passages are looked up by BM25; a Hugging Face question answering model marks the answer in each; the span
-with the highest score over all passages is the answer. The score is the sum of the logits of its first and last
-token, minus that of the model's own "no answer" (both at the first token); an answer that does not beat it is none.
+BM25 finds the best passages, a Hugging Face question answering model scores the spans in each, and the best span of
+all is the answer. The score is the sum of the start and end logits, minus those of the model's "no answer" at the first
+token; without a positive score there is no answer.
 """
 
 import threading
@@ -19,11 +19,11 @@ NUM_PASSAGES = 5
 MAX_ANSWER_TOKENS = 30
 MAX_INPUT_TOKENS = 384
 STRIDE_TOKENS = 128
-"""Of a passage that is longer than the input, neighbouring pieces share so many tokens."""
+"""A passage that does not fit the input is read in pieces that overlap by this many tokens."""
 
 
 class PassageReader:
-    """A passage index and an extractive reader, by name or path. Raises ValueError if the model cannot be loaded."""
+    """A passage index and an extractive reader, by name or path. Raises OptionError if the model cannot be loaded."""
 
     def __init__(self, index: PassageIndex, model: str, device: str) -> None:
         with naming_option("qa.model", model):
@@ -47,7 +47,7 @@ class PassageReader:
         passages = self._index.search(question, NUM_PASSAGES)
         if not passages:
             return ""
-        with self._lock:  # tokenizers keep their truncation settings in themselves
+        with self._lock:  # a call sets the tokenizer's truncation
             spans = self._spans(question, passages)
         score, answer = max(spans, default=(0.0, ""), key=lambda span: span[0])
         return answer if score > 0 else ""
@@ -82,7 +82,7 @@ class PassageReader:
         return found
 
     def _cut(self, question: str, max_tokens: int) -> str:
-        """The beginning of a question, so that the passages keep their half of the input."""
+        """The beginning of a question, cut so that the passages have at least half of the input."""
         cut = self._tokenizer(
             question, add_special_tokens=False, truncation=True, max_length=max_tokens, return_offsets_mapping=True
         )

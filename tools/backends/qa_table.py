@@ -5,15 +5,16 @@ import math
 from toolformer_ray.tools.backends.bm25 import TOKENIZER_NAME, WRITER_BYTES, Terms, any_of, best_row
 from toolformer_ray.tools.backends.data_file import read_columns
 
-# BM25's two constants as tantivy has them; the score that a question would give itself is worked out with them here.
+# BM25's two constants in tantivy, with which a question's score against itself is computed here.
 _K1, _B = 1.2, 0.75
 
 
 class QuestionTable:
-    """Known questions with their answers, in memory; of several equal questions the first one counts.
+    """Known questions with their answers, in memory; of several equal questions the first counts.
 
-    `min_similarity` is between 0 and 1: the best known question's BM25 score, as a share of the score that the asked
-    question would have if it stood in the table. A share does not depend, as a bare score does, on the table's size.
+    `min_similarity`, from 0 to 1, is compared with the best known question's BM25 score as a share of the score that
+    the asked question would have if it were in the table. Unlike the score, the share does not depend on the table's
+    size.
     """
 
     def __init__(self, path: str, min_similarity: float) -> None:
@@ -51,7 +52,7 @@ class QuestionTable:
         return answer
 
     def _own_score(self, terms: list[str]) -> float:
-        """The BM25 score of a known question that is exactly these terms."""
+        """The BM25 score of a known question with exactly these terms."""
         saturation = (_K1 + 1) / (1 + _K1 * (1 - _B + _B * len(terms) / self._mean_terms))
         return saturation * sum(self._rarity(term) for term in terms)
 

@@ -1,4 +1,4 @@
-"""Translation by a glossary: words and phrases of one language and what they mean. Knows no grammar."""
+"""Translation by a glossary, which lists words and phrases of one language with their meanings, without grammar."""
 
 import re
 from typing import NamedTuple
@@ -18,16 +18,16 @@ class Entry(NamedTuple):
 
 
 class Glossary:
-    """A file with the columns `source` and `target`.
+    """A file with the columns `source` and `target`; of two entries for one phrase the first counts.
 
-    Longest phrase first, from left to right; all that stands between words stays. An unknown word with a capital or
-    without a letter is a name or a number and stays too; with any other unknown word there is no translation, since
-    half of one would pass for English. Upper and lower case are one; a meaning gets a capital where the source has
-    one. Of two entries for one phrase the first counts.
+    Phrases are replaced from left to right, the longest first; everything between words stays. An unknown word with a
+    capital (a name) or without a letter (a number) stays too. Any other unknown word means that there is no
+    translation, since half a translation would pass for English. Case is ignored; a meaning is capitalized as its
+    source is.
     """
 
     def __init__(self, path: str) -> None:
-        # By first word, longest phrase first: a lookup tries few entries however large the glossary is.
+        # By first word, longest phrase first, so that a look-up tries few entries however large the glossary is.
         self._entries: dict[str, list[Entry]] = {}
         known: set[tuple[str, ...]] = set()
         for source, target in read_columns(path, ("source", "target")):
@@ -40,10 +40,10 @@ class Glossary:
         for entries in self._entries.values():
             entries.sort(key=lambda entry: -len(entry.words))
         self.words = frozenset(word for phrase in known for word in phrase)
-        """Every word that occurs in a phrase of the language."""
+        """All words of the phrases."""
 
     def translate(self, text: str) -> str:
-        """The text with every known phrase replaced by its meaning; empty if it has a word that nobody explains."""
+        """The text with phrases replaced by their meanings; empty if a word is unknown."""
         matches = list(_WORD.finditer(text))
         words = [match.group().casefold() for match in matches]
         pieces, done, index = [], 0, 0
@@ -61,9 +61,9 @@ class Glossary:
         return "".join([*pieces, text[done:]])
 
     def identify(self, text: str) -> Guess:
-        """The glossary's own language, with the share of the text's words that it knows; English if that is below half.
+        """The glossary's own language if it has at least half of the text's words, else English.
 
-        An invented or rare language is unknown to every identifier, so the glossary stands in for one.
+        Used instead of a language identifier, to which an invented or rare language would be unknown.
         """
         words = _words(text)
         share = sum(word in self.words for word in words) / max(1, len(words))
@@ -77,7 +77,7 @@ class Glossary:
 
 
 def _stays(word: str) -> bool:
-    """Whether a word is the same in every language: a name, as its capital tells, or a number."""
+    """Whether a word is the same in every language: a name, which has a capital, or a number."""
     return word[0].isupper() or not any(character.isalpha() for character in word)
 
 

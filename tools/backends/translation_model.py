@@ -1,7 +1,7 @@
 """Translation into English by a Hugging Face sequence-to-sequence model (paper, section 3: NLLB, 600M).
 
-How a model is told the languages shows in its vocabulary: NLLB by `eng_Latn`, M2M100 by `__en__`; a model with neither,
-such as Marian's, has its languages built in. Where the source language has to be told, fastText finds it.
+The vocabulary shows how a model is told the languages: NLLB has `eng_Latn`, M2M100 has `__en__`; a model with neither,
+such as Marian's, has its languages built in. Where the source language has to be told, fastText identifies it.
 """
 
 import re
@@ -14,7 +14,7 @@ from toolformer_ray.tools.options import check_model_folder, naming_option
 from toolformer_ray.tools.tool import BadInput
 
 MAX_TOKENS = 256
-"""Of an input, the rest of which is cut off, and of a translation."""
+"""Of an input, which is cut there, and of a translation."""
 
 # How NLLB names the languages that fastText's lid.176 tells apart: ISO 639 code, FLORES-200 code. Languages that NLLB
 # does not know are left out; `no`, `zh`, `ku` and the like get the variety that is written most.
@@ -40,13 +40,13 @@ NLLB_CODES: dict[str, str] = dict(re.findall(r"(\w+) (\w+_\w+)", _NLLB_TABLE))
 
 
 class _Naming(NamedTuple):
-    """How a family of models names languages in its tokenizer and its vocabulary."""
+    """How a family of models names languages."""
 
     english_token: str
     code_of: Callable[[str], str | None]
-    """The tokenizer's code for an ISO 639 code; None for a language that the family does not know."""
+    """The tokenizer's code for an ISO 639 code; None if the family does not know the language."""
     token_of: Callable[[str], str]
-    """The vocabulary entry for such a code."""
+    """The vocabulary entry for the tokenizer's code."""
 
 
 _NAMINGS = (
@@ -56,9 +56,9 @@ _NAMINGS = (
 
 
 class SequenceTranslator:
-    """A translation model by name or path, in float32, greedy: one text always has one translation.
+    """A translation model by name or path, run in float32 and decoded greedily, so equal texts have equal translations.
 
-    Raises ValueError if the model cannot be loaded.
+    Raises OptionError if the model cannot be loaded.
     """
 
     def __init__(self, model: str, device: str, identifier: LanguageIdentifier) -> None:
@@ -79,7 +79,7 @@ class SequenceTranslator:
         self._lock = threading.Lock()
 
     def translate(self, text: str) -> str:
-        """The text in English. Raises BadInput for a language that the model does not know."""
+        """The text in English. Raises BadInput if the model does not know its language."""
         import torch
 
         with self._lock:  # the source language is set in the tokenizer itself
@@ -95,7 +95,7 @@ class SequenceTranslator:
                     num_beams=1,
                     do_sample=False,
                 )
-            # The start of decoding and the target language go first; not every tokenizer takes them for special.
+            # The first tokens are the decoder's start and the target language, not special to every tokenizer.
             num_given = 1 if english is None else 2
             translation = self._tokenizer.decode(output_1T[0][num_given:], skip_special_tokens=True)
         return str(translation).strip()

@@ -1,13 +1,13 @@
 """Which texts machine translation is offered (paper, appendix A.1): those with foreign words between English ones.
 
-A chunk is ten tokens in a row; it is foreign if a language other than English is found in it with a confidence above
-0.8. Chunks of digits and symbols do not count: at least half of the tokens have to be words. A text is offered if it
-has a foreign chunk with English, of a confidence of at least 0.5, somewhere before and somewhere after it.
+A chunk is ten tokens in a row. It is foreign if it is identified as a language other than English with a confidence
+above 0.8, and counts only if at least half of its tokens are words, since any identifier is confident about times,
+tables and paths. A text is offered if English, with a confidence of at least 0.5, is before and after a foreign chunk.
 
-A token is a word, a number, a punctuation mark or a web address, not, as in the paper, a token of the model: the rule
-shall not depend on it. Half, not one, because times, tables and paths get a confident language from any identifier.
-Every fifth chunk is looked at; of those that are not clearly English the neighbours too. So a foreign passage that
-fills a chunk is found wherever it begins, unless the identifier takes it for English with a fifth of it missing.
+A token is a word, a number, a punctuation mark or a web address and not, as in the paper, a token of the model, so that
+the rule does not depend on the model. Every fifth chunk is looked at, and the neighbours of those that are not clearly
+English. So a foreign passage that fills a chunk is found wherever it begins, unless it is identified as English with a
+fifth of it missing.
 """
 
 import itertools
@@ -20,8 +20,8 @@ MIN_CONFIDENCE = 0.8
 MIN_ENGLISH_CONFIDENCE = 0.5
 ENGLISH = "en"
 
-# Vowel signs are no word characters to `re`, but parts of words: combining accents, Hebrew and Arabic points, and the
-# scripts from Devanagari to Tibetan, Burmese and Khmer.
+# Parts of words that are no word characters to `re`: combining accents, Hebrew and Arabic points, and the vowel signs
+# of the scripts from Devanagari to Tibetan, Burmese and Khmer.
 _MARKS = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u109f\u1780-\u17ff"
 _TOKEN = re.compile(
     rf"(?:https?://|www\.)\S++|(?P<word>[^\W\d_](?:[\w{_MARKS}]|['’](?=\w))*+)|\w++|[^\w\s]", re.IGNORECASE
@@ -29,17 +29,17 @@ _TOKEN = re.compile(
 
 
 class Guess(NamedTuple):
-    """The most likely language of a piece of text, as a code (`en`, `pt`), and how sure that is, 0 to 1."""
+    """The most likely language of a piece of text, as a code (`en`, `pt`), and the confidence, 0 to 1."""
 
     language: str
     confidence: float
 
 
 class LanguageIdentifier(Protocol):
-    """Tells in which language a piece of text is."""
+    """Identifies the language of a piece of text."""
 
     def identify(self, text: str) -> Guess:
-        """The most likely language of a text that holds a letter."""
+        """The most likely language of a text with at least one letter."""
 
 
 class FastTextIdentifier:
@@ -91,14 +91,14 @@ class _Chunks:
         return guess is not None and guess.language != ENGLISH and guess.confidence > MIN_CONFIDENCE
 
     def _may_be_between_english(self, coarse: int) -> bool:
-        """Whether a neighbour may be, by what is known already: a look at all neighbours of all chunks is slow."""
+        """Whether a neighbour of the chunk may be, judging by what is known, as identifying all is slow."""
         num_after = len(self._spans) - coarse - CHUNK_TOKENS
         has_before = self._first_english < coarse + STRIDE_TOKENS or coarse < CHUNK_TOKENS + STRIDE_TOKENS
         has_after = self._last_english > coarse - STRIDE_TOKENS or num_after < CHUNK_TOKENS + STRIDE_TOKENS
         return has_before and has_after
 
     def _is_between_english(self, start: int) -> bool:
-        # Fewer than ten tokens at either end of the text are no chunk of their own and are judged as they are.
+        # Fewer than ten tokens at either end of the text are no chunk; they are identified as they are.
         end, num_tokens = start + CHUNK_TOKENS, len(self._spans)
         has_before = self._first_english < start or (start < CHUNK_TOKENS and _is_english(self._identify(0, start)))
         has_after = self._last_english > start or (
@@ -110,7 +110,7 @@ class _Chunks:
         return self._identify(start, start + CHUNK_TOKENS)
 
     def _identify(self, first: int, end: int) -> Guess | None:
-        """The language of tokens `first` to `end`, without it; None for digits and symbols."""
+        """The language of the tokens from `first` up to, not including, `end`; None if fewer than half are words."""
         num_words = self._num_words_before[end] - self._num_words_before[first]
         if first >= end or 2 * num_words < end - first:
             return None
