@@ -151,7 +151,7 @@ def test_a_recording_that_is_none_is_refused_in_one_line(
     corpus: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments(tmp_path / "run", corpus, model, "--replay", str(tmp_path / "nothing"))) == 2
-    assert f"--replay {tmp_path}/nothing: holds no recording; make one with --record" in capsys.readouterr().err
+    assert f"--replay is {tmp_path}/nothing; it holds no recording; make one with --record" in capsys.readouterr().err
 
 
 def test_a_finished_run_may_be_repeated_with_other_workers(finished: Path, corpus: Path, model: str) -> None:

@@ -88,7 +88,7 @@ def test_on_a_terminal_an_answer_has_a_colour_of_its_own_and_no_text_gives_the_t
     ("arguments", "line"),
     [
         (("--tools", "weather"), "--tools is weather; there is no such tool"),
-        (("--tools", "search"), "search.index"),
+        (("--tools", "search"), "--search.index"),
         (("--tools", "search", "--search.index", "/no/such/index"), "/no/such/index is no passage index"),
         (("--max-calls", "-1"), "--max-calls is -1; it must be at least 0"),
         (("--temperature", "-1"), "--temperature is -1.0; it must be"),

@@ -147,3 +147,21 @@ def test_data_of_a_tool_that_only_lie_elsewhere_are_no_other_setting(option: str
     assert other.stage_fingerprints["execute"] != before.stage_fingerprints["execute"]
     with pytest.raises(OtherSettingsError, match="the data behind the tool translation has changed"):
         check_settings(run, other, may_change=False)
+
+
+def test_stages_of_old_run_folders_keep_their_fingerprints_until_a_version_is_raised() -> None:
+    asked = {"calculator": {"max_places": 7, "num_samples": 3, "timeout": 3.0}, "calendar": {"min_loss_reduction": 0.2}}
+    options = AnnotateOptions(
+        run="r",
+        tools=TaughtTools(keys=("calculator", "calendar"), settings=asked),
+        ingest=IngestOptions(corpus=("c",)),
+        model=ModelOptions(model="m"),
+    )
+    settings = resolve_settings(options, options.tools.make(), "f", 100)
+    assert settings.stage_fingerprints == {
+        "ingest": "7a72129ca73a3b4fca7135aac11386b0",
+        "propose": "1e62acbd6b010624f060a967e24c7784",
+        "execute": "124f74902e15934f5d889d7589ee6a43",
+        "score": "f3535b67f68a00b95d0594b16d524b1c",
+        "interleave": "469a37108d1a984689ccbdd74286abc2",
+    }
