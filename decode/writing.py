@@ -6,17 +6,7 @@ likely enough. At the arrow the text waits for the tool; then the result and `]`
 is ever the model's own. A call that comes to nothing, before or after its tool is asked, is taken back to the letter,
 and no call starts at that place again: the text goes on as if the call had never been opened.
 
-    the model writes                                              what becomes of it
-    `) ->`, however it is cut into tokens                         asked; tokens with more than the call are taken back
-    `)]`, a call closed without an arrow                          asked too
-    a bracket inside a call, no name, no parenthesis              `malformed`, as soon as that is certain
-    the name of a tool that is not loaded, or that is barred      `unknown_tool`, `barred_tool`, at the parenthesis
-    no arrow within `max_call_tokens`, or the end in a call       `unfinished`
-    a call whose tool has no result                               the status of the outcome: `empty`, `timeout`, …
-    a call whose result does not fit the window                   `no_room`
-
-Calls for which a tool was asked count against `max_calls`, the others against `max_false_starts`. When none is left,
-inside a call and directly after one, every vocabulary entry with a `[` has probability 0.
+docs/decoding.md has a table of what can happen to a call.
 """
 
 from collections.abc import Collection, Sequence

@@ -1,19 +1,16 @@
 """An endpoint that means harm: its size, its slowness, its characters, and what it says back about the key."""
 
-import contextlib
 import gzip
 import json
 import logging
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from tests.support.http_endpoint import Request, completion, serve
 from toolformer_ray.records.calls import MAX_RESULT_CHARS
 from toolformer_ray.tools.asking.answer_store import AnswerOptions, open_store
 from toolformer_ray.tools.asking.call import Outcome
@@ -25,43 +22,6 @@ from toolformer_ray.tools.qa import QuestionAnswering, QuestionAnsweringOptions
 KEY = "sk-do-not-tell-0123456789"
 BEGINNING = b'{"choices": [{"message": {"content": "'
 MEGABYTE = 10**6
-
-
-@contextmanager
-def serve(respond: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[int]:
-    """A server on the loopback that leaves each request to the function; gives its port."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            with contextlib.suppress(OSError):  # the client hangs up when it has enough
-                respond(self)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class's name
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def send(handler: BaseHTTPRequestHandler, content: bytes, status: int = 200, **headers: str) -> None:
-    handler.send_response(status)
-    for name, value in headers.items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.end_headers()
-    handler.wfile.write(content)
-
-
-def completion(answer: object) -> bytes:
-    return json.dumps({"choices": [{"message": {"role": "assistant", "content": answer}}]}).encode()
 
 
 def ask(port: int, *questions: str, store: Path | None = None, timeout: float = 20.0) -> list[Outcome]:
@@ -87,10 +47,10 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_answer_of_a_hundred_megabytes_is_cut_and_marked_and_never_in_memory() -> None:
     num_sent = [0]
 
-    def respond(handler: BaseHTTPRequestHandler) -> None:
-        send(handler, BEGINNING + b"Paris ", Content_Type="application/json")
+    def respond(request: Request) -> None:
+        request.send(BEGINNING + b"Paris ", Content_Type="application/json")
         for _ in range(100):
-            handler.wfile.write(b"x" * MEGABYTE)
+            request.wfile.write(b"x" * MEGABYTE)
             num_sent[0] += MEGABYTE
 
     with serve(respond) as port:
@@ -110,10 +70,10 @@ def test_an_answer_of_a_hundred_megabytes_is_cut_and_marked_and_never_in_memory(
 def test_an_error_of_a_hundred_megabytes_is_not_read_either() -> None:
     num_sent = [0]
 
-    def respond(handler: BaseHTTPRequestHandler) -> None:
-        send(handler, b"", status=500)
+    def respond(request: Request) -> None:
+        request.send(b"", status=500)
         for _ in range(100):
-            handler.wfile.write(b"x" * MEGABYTE)
+            request.wfile.write(b"x" * MEGABYTE)
             num_sent[0] += MEGABYTE
 
     with serve(respond) as port:
@@ -124,19 +84,19 @@ def test_an_error_of_a_hundred_megabytes_is_not_read_either() -> None:
 def test_an_answer_that_unpacks_to_much_is_not_unpacked() -> None:
     packed = gzip.compress(BEGINNING + b"x" * 100 * MEGABYTE)
     assert len(packed) < MAX_ANSWER_BYTES
-    with serve(lambda handler: send(handler, packed, Content_Encoding="gzip")) as port:
+    with serve(lambda request: request.send(packed, Content_Encoding="gzip")) as port:
         assert [outcome.status for outcome in ask(port)] == ["unavailable"]
 
 
 def test_an_answer_that_drips_takes_no_longer_than_a_call_may() -> None:
     hung_up = threading.Event()
 
-    def respond(handler: BaseHTTPRequestHandler) -> None:
-        send(handler, BEGINNING)
+    def respond(request: Request) -> None:
+        request.send(BEGINNING)
         deadline = time.monotonic() + 20
         try:
             while time.monotonic() < deadline:
-                handler.wfile.write(b"x")
+                request.wfile.write(b"x")
                 threading.Event().wait(0.01)
         except OSError:
             hung_up.set()
@@ -147,7 +107,7 @@ def test_an_answer_that_drips_takes_no_longer_than_a_call_may() -> None:
 
 
 def test_control_characters_of_an_answer_become_spaces_and_are_marked() -> None:
-    with serve(lambda handler: send(handler, completion("Pa\0ris\x1b[2J\u009b and\x07 more"))) as port:
+    with serve(lambda request: request.send(completion("Pa\0ris\x1b[2J\u009b and\x07 more"))) as port:
         (outcome,) = ask(port)
     assert (outcome.status, outcome.result, outcome.note) == ("ok", "Pa ris (2J and more", "cleaned")
 
@@ -168,26 +128,26 @@ def test_control_characters_of_an_answer_become_spaces_and_are_marked() -> None:
     ],
 )
 def test_what_is_no_answer_of_a_chat_model_is_unavailable(content: bytes) -> None:
-    with serve(lambda handler: send(handler, content)) as port:
+    with serve(lambda request: request.send(content)) as port:
         assert [outcome.status for outcome in ask(port)] == ["unavailable"]
 
 
 @pytest.mark.parametrize("content", [b'{"choices": []}', completion(None), completion("")])
 def test_no_answer_is_empty(content: bytes) -> None:
-    with serve(lambda handler: send(handler, content)) as port:
+    with serve(lambda request: request.send(content)) as port:
         assert [outcome.status for outcome in ask(port)] == ["empty"]
 
 
 def test_a_redirect_is_not_followed() -> None:
     seen: list[str] = []
 
-    def elsewhere(handler: BaseHTTPRequestHandler) -> None:
-        seen.append(handler.path)
-        send(handler, completion("stolen"))
+    def elsewhere(request: Request) -> None:
+        seen.append(request.path)
+        request.send(completion("stolen"))
 
     with (
         serve(elsewhere) as other,
-        serve(lambda handler: send(handler, b"", status=307, Location=f"http://127.0.0.1:{other}/")) as port,
+        serve(lambda request: request.send(b"", status=307, Location=f"http://127.0.0.1:{other}/")) as port,
     ):
         assert [outcome.status for outcome in ask(port)] == ["unavailable"]
     assert seen == []
@@ -197,9 +157,9 @@ def test_a_redirect_is_not_followed() -> None:
 def test_whatever_a_backend_says_about_when_to_come_back_a_call_ends(retry_after: str, num_asked: int) -> None:
     seen: list[str] = []
 
-    def respond(handler: BaseHTTPRequestHandler) -> None:
-        seen.append(handler.path)
-        send(handler, b"", status=429, Retry_After=retry_after)
+    def respond(request: Request) -> None:
+        seen.append(request.path)
+        request.send(b"", status=429, Retry_After=retry_after)
 
     with serve(respond) as port:
         assert [outcome.status for outcome in ask(port)] == ["unavailable"]
@@ -210,10 +170,10 @@ def test_whatever_a_backend_says_about_when_to_come_back_a_call_ends(retry_after
 def test_a_key_that_an_endpoint_says_back_is_in_no_row_no_log_and_no_recording(
     status: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def respond(handler: BaseHTTPRequestHandler) -> None:
-        said = f"your {handler.headers['Authorization']} and {handler.path}"
+    def respond(request: Request) -> None:
+        said = f"your {request.headers['Authorization']} and {request.path}"
         content = completion(said) if status == 200 else json.dumps({"error": {"message": said}}).encode()
-        send(handler, content, status=status)
+        request.send(content, status=status)
 
     with caplog.at_level(logging.DEBUG), serve(respond) as port:
         (outcome,) = ask(port, store=tmp_path)

@@ -1,14 +1,11 @@
 """Question answering by a table and by an endpoint, and the choice between backends."""
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from tests.support.http_endpoint import Request, completion, serve
 from toolformer_ray.tools.qa import QuestionAnswering, QuestionAnsweringOptions
 from toolformer_ray.tools.tool import BadInput, CallContext, Unavailable
 
@@ -97,50 +94,6 @@ def test_names_the_option_of_a_table_that_cannot_be_read(tmp_path: Path) -> None
         open_table(write_table(tmp_path / "empty.jsonl", []))
 
 
-class Endpoint(ThreadingHTTPServer):
-    """A chat endpoint on this machine's loopback that answers every question with `reply` or fails with `status`."""
-
-    daemon_threads = True
-    reply = "Paris"
-    status = 200
-    seen: list[tuple[str, str, dict[str, object]]]
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Endpoint
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.seen.append((self.path, self.headers["Authorization"], body))
-        message = {"role": "assistant", "content": self.server.reply}
-        choice = {"index": 0, "finish_reason": "stop", "message": message}
-        completion = {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
-        answer = completion if self.server.status == 200 else {"error": {"message": "no"}}
-        content = json.dumps(answer).encode()
-        self.send_response(self.server.status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class's name
-        pass
-
-
-@contextmanager
-def serve(reply: str = "Paris", status: int = 200) -> Iterator[Endpoint]:
-    server = Endpoint(("127.0.0.1", 0), Handler)
-    server.reply, server.status, server.seen = reply, status, []
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 def open_endpoint(port: int, api_key_variable: str | None = None) -> QuestionAnswering:
     tool = QuestionAnswering(
         QuestionAnsweringOptions(
@@ -156,32 +109,33 @@ def open_endpoint(port: int, api_key_variable: str | None = None) -> QuestionAns
 @pytest.mark.paper("T2")
 def test_an_endpoint_is_asked_the_question_with_the_model_and_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_KEY", "secret")
-    with serve() as server:
-        tool = open_endpoint(server.server_port, "SOME_KEY")
+    seen: list[Request] = []
+
+    def respond(request: Request) -> None:
+        seen.append(request)
+        request.send(completion("Paris"))
+
+    with serve(respond) as port:
+        tool = open_endpoint(port, "SOME_KEY")
         assert tool.run('"What is the capital of France?"', CallContext()) == "Paris"
-    ((path, authorization, body),) = server.seen
+    ((path, authorization, body),) = [(one.path, one.headers["Authorization"], json.loads(one.body)) for one in seen]
     assert (path, authorization) == ("/v1/chat/completions", "Bearer secret")
-    assert body["model"] == "tiny"
-    assert body["temperature"] == 0
-    assert body["messages"][-1] == {"role": "user", "content": "What is the capital of France?"}  # type: ignore[index]
+    assert (body["model"], body["temperature"]) == ("tiny", 0)
+    assert body["messages"][-1] == {"role": "user", "content": "What is the capital of France?"}
     assert "secret" not in repr(tool.options)
 
 
 @pytest.mark.parametrize(("reply", "answer"), [("unknown", ""), ("Unknown.", ""), ("", ""), (" Lyon\n", "Lyon")])
 def test_an_endpoint_that_does_not_know_gives_no_answer(reply: str, answer: str) -> None:
-    with serve(reply) as server:
-        assert open_endpoint(server.server_port).run("Who?", CallContext()) == answer
+    with serve(lambda request: request.send(completion(reply))) as port:
+        assert open_endpoint(port).run("Who?", CallContext()) == answer
 
 
 @pytest.mark.parametrize("status", [400, 401, 404])
-def test_an_endpoint_that_refuses_is_unavailable(status: int) -> None:
-    with serve(status=status) as server, pytest.raises(Unavailable, match=r"127\.0\.0\.1"):
-        open_endpoint(server.server_port).run("Who?", CallContext())
-
-
-def test_an_endpoint_that_is_not_there_is_unavailable() -> None:
-    with serve() as server:
-        port = server.server_port
+def test_an_endpoint_that_refuses_or_is_not_there_is_unavailable(status: int) -> None:
+    refusal = b'{"error": {"message": "no"}}'
+    with serve(lambda request: request.send(refusal, status)) as port, pytest.raises(Unavailable, match="127.0.0.1"):
+        open_endpoint(port).run("Who?", CallContext())
     with pytest.raises(Unavailable):
         open_endpoint(port).run("Who?", CallContext())
 
