@@ -157,7 +157,7 @@ def test_stages_of_old_run_folders_keep_their_fingerprints_until_a_version_is_ra
         ingest=IngestOptions(corpus=("c",)),
         model=ModelOptions(model="m"),
     )
-    settings = resolve_settings(options, options.tools.make(), "f", 100)
+    settings = resolve_settings(PIPELINE, options, options.tools.make(), "f", 100)
     assert settings.stage_fingerprints == {
         "ingest": "7a72129ca73a3b4fca7135aac11386b0",
         "propose": "1e62acbd6b010624f060a967e24c7784",
