@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.small_jobs import Gate, SmallRecipe, make_job, read_rows, run_small_job
+from tests.support.gate import Gate
+from tests.support.small_jobs import SmallRecipe, make_job, read_rows, run_small_job
 from toolformer_ray.jobs.driver.loop import Driver
 from toolformer_ray.records.errors import UnusableError
 from toolformer_ray.records.run_folder import RunFolder
@@ -138,8 +139,7 @@ def test_a_shard_that_is_damaged_behind_its_footer_is_named_and_made_again_by_th
 def test_a_worker_that_is_killed_is_replaced_and_its_shard_done(
     gate_at: tuple[str, str], undisturbed: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "gates").mkdir()
-    gate = Gate(str(tmp_path / "gates")).build()
+    gate = Gate(str(tmp_path / "gate")).build()
     with ThreadPoolExecutor(1) as thread:
         killed = thread.submit(lambda: os.kill(gate.wait_for_worker(), signal.SIGKILL))
         outcome = run_small_job(tmp_path / "run", SmallRecipe(gate=gate, gate_at=gate_at))
@@ -183,12 +183,11 @@ def test_calls_that_were_not_answered_are_asked_again_if_that_is_wanted_and_no_o
 def test_a_worker_that_never_starts_leaves_its_work_to_the_others(
     undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "gates").mkdir()
-    gate = Gate(str(tmp_path / "gates")).build()
+    gate = Gate(str(tmp_path / "gate")).build()
 
     def warn_and_open_gate(*told: str, **fields: object) -> None:
         warn(*told, **fields)
-        (tmp_path / "gates/go").write_text("")
+        gate.let_through()
 
     monkeypatch.setattr("toolformer_ray.jobs.driver.worker_pool.warn", warn_and_open_gate)
     monkeypatch.setattr("toolformer_ray.jobs.driver.worker_pool.MAX_FAILED_STARTS", 2)

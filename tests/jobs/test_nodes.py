@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from ray.cluster_utils import Cluster
 
-from tests.support.node_jobs import Gates, run_without_ray
+from tests.support.gate import Gate
+from tests.support.plain_run import run_without_ray
 from tests.support.small_jobs import SmallRecipe, make_job, read_rows
 
 SMALL = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
@@ -29,17 +30,19 @@ def cluster() -> Iterator[Cluster]:
 def test_a_node_that_joins_is_used_and_one_that_is_lost_costs_only_the_shard_in_hand_there(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    run, gates = tmp_path / "run", Gates(tmp_path / "gates").build(2)
-    command = [sys.executable, "-m", "tests.support.node_jobs", str(run), str(gates.folder), cluster.address]
+    run, gates = tmp_path / "run", tmp_path / "gates"
+    gates.mkdir()
+    first, second = (Gate(str(gates / name)).build() for name in ("0", "1"))
+    command = [sys.executable, "-m", "tests.support.node_jobs", str(run), str(gates), cluster.address]
     with subprocess.Popen(command) as driver:
         try:
-            gates.wait_for_worker(0)
+            first.wait_for_worker()
             node = cluster.add_node(**SMALL)
-            worker = gates.wait_for_worker(1)
+            worker = second.wait_for_worker()
             # All of a machine is gone at once; its Ray first, or that would still report how its worker ended.
             os.kill(node.all_processes["raylet"][0].process.pid, signal.SIGKILL)
             os.kill(worker, signal.SIGKILL)
-            gates.let_through(0)
+            first.let_through()
             assert driver.wait(timeout=120) == 0
         finally:
             driver.kill()

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.small_jobs import Gate, SmallRecipe, read_rows, run_small_job
+from tests.support.gate import Gate
+from tests.support.small_jobs import SmallRecipe, read_rows, run_small_job
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE = 120.0
@@ -20,8 +21,7 @@ PATIENCE = 120.0
 @contextmanager
 def driver_at_gate(folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """A driver whose worker has come to the gate, scoring the third shard; and the worker's process id."""
-    (folder / "gates").mkdir()
-    gate = Gate(str(folder / "gates")).build()
+    gate = Gate(str(folder / "gate")).build()
     command = [sys.executable, "-m", "tests.support.small_jobs", str(folder / "run"), gate.folder]
     with subprocess.Popen(
         command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True, start_new_session=True

@@ -17,9 +17,8 @@ from pathlib import Path
 
 from tests.simulation.recipe import SimulatedRecipe
 from tests.simulation.simulate import make_job
+from tests.support.plain_run import run_without_ray
 from toolformer_ray.records.run_folder import RunFolder, shard_name
-from toolformer_ray.workflow.book.ledger import Ledger
-from toolformer_ray.workflow.shard.work import StageWorker
 from toolformer_ray.workflow.workers import WorkerOptions
 
 MAX_LINKS = 30_000
@@ -31,18 +30,10 @@ def make_full_run(folder: Path, num_shards: int, shard_size: int) -> RunFolder:
     """A run folder in which everything is done, all shards alike."""
     recipe = SimulatedRecipe(num_texts=num_shards * shard_size, shard_size=shard_size, speedup=1e9)
     job = make_job(str(folder), recipe, WorkerOptions())
-    ledger = Ledger(job.pipeline, job.stage_fingerprints, {}, tool_fingerprints=job.tool_fingerprints)
-    worker = StageWorker(job.run, recipe, "cpu")
-    first = worker.read_corpus(job.pipeline[0], ledger.ingest_fingerprint).next_shard()
-    assert first
-    stage = ledger.admit(first.shard, first.header)
-    while stage:
-        done = worker.work(stage, first.shard, ledger.expected(stage, first.shard))
-        assert done
-        stage = ledger.finish(stage, first.shard, done.header)
+    (first,) = run_without_ray(job, max_shards=1).documents.values()
     for table in sorted({path.parent for path in folder.glob("**/*.parquet")}):
         _multiply(table, num_shards)
-    shards = dict.fromkeys(map(shard_name, range(num_shards)), first.header.fingerprint)
+    shards = dict.fromkeys(map(shard_name, range(num_shards)), first)
     replace(job.corpus, shards=shards, readings=[[]]).write(job.run)
     return job.run
 

@@ -47,15 +47,6 @@ class SimulatedRecipe:
     trouble: Trouble | None = None
     """Where it is said which tool is in trouble. With it every call is asked for itself, by the real executor."""
 
-    def ingest(self, _: Sequence[Sequence[str]]) -> Iterator[tuple[Sequence[Document], Sequence[Dropped]]]:
-        """The corpus, cut into shards."""
-        for start in range(0, self.num_texts, self.shard_size):
-            numbers = range(start, min(start + self.shard_size, self.num_texts))
-            shard = start // self.shard_size
-            self.note("read", stage="ingest", shard=shard)
-            time.sleep(self.seconds("ingest", shard, len(numbers)))
-            yield [make_document(self.seed, number) for number in numbers], []
-
     def open(self, needs: Needs) -> "SimulatedStages":
         """A worker of a kind."""
         if self.journal:
@@ -81,9 +72,14 @@ class SimulatedStages:
     recipe: SimulatedRecipe
     executor: ToolExecutor | None
 
-    def ingest(self, readings: Sequence[Sequence[str]]) -> Iterator[tuple[Sequence[Document], Sequence[Dropped]]]:
-        """The corpus."""
-        return self.recipe.ingest(readings)
+    def ingest(self, _: Sequence[Sequence[str]]) -> Iterator[tuple[Sequence[Document], Sequence[Dropped]]]:
+        """The corpus, cut into shards."""
+        recipe = self.recipe
+        for shard, start in enumerate(range(0, recipe.num_texts, recipe.shard_size)):
+            numbers = range(start, min(start + recipe.shard_size, recipe.num_texts))
+            recipe.note("read", stage="ingest", shard=shard)
+            time.sleep(recipe.seconds("ingest", shard, len(numbers)))
+            yield [make_document(recipe.seed, number) for number in numbers], []
 
     def compute(self, stage: str, inputs: Sequence[list[Any]], tools: Collection[str]) -> StageOutput:
         """A shard at a stage."""

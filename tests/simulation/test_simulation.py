@@ -1,7 +1,6 @@
 """A simulated run holds rows like those of real text, and the same ones however its tools are asked."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import ray
@@ -12,7 +11,7 @@ from tests.simulation.recipe import SimulatedRecipe
 from tests.simulation.rows import BY_NAME
 from tests.simulation.tools import Trouble
 from toolformer_ray.records.run_folder import RunFolder
-from toolformer_ray.records.stages import Candidate, Executed, Scored
+from toolformer_ray.records.stages import Candidate, Document, Executed, Scored
 from toolformer_ray.workflow.verify.check import check_run
 
 NUM_TEXTS = 500
@@ -23,10 +22,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return make_full_run(tmp_path_factory.mktemp("simulated"), num_shards=1, shard_size=NUM_TEXTS)
 
 
-def in_trouble(trouble: Trouble, num_texts: int) -> tuple[Any, list[Any]]:
-    """What a worker with the tools does of calls, and the texts."""
+def in_trouble(trouble: Trouble, num_texts: int) -> tuple[SimulatedRecipe, list[Document]]:
+    """A recipe whose tools may be in trouble, and its texts."""
     recipe = SimulatedRecipe(num_texts=num_texts, shard_size=num_texts, speedup=1e9, trouble=trouble)
-    return recipe, list(next(recipe.ingest([]))[0])
+    return recipe, list(next(recipe.open("cpu").ingest([]))[0])
 
 
 def test_every_text_and_call_is_accounted_for(run: RunFolder) -> None:

@@ -1,15 +1,15 @@
-"""Jobs whose stages are a few lines of arithmetic, and gates at which a test can catch a worker at work.
+"""Jobs whose stages are a few lines of arithmetic.
 
 Run as a module it is a driver in a process of its own: `python -m tests.support.small_jobs RUN GATE`.
 """
 
-import os
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tests.support.gate import Gate
 from tests.support.rows import make_row
 from tests.support.stand_in import STAND_IN_PIPELINE
 from toolformer_ray.jobs.driver.interrupts import Interrupts
@@ -25,32 +25,6 @@ from toolformer_ray.workflow.workers import WorkerOptions
 
 OK = {"status": "ok", "seconds": 0.0, "from_cache": False}
 LOSSES = {"loss_with_call": 2.0, "loss_with_result": 1.0, "loss_reduction": 1.0}
-
-
-@dataclass(frozen=True)
-class Gate:
-    """Two named pipes. A worker that comes to an open gate says its process id, and waits until it is killed.
-
-    Opening a pipe waits for the other side, so neither the test nor the worker has to poll.
-    """
-
-    folder: str
-
-    def build(self) -> "Gate":
-        for name in ("reached", "go"):
-            os.mkfifo(Path(self.folder) / name)
-        return self
-
-    def wait_for_worker(self) -> int:
-        """Process id of the worker that came; the gate is gone for those who come later."""
-        process_id = int((Path(self.folder) / "reached").read_text())
-        (Path(self.folder) / "reached").unlink()
-        return process_id
-
-    def pass_through(self) -> None:
-        if (Path(self.folder) / "reached").exists():
-            (Path(self.folder) / "reached").write_text(str(os.getpid()))
-            (Path(self.folder) / "go").read_text()
 
 
 @dataclass(frozen=True, kw_only=True)
