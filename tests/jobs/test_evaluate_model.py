@@ -1,13 +1,17 @@
 """`toolformer evaluate` from the command line, on a small model that writes sums as calls."""
 
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 import pytest
 
 import toolformer_ray.evals.evaluate
+import toolformer_ray.evals.tasks
 from tests.support.chain_model import save_chain_model
+from toolformer_ray.evals.tasks import find_tasks
 from toolformer_ray.jobs.cli.main import main
 from toolformer_ray.jobs.decoding.decoder import DecoderOptions
 from toolformer_ray.jobs.decoding.evaluate import EvaluateOptions
@@ -58,6 +62,46 @@ def test_questions_are_asked_with_tools_and_without_and_every_answer_is_kept(
     figures = json.loads(out.with_suffix(".json").read_text())
     assert [(line["with_tools"], line["share_with_call"]) for line in figures["tasks"]] == [(True, 1.0), (False, 0.0)]
     assert figures["wikitext2"]["num_tokens"] == 4  # s, o, it, is
+
+
+TASK = """
+from toolformer_ray.evals.rules import is_among_first_words
+from toolformer_ray.evals.task import Question, Task
+
+
+class Capitals(Task):
+    describes = "Capitals of countries"
+    path = "capitals.jsonl"
+    rule = staticmethod(is_among_first_words(5))
+    barred_tools = ("QA",)
+
+    def questions(self, row):
+        yield Question(prompt=f"so {row['country']} it is", answers=(row["capital"],))
+"""
+
+
+@pytest.fixture
+def new_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One more file where benchmarks are looked for, and nothing else."""
+    folder = tmp_path / "more_tasks"
+    folder.mkdir()
+    (folder / "capitals.py").write_text(TASK)
+    monkeypatch.setattr(toolformer_ray.evals.tasks, "__path__", [*toolformer_ray.evals.tasks.__path__, str(folder)])
+    find_tasks.cache_clear()
+    yield
+    find_tasks.cache_clear()
+    sys.modules.pop("toolformer_ray.evals.tasks.capitals", None)
+
+
+@pytest.mark.usefixtures("new_task")
+def test_a_new_benchmark_is_one_file(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tasks"]) == 0
+    assert ["capitals", "Capitals", "of", "countries", "QA"] in [
+        line.split() for line in capsys.readouterr().out.splitlines()
+    ]
+    (tmp_path / "capitals.jsonl").write_text('{"country": "Peru", "capital": "so"}\n')
+    assert main(["evaluate", "--model", model, "--tasks", "capitals", "--data", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines()[2].split()[:2] == ["capitals", "1"]
 
 
 def test_what_is_done_is_told_and_written_before_the_next_benchmark_begins(
