@@ -1,6 +1,7 @@
-"""Asks a model the questions of a benchmark and counts: how many are right, and on how many a tool was called.
+"""Asks a model the questions of a benchmark, and counts the right answers and the questions on which a tool was called.
 
-Asked twice, the second time with calls disabled: what the tools add is the difference (paper, section 4.2).
+Each question is asked twice, with tools and with calls disabled; the difference is what the tools add (paper,
+section 4.2).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,28 +13,28 @@ from toolformer_ray.decode.options import DecodeOptions
 from toolformer_ray.evals.task import Question, Task
 
 AT_ONCE = 256
-"""Questions that are handed to the decoder together; its batches are its own affair."""
+"""Questions that are given to the decoder together; it makes its own batches of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One question and what the model made of it; a row of the table of results."""
+    """One question and the model's answer; a row of the table of results."""
 
     task: str
     number: int
-    """Of the question within its task, from 0."""
+    """Number of the question within its task, from 0."""
     with_tools: bool
     prompt: str
     answers: tuple[str, ...]
     generated: str
-    """As written, calls and results included."""
+    """What the model wrote, calls and results included."""
     is_right: bool
     num_calls: int
     """Calls that were answered."""
     tools: tuple[str, ...]
-    """Their tools."""
+    """The tools that answered them."""
     about: str
-    """What results are broken down by, such as `relation=P19`; empty for most."""
+    """By what results are broken down, such as `relation=P19`; empty for most."""
     is_cut: bool
     """Whether the prompt's beginning was left out to fit the window."""
 
@@ -47,7 +48,7 @@ class Summary:
     num_questions: int
     share_right: float
     share_with_call: float
-    """Of questions on which at least one tool was called and answered."""
+    """Share of the questions on which at least one tool was called and answered."""
 
 
 def evaluate(
@@ -75,7 +76,7 @@ def evaluate(
 
 
 def summarise(results: Iterable[Result]) -> list[Summary]:
-    """One line per task and way of asking, in the order in which they come."""
+    """One line for each task with tools and without, in the order of the results."""
     groups: dict[tuple[str, bool], list[Result]] = {}
     for result in results:
         groups.setdefault((result.task, result.with_tools), []).append(result)

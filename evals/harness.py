@@ -1,6 +1,6 @@
 """lm-evaluation-harness with a model that calls tools: `--model toolformer` of `python -m jobs.run_lm_eval`.
 
-What is generated is generated with tools, and handed over without its calls; likelihoods are those of plain text, calls
+Texts are generated with tools and returned without their calls; likelihoods are those of plain text, with calls
 disabled.
 """
 
@@ -43,13 +43,13 @@ class Toolformer(LM):
 
     @property
     def tokenizer_name(self) -> str:
-        """For the harness's cache of requests."""
+        """The name under which the harness caches requests."""
         return self._model.tokenizer.name
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
-        """What the model writes behind each context up to a stop string, without its calls.
+        """What the model writes after each context up to a stop string, without its calls.
 
-        A context that is too long loses its beginning. Raises ValueError if what is to be written fills the window.
+        A context that is too long loses its beginning. Raises ValueError if the new tokens alone would fill the window.
         """
         submitted, num_cut = [], 0
         for request in requests:
@@ -65,7 +65,10 @@ class Toolformer(LM):
         return [request.completion.plain_text if request.completion else "" for request in submitted]
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        """Of each continuation behind its context; a context that is too long loses its beginning."""
+        """(log-likelihood, whether it is what greedy decoding writes) of each continuation after its context.
+
+        A context that is too long loses its beginning.
+        """
         tokenizer, asked, num_cut = self._model.tokenizer, [], 0
         for request in requests:
             context, continuation = _texts_of(request, 2)
@@ -80,7 +83,7 @@ class Toolformer(LM):
         return list(zip(totals, self._model.are_greedy(asked, without_calls=True), strict=True))
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
-        """Of each whole text."""
+        """The log-likelihood of each whole text."""
         totals = []
         for request in requests:
             [text] = _texts_of(request, 1)
@@ -124,5 +127,5 @@ def _decode_options(options: DecodeOptions, arguments: dict[str, Any]) -> Decode
 
 
 def _without_harness_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
-    """What the harness adds by itself to the model's arguments."""
+    """The arguments without those that the harness adds by itself."""
     return {key: value for key, value in arguments.items() if key not in ("batch_size", "max_batch_size")}

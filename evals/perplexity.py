@@ -1,11 +1,10 @@
 """The perplexity of plain texts, which tools must not make worse (paper, section 4.3), with calls disabled.
 
-Disabled means, as in decoding, that entries with a `[` have probability 0: a model that would begin a call is asked
-what else comes next.
-Where a text itself has such a bracket, it counts as the token that it is.
+As in decoding, calls are disabled by giving vocabulary entries with a `[` probability 0. A bracket in the text itself
+counts as the token that it is.
 
-A text longer than the window is read in windows that overlap by half, and each token is foretold once, with at least
-half a window before it wherever there is that much.
+A text longer than the window is read in windows that overlap by half, so that each token is predicted once, after at
+least half a window of context wherever there is that much.
 """
 
 import math
@@ -18,17 +17,17 @@ from toolformer_ray.lm.requests import ScoreRequest
 
 @dataclass(frozen=True, kw_only=True)
 class Perplexity:
-    """What came of some texts."""
+    """The loss of some texts, and how long they are."""
 
     nats: float
-    """Summed loss."""
+    """Sum of the losses of all tokens."""
     num_tokens: int
     num_words: int
-    """Separated by white space; for comparing models with other tokenizers."""
+    """Words separated by white space, for comparing models with different tokenizers."""
 
     @property
     def per_token(self) -> float:
-        """exp of the mean loss of a token."""
+        """exp of the mean loss per token."""
         return math.exp(self.nats / self.num_tokens)
 
     @property
@@ -38,7 +37,7 @@ class Perplexity:
 
 
 def measure_perplexity(model: LanguageModel, texts: Iterable[str]) -> Perplexity:
-    """Of all tokens of all texts; the first of each is foretold by the beginning-of-sequence token."""
+    """The perplexity of all tokens of all texts; a text's first is predicted from the beginning-of-sequence token."""
     requests: list[ScoreRequest] = []
     num_words = 0
     for text in texts:

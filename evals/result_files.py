@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: a Parquet file with a row for each question, and the figures as JSON beside it."""
+"""Writes what an evaluation found: a Parquet file with a row for each question, and the figures as JSON beside it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -14,7 +14,7 @@ from toolformer_ray.records.whole_json import write_json
 
 
 class ResultFiles:
-    """The two files, replaced as a whole each time that more is known."""
+    """The two files; each write replaces them as a whole."""
 
     def __init__(self, out: Path) -> None:
         """`out`: the Parquet file, whose folder is made. Raises OptionError where none can be written."""
@@ -31,7 +31,7 @@ class ResultFiles:
             raise OptionError("out", out, f"it cannot be written ({one_line(error)}), give another place") from error
 
     def write(self, results: Sequence[Result], figures: Mapping[str, Any]) -> None:
-        """All that is known so far. Raises OSError if the disk refuses."""
+        """Write all results so far. Raises OSError if the disk refuses."""
         rows = [{name: _plain(value) for name, value in asdict(result).items()} for result in results]
         pq.write_table(pa.Table.from_pylist(rows), self._temporary, compression="zstd")
         self._temporary.replace(self._out)

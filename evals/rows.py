@@ -1,4 +1,4 @@
-"""Rows of evaluation data as dictionaries, whatever they are written in: JSON, JSON Lines, CSV, Parquet, or XML."""
+"""Reads rows of evaluation data as dictionaries, from JSON, JSON Lines, CSV, Parquet, or XML."""
 
 import csv
 import gzip
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from toolformer_ray.records.errors import one_line
 
 SUFFIXES = (".json", ".jsonl", ".csv", ".parquet", ".xml")
-# A name on the Hub may have a dot in it, such as `org/name-1.0`.
+# A location with one of these is a file; other dots may be in a name on the Hub, such as `org/name-1.0`.
 _SUFFIXES_OF_FILES = (*SUFFIXES, ".gz", ".zst", ".zip", ".txt", ".tsv")
 MAX_XML_BYTES = 50 * 2**20
 

@@ -1,6 +1,6 @@
 """What a benchmark is: where its questions come from, how the model is asked, and when an answer is right.
 
-One benchmark, one file in `evals/tasks/`, found by being there.
+To add a benchmark, add one file to `evals/tasks/` with one subclass of `Task`; nothing else changes.
 """
 
 import datetime
@@ -19,13 +19,13 @@ class Question:
     """One example of a benchmark."""
 
     prompt: str
-    """What the model goes on from."""
+    """The text that the model continues."""
     answers: tuple[str, ...]
-    """Any of them is right."""
+    """The right answers, of which one is enough."""
     today: datetime.date | None = None
-    """What the tools take for today; None for the clock's day."""
+    """The day that the tools take for today; None for the clock's."""
     about: Mapping[str, str] = field(default_factory=dict)
-    """What the results are broken down by, such as the relation of a fact."""
+    """By what the results are broken down, such as the relation of a fact."""
 
 
 class Task(ABC):
@@ -34,18 +34,18 @@ class Task(ABC):
     describes: ClassVar[str]
     """One line for the list of tasks."""
     path: ClassVar[str]
-    """Where its file lies in a folder of evaluation data, unless told otherwise; a folder or a pattern may be."""
+    """The default place of its file, or of a folder of files, in the folder of evaluation data."""
     has_data: ClassVar[bool] = True
-    """Whether it is asked with `--tasks all` though nobody gave it a path."""
+    """Whether it is among `--tasks all` even if no path is given for it."""
     rule: ClassVar[Rule]
     barred_tools: ClassVar[tuple[str, ...]] = ()
     """Tools, as written in calls, that would give the answer away (paper, section 4.2)."""
     max_new_tokens: ClassVar[int] = 64
-    """As many as the rule may need: 5 or 20 words and a call."""
+    """As many as the rule may look at: 5 or 20 words and a call."""
 
     @abstractmethod
     def questions(self, row: Mapping[str, Any]) -> Iterator[Question]:
-        """The questions in one row of the source; none if the rules leave it out."""
+        """The questions in one row of the source; none if the benchmark leaves the row out."""
 
     def rows(self, location: str) -> Iterator[Mapping[str, Any]]:
         """The rows of the source, from a file, a folder, or a data set on the Hugging Face Hub. Raises ValueError."""
@@ -66,12 +66,12 @@ class Task(ABC):
             ) from error
 
     def default_location(self, folder: str) -> str:
-        """Its data in a folder of evaluation data."""
+        """The place of its data in a folder of evaluation data."""
         return str(Path(folder) / self.path)
 
 
 def texts_of(value: Any) -> list[str]:
-    """The answers in a row, whether the source has one or several, or TriviaQA's with its aliases or SQuAD's `text`.
+    """The answers in a row: one, several, TriviaQA's with their aliases, or SQuAD's under `text`.
 
     Raises TypeError for anything else.
     """

@@ -1,10 +1,10 @@
 """Dateset: questions about days before and after today, from templates (paper, section 4.2.5 and appendix D).
 
-Made here, not read: the templates and their sizes are those of the paper's table 11, 9,400 questions on 500 random days
-that stand for today, each with a day before it and one after it, up to four years away. Table 11 does not say which
-fillings of a template are asked on which day, so they are drawn; nor from which years the days are, nor what a week or
-a month ago is: whole ones are counted, and what then makes no sense is left out, such as 0 weeks ago, or a month ago
-on March 31.
+The questions are made here, not read. Templates and numbers are those of the paper's table 11: 9,400 questions on 500
+random days that stand for today, each with a day before and one after it, up to four years away. Table 11 does not say
+which fillings of a template are asked on which day, so they are drawn. Nor does it say from which years the days are,
+or what "a month ago" is: whole weeks and months are counted, and what makes no sense then is left out, such as 0 weeks
+ago, or a month ago on March 31.
 """
 
 import datetime

@@ -1,7 +1,7 @@
-"""OpenAI's completions protocol: what a client asks for, checked, and what it is answered. Knows no network.
+"""OpenAI's completions protocol: reads and checks requests, writes replies. It knows nothing of HTTP.
 
-Beyond the protocol a request may say `max_calls`, `call_top_k`, `max_call_tokens`, `barred` and `today`. Each choice of
-the answer has `tool_calls_log`, every call with what became of it, and `plain_text`, the text without calls.
+Beyond the protocol a request may have `max_calls`, `call_top_k`, `max_call_tokens`, `barred` and `today`. Each choice
+of the reply has `tool_calls_log`, every call with what became of it, and `plain_text`, the text without calls.
 """
 
 import datetime
@@ -17,9 +17,9 @@ from toolformer_ray.decode.options import DecodeOptions
 from toolformer_ray.records.errors import OptionError, one_line
 
 DEFAULT_MAX_TOKENS = 16
-"""OpenAI's."""
-# Values that ask for nothing that we do not do.
-_HARMLESS: Mapping[str, Sequence[Any]] = {
+"""OpenAI's default."""
+# Parameters that are not supported, with the values that change nothing and so are accepted.
+_UNSUPPORTED: Mapping[str, Sequence[Any]] = {
     "n": (None, 1),
     "best_of": (None, 1),
     "top_p": (None, 1),
@@ -32,18 +32,18 @@ _HARMLESS: Mapping[str, Sequence[Any]] = {
 }
 _OURS = ("max_calls", "call_top_k", "max_call_tokens")
 _KNOWN = {"model", "prompt", "stream", "stream_options", "max_tokens", "temperature", "stop", "seed", "user"}
-_KNOWN |= {*_HARMLESS, *_OURS, "barred", "today"}
+_KNOWN |= {*_UNSUPPORTED, *_OURS, "barred", "today"}
 
 
 class BadRequest(ValueError):  # noqa: N818  named for the status
-    """What a client has to change; `status` is HTTP's."""
+    """The client has to change something; `status` is the HTTP status."""
 
     def __init__(self, message: str, *, param: str | None = None, status: int = 400) -> None:
         super().__init__(message)
         self.param, self.status = param, status
 
     def body(self) -> dict[str, Any]:
-        """As OpenAI's clients read it."""
+        """The error as OpenAI's clients read it."""
         code = "model_not_found" if self.status == 404 and self.param == "model" else None
         kind = "invalid_request_error"
         return {"error": {"message": str(self), "type": kind, "param": self.param, "code": code}}
@@ -61,19 +61,19 @@ class CompletionRequest:
 
 
 def read_request(body: object, model: str) -> CompletionRequest:
-    """What a client sent as JSON. Raises BadRequest."""
+    """The request that a client sent as JSON. Raises BadRequest."""
     if not isinstance(body, dict):
         raise BadRequest("the body is no JSON object")
     if unknown := sorted(body.keys() - _KNOWN):
-        # JSON can spell what UTF-8, and so the answer, has no bytes for.
+        # JSON can spell surrogates, for which UTF-8, and so the reply, has no bytes.
         name = unknown[0].encode("utf-8", "replace").decode()
         raise BadRequest(f"{name} is not known here; leave it out", param=name)
     if body.get("model") != model:
         raise BadRequest(
             f"the model {body.get('model')!r} is not served; there is {model!r}", param="model", status=404
         )
-    for name, harmless in _HARMLESS.items():
-        if body.get(name) not in harmless:
+    for name, accepted in _UNSUPPORTED.items():
+        if body.get(name) not in accepted:
             raise BadRequest(f"{name} is {body[name]!r}, which is not supported; leave it out", param=name)
     usage = body.get("stream_options") or {}
     return CompletionRequest(
@@ -96,7 +96,7 @@ class Reply:
         }
 
     def chunk(self, index: int, pieces: Sequence[Piece]) -> dict[str, Any]:
-        """What has become certain of a text; `pieces` says who said what."""
+        """The next part of a streamed text; `pieces` tells who wrote which part."""
         text = "".join(piece.text for piece in pieces)
         choice = {"index": index, "text": text, "logprobs": None, "finish_reason": None}
         return self._head | {"choices": [choice | {"pieces": [asdict(piece) for piece in pieces]}]}

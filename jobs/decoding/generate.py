@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, TextIO
@@ -54,7 +54,7 @@ class GenerateOptions:
 def generate(options: GenerateOptions) -> int:
     """Write all texts; returns the exit code. Raises ValueError, one line, for what the user has to change.
 
-    A recording that lacks calls is one of these things, said once the texts are there.
+    That a recording lacks calls is found, and raised, when the texts are printed.
     """
     decoder, decode = options.decoder, options.decode
     prompts = [*options.prompts, *_read_prompts(options.file, is_wanted=not options.prompts)]
@@ -64,8 +64,7 @@ def generate(options: GenerateOptions) -> int:
     opened = open_decoder(decoder)
     for prompt in prompts:
         opened.check(prompt)
-    show = _Json() if options.json else _Terminal(sys.stdout) if _has_colours(sys.stdout) else _Pipe()
-    printer = _InOrder(prompts, show)
+    printer = _InOrder(prompts, _choose_output(as_json=options.json))
     requests = {
         opened.submit(prompt, decode, functools.partial(printer.tell, number)): number
         for number, prompt in enumerate(prompts)
@@ -80,26 +79,30 @@ def generate(options: GenerateOptions) -> int:
     return 0
 
 
-class _Json:
-    def tell(self, _: str, __: Sequence[Piece]) -> None: ...
+@dataclass(frozen=True)
+class WholeTexts:
+    """Prints each text when it is finished, for a pipe or as JSON."""
 
-    def finish(self, prompt: str, answer: Completion) -> None:
-        print(json.dumps({"prompt": prompt, **asdict(answer)}, ensure_ascii=False), flush=True)
+    render: Callable[[str, Completion], str]
+    """The line for a prompt and its completion."""
+
+    def tell(self, prompt: str, pieces: Sequence[Piece]) -> None:
+        """Take note of the next pieces of a text: nothing is printed yet."""
+
+    def finish(self, prompt: str, completion: Completion) -> None:
+        """Print the text."""
+        print(self.render(prompt, completion), flush=True)
 
 
-class _Pipe:
-    def tell(self, _: str, __: Sequence[Piece]) -> None: ...
+class TerminalTexts:
+    """Prints a text while it is written, each speaker in a colour, without control characters."""
 
-    def finish(self, prompt: str, answer: Completion) -> None:
-        print(prompt + answer.text, flush=True)
-
-
-class _Terminal:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._is_begun = False
 
     def tell(self, prompt: str, pieces: Sequence[Piece]) -> None:
+        """Print the next pieces of a text, the prompt before the first."""
         if not self._is_begun:
             self._write(prompt, "prompt")
             self._is_begun = True
@@ -107,6 +110,7 @@ class _Terminal:
             self._write(piece.text, piece.by)
 
     def finish(self, prompt: str, _: Completion) -> None:
+        """End the line of a text."""
         self.tell(prompt, [])
         self._is_begun = False
         print(file=self._out, flush=True)
@@ -118,27 +122,35 @@ class _Terminal:
 
 
 class _InOrder:
-    """Shows one text at a time; what comes of later ones meanwhile is shown when it is their turn."""
+    """Prints texts in the order of their prompts: pieces of a later text are kept until the ones before it are done."""
 
-    def __init__(self, prompts: Sequence[str], show: _Json | _Pipe | _Terminal) -> None:
+    def __init__(self, prompts: Sequence[str], show: WholeTexts | TerminalTexts) -> None:
         self._prompts, self._show = prompts, show
         self._current = 0
-        self._told: dict[int, list[Piece]] = {}
-        self._answers: dict[int, Completion] = {}
+        self._kept: dict[int, list[Piece]] = {}
+        self._completions: dict[int, Completion] = {}
 
     def tell(self, number: int, pieces: Sequence[Piece]) -> None:
         if number == self._current:
             self._show.tell(self._prompts[number], pieces)
         else:
-            self._told.setdefault(number, []).extend(pieces)
+            self._kept.setdefault(number, []).extend(pieces)
 
-    def finish(self, number: int, answer: Completion) -> None:
-        self._answers[number] = answer
-        while self._current in self._answers:
-            self._show.finish(self._prompts[self._current], self._answers.pop(self._current))
+    def finish(self, number: int, completion: Completion) -> None:
+        self._completions[number] = completion
+        while self._current in self._completions:
+            self._show.finish(self._prompts[self._current], self._completions.pop(self._current))
             self._current += 1
-            if pieces := self._told.pop(self._current, []):
+            if pieces := self._kept.pop(self._current, []):
                 self.tell(self._current, pieces)
+
+
+def _choose_output(*, as_json: bool) -> WholeTexts | TerminalTexts:
+    if as_json:
+        return WholeTexts(lambda prompt, done: json.dumps({"prompt": prompt, **asdict(done)}, ensure_ascii=False))
+    if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
+        return TerminalTexts(sys.stdout)
+    return WholeTexts(lambda prompt, done: prompt + done.text)
 
 
 def _read_prompts(file: str | None, *, is_wanted: bool) -> list[str]:
@@ -150,17 +162,12 @@ def _read_prompts(file: str | None, *, is_wanted: bool) -> list[str]:
         return _lines(Path(str(file)).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise OptionError(
-            "file", file, f"it cannot be read ({reason}); give a text file, one prompt per line"
-        ) from error
+        remedy = f"it cannot be read ({reason}); give a text file, one prompt per line"
+        raise OptionError("file", file, remedy) from error
 
 
 def _lines(text: str) -> list[str]:
     return text.removesuffix("\n").split("\n") if text else []
-
-
-def _has_colours(out: TextIO) -> bool:
-    return out.isatty() and "NO_COLOR" not in os.environ
 
 
 def _say_what_became_of_calls(completions: Sequence[Completion], loaded: Sequence[str]) -> None:
@@ -172,7 +179,6 @@ def _say_what_became_of_calls(completions: Sequence[Completion], loaded: Sequenc
     if unknown := Counter(call.tool for call in calls if call.status == "unknown_tool" and call.tool):
         said = ", ".join(f"{name} ({number} time{'' if number == 1 else 's'})" for name, number in unknown.items())
         here = [key for key, tool in find_tools().items() if tool.name in unknown]
-        remedy = (
-            f"; load {'it' if len(here) == 1 else 'them'} with --tools {','.join([*loaded, *here])}" if here else ""
-        )
+        them = "it" if len(here) == 1 else "them"
+        remedy = f"; load {them} with --tools {','.join([*loaded, *here])}" if here else ""
         print(f"calls of tools that were not loaded were left out: {said}{remedy}", file=sys.stderr)

@@ -37,7 +37,7 @@ from toolformer_ray.workflow.report.text_table import text_table
 from toolformer_ray.workflow.workers import WorkerOptions
 
 SECONDS_BETWEEN_LINES = 10.0
-OWN_ROWS = "every text has a row of its own: this model would read the texts of one row as a single text"
+NO_PACKING = "every text has a row of its own: this model would read the texts of one row as a single text"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ def finetune(options: FinetuneOptions) -> int:
     refuse_foreign_folder(training, choice.run)
     out = Path(training.out).absolute()
     if Path(training.model).is_dir():
-        # The workers' folder is another one.
+        # The workers work in another folder, where a relative path would lead elsewhere.
         training = replace(training, model=str(Path(training.model).absolute()))
     model = look_at_model(training.model)
     training.check_window(model.window)
@@ -125,7 +125,7 @@ def _begin(out: Path, choice_options: ChooseOptions, options: TrainOptions, mode
 
 
 def _identity(choice_options: ChooseOptions, options: TrainOptions, model: ModelFiles) -> str:
-    """Of all that decides the result: options, the model's files, the rows of the runs."""
+    """A hash of all that decides the result: the options, the model's files, the rows of the runs."""
     runs = [RunFolder(location) for location in choice_options.run]
     rows = [
         {shard: header.content for shard, header in run.headers(table).by_shard.items()}
@@ -168,7 +168,7 @@ def _train(out: Path, options: TrainOptions, workers: TrainWorkerOptions) -> Non
             ),
         )
         try:
-            with telling(out, options):
+            with printing_progress(out, options):
                 trainer.fit()
         except TrainingFailedError as error:
             causes = getattr(error, "worker_failures", None) or {0: error}
@@ -176,22 +176,22 @@ def _train(out: Path, options: TrainOptions, workers: TrainWorkerOptions) -> Non
 
 
 @contextlib.contextmanager
-def telling(out: Path, options: TrainOptions) -> Iterator[None]:
-    """Say on stderr, every few seconds and at the end, how far the workers are; and once what few would expect."""
+def printing_progress(out: Path, options: TrainOptions) -> Iterator[None]:
+    """Print to stderr, every few seconds and at the end, how far the workers are, and once that they pack no rows."""
     from toolformer_ray.finetune.progress import read_progress
 
     ended, before = threading.Event(), read_progress(out)
 
     def tell() -> None:
-        told, is_over, has_told_of_rows = before, False, False
+        told, is_over, is_packing_told = before, False, False
         while not is_over:
             is_over = ended.wait(SECONDS_BETWEEN_LINES)
             now = read_progress(out)
             if not now or now == told:
                 continue
-            if not (now.shares_rows or has_told_of_rows):
-                has_told_of_rows = True
-                print(OWN_ROWS, file=sys.stderr)
+            if not (now.shares_rows or is_packing_told):
+                is_packing_told = True
+                print(NO_PACKING, file=sys.stderr)
             left = datetime.timedelta(seconds=round((options.max_steps - now.step) * now.seconds_per_step))
             pace = f"{now.seconds_per_step:.1f} s a step; {left} left"
             print(f"step {now.step:,} of {options.max_steps:,}; loss {now.loss:.3f}; {pace}", file=sys.stderr)
@@ -207,7 +207,7 @@ def telling(out: Path, options: TrainOptions) -> Iterator[None]:
 
 
 def _train_worker(config: dict[str, Any]) -> None:
-    """What each worker does; Ray Train has made it part of a process group."""
+    """Train in one worker; Ray Train has made its process part of a torch process group."""
     import ray.train
     import torch
 

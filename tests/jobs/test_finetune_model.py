@@ -24,7 +24,7 @@ from toolformer_ray.finetune.result_folder import refuse_foreign_folder
 from toolformer_ray.finetune.texts_file import read_texts
 from toolformer_ray.finetune.train import train
 from toolformer_ray.jobs.cli.main import main
-from toolformer_ray.jobs.training.finetune import OWN_ROWS, telling
+from toolformer_ray.jobs.training.finetune import NO_PACKING, printing_progress
 from toolformer_ray.lm.tokenizer import TextTokenizer
 from toolformer_ray.records.whole_json import write_json
 
@@ -145,11 +145,11 @@ def test_a_start_that_was_interrupted_is_no_obstacle(run: str, model: str, tmp_p
 
 def test_who_waits_is_told_how_far_it_is_and_once_that_texts_share_no_rows(model: str, tmp_path: Path, capsys) -> None:
     progress = Progress(step=2, loss=3.0, seconds_per_step=0.5, shares_rows=False)
-    with telling(tmp_path, TrainOptions(model=model, out=str(tmp_path), max_steps=4)):
+    with printing_progress(tmp_path, TrainOptions(model=model, out=str(tmp_path), max_steps=4)):
         write_json(tmp_path / "progress.json", asdict(progress))
-    with telling(tmp_path, TrainOptions(model=model, out=str(tmp_path), max_steps=4)):
+    with printing_progress(tmp_path, TrainOptions(model=model, out=str(tmp_path), max_steps=4)):
         pass  # nothing new
-    assert capsys.readouterr().err.splitlines() == [OWN_ROWS, "step 2 of 4; loss 3.000; 0.5 s a step; 0:00:01 left"]
+    assert capsys.readouterr().err.splitlines() == [NO_PACKING, "step 2 of 4; loss 3.000; 0.5 s a step; 0:00:01 left"]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from tests.support.chain_model import save_chain_model
 from toolformer_ray.decode.completion import Piece
 from toolformer_ray.jobs.cli.main import main
-from toolformer_ray.jobs.decoding.generate import _Terminal
+from toolformer_ray.jobs.decoding.generate import TerminalTexts
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.tools.asking.answer_store import MARKER
 
@@ -80,7 +80,7 @@ def test_prompts_are_read_from_the_standard_input_if_none_is_given(
 
 def test_on_a_terminal_an_answer_has_a_colour_of_its_own_and_no_text_gives_the_terminal_orders() -> None:
     out = io.StringIO()
-    _Terminal(out).tell("Is", [Piece(" \x1b[2J5", "text"), Piece(" [C(2) -> ", "call"), Piece("7", "result")])
+    TerminalTexts(out).tell("Is", [Piece(" \x1b[2J5", "text"), Piece(" [C(2) -> ", "call"), Piece("7", "result")])
     assert out.getvalue() == "\x1b[2mIs\x1b[0m \ufffd[2J5\x1b[36m [C(2) -> \x1b[0m\x1b[1;32m7\x1b[0m"
 
 
