@@ -10,6 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 from hypothesis import settings
 
+from tests.support.refusals import refuse  # noqa: F401 - a fixture for all tests
 from tests.support.s3_server import S3Server, serve_s3
 
 # A first call may load a model or a table of Unicode; how long a case takes says nothing about whether it is right.

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from tests.support.calling_model import save_calling_model
+from tests.support.refusals import Refuse
 from toolformer_ray.jobs.cli.commands import app
 from toolformer_ray.jobs.cli.main import describe_error, main
 from toolformer_ray.records.errors import OptionError
@@ -34,16 +35,6 @@ def corpus(tmp_path: Path) -> Path:
     path = tmp_path / "texts.jsonl"
     path.write_text(json.dumps({"text": "One and two are 3.", "body": "x"}) + "\n")
     return path
-
-
-def refuse(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one line with which a command is refused."""
-    code = main(arguments)
-    output, errors = capsys.readouterr()
-    assert (code, output) == (2, ""), errors
-    (line,) = errors.splitlines()
-    assert line.startswith("toolformer: ")
-    return line.removeprefix("toolformer: ")
 
 
 def annotate(tmp_path: Path, *arguments: str) -> tuple[str, ...]:
@@ -72,10 +63,10 @@ def annotate(tmp_path: Path, *arguments: str) -> tuple[str, ...]:
     ],
 )
 def test_a_wrong_option_is_named_with_its_value(
-    arguments: list[str], line: str, tmp_path: Path, corpus: Path, capsys: pytest.CaptureFixture[str]
+    refuse: Refuse, arguments: list[str], line: str, tmp_path: Path, corpus: Path
 ) -> None:
     given = annotate(tmp_path, "--corpus", str(corpus), "--model", str(tmp_path), *arguments)
-    assert line in refuse(capsys, *given)
+    assert line in refuse(*given)
 
 
 def test_an_address_from_the_environment_is_named_as_the_variable_that_it_is() -> None:
@@ -84,8 +75,8 @@ def test_an_address_from_the_environment_is_named_as_the_variable_that_it_is() -
     )
 
 
-def test_a_missing_option_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--model" in refuse(capsys, *annotate(tmp_path, "--corpus", "a.txt"))
+def test_a_missing_option_is_named(refuse: Refuse, tmp_path: Path) -> None:
+    assert "--model" in refuse(*annotate(tmp_path, "--corpus", "a.txt"))
 
 
 def write_corpora(folder: Path) -> None:
@@ -108,20 +99,20 @@ def write_corpora(folder: Path) -> None:
     ],
 )
 def test_a_corpus_that_cannot_be_read_is_named_and_leaves_no_run(
-    name: str, line: str, tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]
+    refuse: Refuse, name: str, line: str, tmp_path: Path, model: str
 ) -> None:
     write_corpora(tmp_path)
-    assert line in refuse(capsys, *annotate(tmp_path, "--corpus", str(tmp_path / name), "--model", model))
+    assert line in refuse(*annotate(tmp_path, "--corpus", str(tmp_path / name), "--model", model))
     assert not (tmp_path / "run").exists()
 
 
 def test_a_model_that_cannot_annotate_is_named(
-    tmp_path: Path, corpus: Path, model: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    refuse: Refuse, tmp_path: Path, corpus: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = annotate(tmp_path, "--corpus", str(corpus), "--model")
-    assert "--model is /no/such/folder" in refuse(capsys, *given, "/no/such/folder")
+    assert "--model is /no/such/folder" in refuse(*given, "/no/such/folder")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert "--model is no-such-model; it is no folder here" in refuse(capsys, *given, "no-such-model")
+    assert "--model is no-such-model; it is no folder here" in refuse(*given, "no-such-model")
 
     tokenizer = json.loads((Path(model) / "tokenizer.json").read_text())
     (tmp_path / "markless").mkdir()
@@ -131,17 +122,17 @@ def test_a_model_that_cannot_annotate_is_named(
     tokenizer["model"]["vocab"] = {entry.replace("[", "\u0100" * 3): number for entry, number in vocabulary.items()}
     tokenizer["model"]["merges"] = []
     (tmp_path / "markless/tokenizer.json").write_text(json.dumps(tokenizer))
-    line = refuse(capsys, *given, str(tmp_path / "markless"))
+    line = refuse(*given, str(tmp_path / "markless"))
     assert "has no entry for the call-start marker" in line
     assert "use a model whose tokenizer has one" in line
 
 
 def test_a_run_folder_that_cannot_be_written_is_refused(
-    tmp_path: Path, corpus: Path, model: str, capsys: pytest.CaptureFixture[str]
+    refuse: Refuse, tmp_path: Path, corpus: Path, model: str
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     where = str(tmp_path / "file/run")
-    line = refuse(capsys, "annotate", "--run", where, "--corpus", str(corpus), "--model", model)
+    line = refuse("annotate", "--run", where, "--corpus", str(corpus), "--model", model)
     assert line.startswith(f"--run is {where}; it cannot be used (")
     assert line.endswith("; move away what stands there or give another folder")
 
@@ -157,9 +148,9 @@ def test_a_device_that_is_not_there_is_refused_before_ray_starts(
     assert line.startswith("--device is cuda; this machine has no CUDA device; use cpu, or")
 
 
-def test_a_run_folder_of_something_else_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_folder_of_something_else_is_refused(refuse: Refuse, tmp_path: Path) -> None:
     for command in ("status", "query"):
-        assert f"no run folder in {tmp_path}" in refuse(capsys, command, str(tmp_path))
+        assert f"no run folder in {tmp_path}" in refuse(command, str(tmp_path))
 
 
 def show_help(*arguments: str) -> dict[str, list[str]]:
@@ -198,9 +189,9 @@ def test_help_tells_what_each_tool_is_taught_and_its_own_options_with_their_unit
     assert "--qa.timeout 60" in annotate_help["Asking tools"][0]
 
 
-def test_decoding_takes_no_teaching(capsys: pytest.CaptureFixture[str]) -> None:
+def test_decoding_takes_no_teaching(refuse: Refuse) -> None:
     for command in (["generate"], ["serve"], ["evaluate", "--tasks", "svamp"]):
-        line = refuse(capsys, *command, "--model", "x", "--calculator.max-places", "3")
+        line = refuse(*command, "--model", "x", "--calculator.max-places", "3")
         assert line.startswith("Unknown option: --calculator.max-places")
 
 
@@ -220,8 +211,8 @@ def test_estimate_takes_the_command_of_annotate_as_it_is() -> None:
     assert estimated.arguments["options"].ingest == annotated.arguments["options"].ingest
 
 
-def test_an_index_of_a_missing_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "does not exist" in refuse(capsys, "build-index", str(tmp_path / "absent.jsonl"), str(tmp_path / "index"))
+def test_an_index_of_a_missing_file_is_refused(refuse: Refuse, tmp_path: Path) -> None:
+    assert "does not exist" in refuse("build-index", str(tmp_path / "absent.jsonl"), str(tmp_path / "index"))
 
 
 def test_an_index_is_built_from_a_file_of_passages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -251,6 +242,6 @@ def test_nothing_heavy_is_imported_before_it_is_needed(arguments: list[str], not
 
 
 @pytest.mark.parametrize("command", [("status",), ("query",)])
-def test_no_key_of_a_location_is_printed(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    line = refuse(capsys, *command, "ftp://KEY:SECRET@x/y?sas=SECRET")
+def test_no_key_of_a_location_is_printed(refuse: Refuse, command: tuple[str, ...]) -> None:
+    line = refuse(*command, "ftp://KEY:SECRET@x/y?sas=SECRET")
     assert "ftp://x/y cannot be opened" in line and "SECRET" not in line

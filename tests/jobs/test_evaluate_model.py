@@ -11,6 +11,7 @@ import pytest
 import toolformer_ray.evals.evaluate
 import toolformer_ray.evals.tasks
 from tests.support.chain_model import save_chain_model
+from tests.support.refusals import Refuse
 from toolformer_ray.evals.tasks import find_tasks
 from toolformer_ray.jobs.cli.main import main
 from toolformer_ray.jobs.decoding.decoder import DecoderOptions
@@ -34,13 +35,6 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     return str(path)
-
-
-def refuse(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert main(["evaluate", *arguments]) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    return printed.err.splitlines()[-1]
 
 
 def test_questions_are_asked_with_tools_and_without_and_every_answer_is_kept(
@@ -129,18 +123,18 @@ def test_what_is_done_is_told_and_written_before_the_next_benchmark_begins(
 
 
 def test_a_place_that_cannot_be_written_is_found_before_the_model_is_loaded(
-    rows: str, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+    refuse: Refuse, rows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
     (tmp_path / "folder.json").mkdir()
     to = ("--model", "no/such/model", "--tasks", "continuation", "--path.continuation", rows, "--out")
     for place in ("file/results.parquet", "folder.parquet"):
-        line = refuse(capsys, *to, str(tmp_path / place))
+        line = refuse("evaluate", *to, str(tmp_path / place))
         assert f"--out is {tmp_path / place}; it cannot be written" in line
-    assert "--out is s3://b/x.parquet; it must be a path on this machine" in refuse(capsys, *to, "s3://b/x.parquet")
+    assert "--out is s3://b/x.parquet; it must be a path on this machine" in refuse("evaluate", *to, "s3://b/x.parquet")
     assert not Path("s3:").exists()
-    assert "no/such/model" in refuse(capsys, *to, str(tmp_path / "good" / "results.parquet"))
+    assert "no/such/model" in refuse("evaluate", *to, str(tmp_path / "good" / "results.parquet"))
     assert list((tmp_path / "good").iterdir()) == []
 
 
@@ -153,8 +147,10 @@ def test_a_prompt_that_does_not_fit_the_window_is_told(
     assert "prompts that lost their beginning: 1" in capsys.readouterr().err
 
 
-def test_of_all_benchmarks_those_without_data_of_their_own_are_left_out(model: str, tmp_path: Path, capsys) -> None:
-    line = refuse(capsys, "--model", model, "--tasks", "all", "--data", str(tmp_path))
+def test_of_all_benchmarks_those_without_data_of_their_own_are_left_out(
+    refuse: Refuse, model: str, tmp_path: Path
+) -> None:
+    line = refuse("evaluate", "--model", model, "--tasks", "all", "--data", str(tmp_path))
     assert "asdiv" in line
     decoder = DecoderOptions(model=ModelOptions(model=model))
     assert "continuation" not in EvaluateOptions(tasks="all", decoder=decoder).keys
@@ -162,29 +158,31 @@ def test_of_all_benchmarks_those_without_data_of_their_own_are_left_out(model: s
     assert "continuation" in given.keys
 
 
-def test_what_cannot_be_asked_is_refused_in_one_line(model: str, rows: str, tmp_path: Path, capsys) -> None:
+def test_what_cannot_be_asked_is_refused_in_one_line(refuse: Refuse, model: str, rows: str, tmp_path: Path) -> None:
     to = ("--model", model, "--tasks")
-    assert "there is no such benchmark: choose among asdiv" in refuse(capsys, *to, "sums")
-    assert "name at least one of" in refuse(capsys, *to, ",")
-    assert "is not there; give a file" in refuse(capsys, *to, "svamp", "--data", str(tmp_path))
-    assert "a row has no usable 'Body'" in refuse(capsys, *to, "svamp", "--path.svamp", rows)
+    assert "there is no such benchmark: choose among asdiv" in refuse("evaluate", *to, "sums")
+    assert "name at least one of" in refuse("evaluate", *to, ",")
+    assert "is not there; give a file" in refuse("evaluate", *to, "svamp", "--data", str(tmp_path))
+    assert "a row has no usable 'Body'" in refuse("evaluate", *to, "svamp", "--path.svamp", rows)
     assert "--path.wikitext2 is data/eval/wikitext2/test.txt; it cannot be read as text (" in refuse(
-        capsys, *to, "continuation,wikitext2", "--path.continuation", rows
+        "evaluate", *to, "continuation,wikitext2", "--path.continuation", rows
     )
-    assert "must end in .parquet" in refuse(capsys, *to, "svamp", "--out", "results.csv")
+    assert "must end in .parquet" in refuse("evaluate", *to, "svamp", "--out", "results.csv")
 
 
-def test_data_in_which_there_is_nothing_to_ask_are_refused_in_one_line(model: str, tmp_path: Path, capsys) -> None:
+def test_data_in_which_there_is_nothing_to_ask_are_refused_in_one_line(
+    refuse: Refuse, model: str, tmp_path: Path
+) -> None:
     to = ("--model", model, "--tasks")
     rows = tmp_path / "rows.jsonl"
     rows.write_text("")
-    line = refuse(capsys, *to, "continuation", "--path.continuation", str(rows))
+    line = refuse("evaluate", *to, "continuation", "--path.continuation", str(rows))
     assert f"--path.continuation is {rows}; it holds no question that continuation can ask; give other data" in line
     assert f"--path.wikitext2 is {rows}; it holds no text; give other" in refuse(
-        capsys, *to, "wikitext2", "--path.wikitext2", str(rows)
+        "evaluate", *to, "wikitext2", "--path.wikitext2", str(rows)
     )
     rows.write_text('{"prompt": "so \\ud800", "answers": "so", "text": "so \\ud800"}\n')
     for key in ("continuation", "wikitext2"):
-        assert f"{rows} has a text with half a character" in refuse(capsys, *to, key, f"--path.{key}", str(rows))
+        assert f"{rows} has a text with half a character" in refuse("evaluate", *to, key, f"--path.{key}", str(rows))
     rows.write_text('{"text": 5}\n')
-    assert f"{rows}; it cannot be read as text" in refuse(capsys, *to, "wikitext2", "--path.wikitext2", str(rows))
+    assert f"{rows}; it cannot be read as text" in refuse("evaluate", *to, "wikitext2", "--path.wikitext2", str(rows))

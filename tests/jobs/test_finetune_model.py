@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.support.many_texts import write_texts
 from tests.support.models import save_model
+from tests.support.refusals import Refuse
 from toolformer_ray.finetune.options import TrainOptions
 from toolformer_ray.finetune.progress import Progress
 from toolformer_ray.finetune.result_folder import refuse_foreign_folder
@@ -50,85 +51,80 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> str:
 SHORT = ("--max-length", "48")
 
 
-def refuse(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert main(["finetune", *arguments]) == 2
-    printed = capsys.readouterr()
-    (line,) = printed.err.splitlines()
-    return line
-
-
-def test_a_run_without_a_kept_call_teaches_nothing(model: str, tmp_path: Path, capsys) -> None:
+def test_a_run_without_a_kept_call_teaches_nothing(refuse: Refuse, model: str, tmp_path: Path) -> None:
     poor = write_texts(str(tmp_path / "poor"), {"a": [("Calculator", "1 + 1", "2", 0.5)]})
-    line = refuse(capsys, "--run", poor, "--model", model, *SHORT, "--out", str(tmp_path / "out"))
+    line = refuse("finetune", "--run", poor, "--model", model, *SHORT, "--out", str(tmp_path / "out"))
     assert f"no call was kept in {poor}" in line
     assert not (tmp_path / "out").exists()
 
 
-def test_a_model_without_tokenizer_is_refused(run: str, model: str, tmp_path: Path, capsys) -> None:
+def test_a_model_without_tokenizer_is_refused(refuse: Refuse, run: str, model: str, tmp_path: Path) -> None:
     bare = Path(shutil.copytree(model, tmp_path / "bare"))
     for file in bare.glob("*token*"):
         file.unlink()
-    line = refuse(capsys, "--run", run, "--model", str(bare), *SHORT, "--out", str(tmp_path / "out"))
+    line = refuse("finetune", "--run", run, "--model", str(bare), *SHORT, "--out", str(tmp_path / "out"))
     assert f"there is no tokenizer in '{bare}'" in line
 
 
-def test_a_corrupt_shard_is_named_and_nothing_is_lost(run: str, model: str, tmp_path: Path, capsys) -> None:
+def test_a_corrupt_shard_is_named_and_nothing_is_lost(refuse: Refuse, run: str, model: str, tmp_path: Path) -> None:
     broken = Path(shutil.copytree(run, tmp_path / "broken"))
     (shard,) = broken.glob("scored/*.parquet")
     shard.write_bytes(shard.read_bytes()[:100])
-    line = refuse(capsys, "--run", str(broken), "--model", model, *SHORT, "--out", str(tmp_path / "out"))
+    line = refuse("finetune", "--run", str(broken), "--model", model, *SHORT, "--out", str(tmp_path / "out"))
     assert str(broken) in line and "toolformer verify" in line
     assert not (tmp_path / "out").exists()
 
 
-def test_what_is_no_run_or_no_even_batch_is_refused(run: str, model: str, tmp_path: Path, capsys) -> None:
+def test_what_is_no_run_or_no_even_batch_is_refused(refuse: Refuse, run: str, model: str, tmp_path: Path) -> None:
     out = (*SHORT, "--out", str(tmp_path / "out"))
-    assert "no run folder is there" in refuse(capsys, "--run", str(tmp_path), "--model", model, *out)
-    line = refuse(capsys, "--run", run, "--model", model, *out, "--batch-size", "6", "--rows-at-once", "4")
-    assert line.startswith("toolformer: --batch-size is 6; it must be a multiple of 4")
+    assert "no run folder is there" in refuse("finetune", "--run", str(tmp_path), "--model", model, *out)
+    line = refuse("finetune", "--run", run, "--model", model, *out, "--batch-size", "6", "--rows-at-once", "4")
+    assert line.startswith("--batch-size is 6; it must be a multiple of 4")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_rows_longer_than_the_window_of_the_model_are_refused(run: str, model: str, tmp_path: Path, capsys) -> None:
-    line = refuse(capsys, "--run", run, "--model", model, "--out", str(tmp_path / "out"), "--max-length", "513")
-    assert line == (f"toolformer: --max-length is 513; {model} reads 512 tokens at most: give --max-length 512 or less")
+def test_rows_longer_than_the_window_of_the_model_are_refused(
+    refuse: Refuse, run: str, model: str, tmp_path: Path
+) -> None:
+    line = refuse("finetune", "--run", run, "--model", model, "--out", str(tmp_path / "out"), "--max-length", "513")
+    assert line == f"--max-length is 513; {model} reads 512 tokens at most: give --max-length 512 or less"
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("written", ["{}", "./{}/", "{}/../{}"])
 def test_neither_the_model_nor_a_run_is_written_over(
-    written: str, run: str, model: str, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+    refuse: Refuse, written: str, run: str, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = {"model": Path(shutil.copytree(model, tmp_path / "mine")), "run": Path(shutil.copytree(run, tmp_path / "C"))}
     monkeypatch.chdir(tmp_path)
     for option, folder in mine.items():
         out, before = written.format(folder.name, folder.name), contents(folder)
-        line = refuse(capsys, "--run", "C", "--model", str(mine["model"]), "--out", out)
+        line = refuse("finetune", "--run", "C", "--model", str(mine["model"]), "--out", out)
         assert line == (
-            f"toolformer: --out is {out}; that is {'the' if option == 'model' else 'a'} --{option}, which would be "
+            f"--out is {out}; that is {'the' if option == 'model' else 'a'} --{option}, which would be "
             "overwritten: give another folder"
         )
         assert contents(folder) == before
 
 
-def test_a_folder_with_files_of_others_is_left_as_it_is(run: str, model: str, tmp_path: Path, capsys) -> None:
+def test_a_folder_with_files_of_others_is_left_as_it_is(refuse: Refuse, run: str, model: str, tmp_path: Path) -> None:
     others = tmp_path / "others"
     (others / "checkpoints/checkpoint-900").mkdir(parents=True)
     (others / "checkpoints/checkpoint-900/trainer_state.json").write_text("{}")
     (others / "README.md").write_text("mine")
     before = contents(others)
     given = ("--run", run, "--model", model, *SHORT)
-    line = refuse(capsys, *given, "--out", str(others))
+    line = refuse("finetune", *given, "--out", str(others))
     assert "it holds files but no fine-tuning (README.md, checkpoints)" in line
     (others / "finetune.json").write_text("[1]")
-    line = refuse(capsys, *given, "--out", str(others))
+    line = refuse("finetune", *given, "--out", str(others))
     assert "its finetune.json is not one that a fine-tuning has written" in line
     (others / "finetune.json").unlink()
     assert contents(others) == before
-    line = refuse(capsys, *given, "--out", str(others / "README.md"))
+    line = refuse("finetune", *given, "--out", str(others / "README.md"))
     assert "a file has that name" in line
 
 
@@ -209,14 +205,14 @@ def test_killed_and_resumed_it_ends_with_the_loss_of_an_undisturbed_worker_witho
 
 
 def test_a_finished_training_is_told_again_and_not_done_again(
-    killed_and_resumed: Path, run: str, model: str, capsys: pytest.CaptureFixture[str]
+    refuse: Refuse, killed_and_resumed: Path, run: str, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     weights = (killed_and_resumed / "model.safetensors").stat().st_mtime_ns
     given = ["--run", run, "--model", model, "--out", str(killed_and_resumed), *TRAINING]
     assert main(["finetune", *given]) == 0
     assert "12 steps" in capsys.readouterr().out
     assert (killed_and_resumed / "model.safetensors").stat().st_mtime_ns == weights
-    assert "other settings" in refuse(capsys, *given, "--seed", "1")
+    assert "other settings" in refuse("finetune", *given, "--seed", "1")
 
 
 def test_the_result_is_a_plain_folder_with_its_provenance(killed_and_resumed: Path, run: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.chain_model import save_chain_model
+from tests.support.refusals import Refuse
 from toolformer_ray.decode.completion import Piece
 from toolformer_ray.jobs.cli.main import main
 from toolformer_ray.jobs.decoding.generate import TerminalTexts
@@ -29,14 +30,6 @@ def generate(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, 
     assert main(["generate", *arguments]) == 0
     printed = capsys.readouterr()
     return printed.out, printed.err
-
-
-def refuse(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert main(["generate", *arguments]) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    (line,) = printed.err.splitlines()
-    return line
 
 
 def test_texts_come_in_the_order_of_their_prompts_and_say_what_became_of_calls(
@@ -97,34 +90,30 @@ def test_on_a_terminal_an_answer_has_a_colour_of_its_own_and_no_text_gives_the_t
     ],
 )
 def test_what_the_user_has_to_change_is_one_line(
-    arguments: Sequence[str], line: str, model: str, capsys: pytest.CaptureFixture[str]
+    refuse: Refuse, arguments: Sequence[str], line: str, model: str
 ) -> None:
-    assert line in refuse(capsys, "A prompt", "--model", model, *arguments)
+    assert line in refuse("generate", "A prompt", "--model", model, *arguments)
 
 
 def test_a_prompt_that_is_longer_than_the_window_is_refused_before_any_text_is_written(
-    model: str, capsys: pytest.CaptureFixture[str]
+    refuse: Refuse, model: str
 ) -> None:
-    line = refuse(capsys, "short", "12 " * 300, "--model", model)
+    line = refuse("generate", "short", "12 " * 300, "--model", model)
     assert "leaves nothing of the window of 512 tokens" in line
     assert "'12 12 12" in line
 
 
-def test_a_prompt_that_the_shell_did_not_give_as_utf_8_is_refused(
-    model: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    line = refuse(capsys, "short", b"caf\xe9".decode("utf-8", "surrogateescape"), "--model", model)
+def test_a_prompt_that_the_shell_did_not_give_as_utf_8_is_refused(refuse: Refuse, model: str) -> None:
+    line = refuse("generate", "short", b"caf\xe9".decode("utf-8", "surrogateescape"), "--model", model)
     assert r"character 3 of a prompt is '\udce9', half a character" in line
     assert r"give the one that begins 'caf\udce9' as UTF-8" in line
 
 
-def test_a_checkpoint_without_tokenizer_is_refused(
-    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_checkpoint_without_tokenizer_is_refused(refuse: Refuse, model: str, tmp_path: Path) -> None:
     shutil.copytree(model, tmp_path / "bare")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (tmp_path / "bare" / name).unlink(missing_ok=True)
-    line = refuse(capsys, "A prompt", "--model", str(tmp_path / "bare"))
+    line = refuse("generate", "A prompt", "--model", str(tmp_path / "bare"))
     assert f"--model is {tmp_path / 'bare'}; there is no tokenizer in" in line
 
 
@@ -157,12 +146,12 @@ def test_a_tool_that_texts_name_and_the_command_did_not_load_is_said_at_the_end(
 
 
 def test_a_tool_that_the_model_was_taught_has_to_be_loaded_or_barred(
-    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    refuse: Refuse, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     taught = str(shutil.copytree(model, tmp_path / "taught"))
     (tmp_path / "taught/toolformer.json").write_text('{"tools": ["Calculator", "WikiSearch"]}')
     given = ("it is", "--model", taught, "--tools", "calculator", "--max-new-tokens", "4")
-    line = refuse(capsys, *given)
+    line = refuse("generate", *given)
     assert "was taught to call WikiSearch, which --tools does not load" in line
     assert line.endswith("load all with --tools calculator,search, or leave calls out with --barred WikiSearch")
     for leave_out in (("--barred", "WikiSearch"), ("--max-calls", "0")):

@@ -17,6 +17,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from tests.support.chain_model import save_chain_model
+from tests.support.refusals import Refuse
 from toolformer_ray.jobs.cli.main import main
 
 ROOT = Path(__file__).parents[2]
@@ -127,12 +128,6 @@ def test_half_a_character_which_json_can_spell_is_refused_and_the_others_are_ans
     assert client.completions.create(model="chain", prompt="so", max_tokens=1).choices[0].text
 
 
-def refuse(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert main(["serve", *arguments]) == 2
-    [line] = capsys.readouterr().err.splitlines()
-    return line
-
-
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -142,11 +137,11 @@ def refuse(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     ],
 )
 def test_weights_that_are_not_there_or_damaged_are_refused_before_ray_starts(
+    refuse: Refuse,
     spoil: Callable[[Path], object],
     said: str,
     model: str,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def start(*_: object, **__: object) -> None:
@@ -155,7 +150,7 @@ def test_weights_that_are_not_there_or_damaged_are_refused_before_ray_starts(
     monkeypatch.setattr("toolformer_ray.jobs.driver.cluster.ray_session", start)
     spoilt = shutil.copytree(model, tmp_path / "spoilt")
     spoil(spoilt / "model.safetensors")
-    assert f"--model is {spoilt}{said}" in refuse(capsys, "--model", str(spoilt))
+    assert f"--model is {spoilt}{said}" in refuse("serve", "--model", str(spoilt))
 
 
 def test_what_only_a_replica_finds_wrong_is_one_line_too(model: str, tmp_path: Path) -> None:
@@ -173,16 +168,16 @@ def test_what_only_a_replica_finds_wrong_is_one_line_too(model: str, tmp_path: P
 
 
 def test_a_tool_that_the_model_was_taught_has_to_be_loaded_or_barred(
-    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    refuse: Refuse, model: str, tmp_path: Path
 ) -> None:
     taught = str(shutil.copytree(model, tmp_path / "taught"))
     (tmp_path / "taught/toolformer.json").write_text('{"tools": ["Calculator", "WikiSearch"]}')
     given = ("--model", taught, "--tools", "calculator")
-    line = refuse(capsys, *given)
+    line = refuse("serve", *given)
     assert "was taught to call WikiSearch, which --tools does not load" in line
     assert line.endswith("or leave calls out with --barred WikiSearch")
     # Barred, it is not what is wrong any more.
-    assert "--port" in refuse(capsys, *given, "--barred", "WikiSearch", "--host", "192.0.2.1")
+    assert "--port" in refuse("serve", *given, "--barred", "WikiSearch", "--host", "192.0.2.1")
 
 
 def test_a_port_that_is_taken_is_refused_before_ray_starts(model: str, capsys: pytest.CaptureFixture[str]) -> None:
