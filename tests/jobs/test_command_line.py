@@ -139,12 +139,12 @@ def test_a_run_folder_that_cannot_be_written_is_refused(
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 def test_a_device_that_is_not_there_is_refused_before_ray_starts(
-    tmp_path: Path, corpus: Path, model: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    refuse: Refuse, tmp_path: Path, corpus: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ray.init", lambda *_, **__: pytest.fail("Ray was started"))
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     given = annotate(tmp_path, "--corpus", str(corpus), "--model", model, "--device", "cuda")
-    line = refuse(capsys, *given)
+    line = refuse(*given)
     assert line.startswith("--device is cuda; this machine has no CUDA device; use cpu, or")
 
 

@@ -22,7 +22,7 @@ def test_an_error_in_a_nested_record_names_the_path_to_its_field() -> None:
 
 
 ROOT = Path(__file__).parents[2]
-SPELL_OPTIONS = {"bench", "docs", "miniature", "tests", "toolformer_ray", "tools"}
+SPELL_OPTIONS = {"bench", "docs", "miniature", "tests", "toolformer_ray"}
 """Folders with commands of their own, or that only link to others."""
 
 
