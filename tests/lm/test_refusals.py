@@ -85,7 +85,7 @@ def test_a_device_that_is_not_there_is_named(tmp_path, device):
 def test_an_unknown_dtype_is_named_with_the_known_ones(tmp_path):
     path = save_model(tmp_path)
     message = refusal(lambda: LanguageModel.load(path, dtype="int8"))
-    assert message == "dtype is 'int8'; it must be one of float32, bfloat16"
+    assert message == "dtype is int8; it must be one of float32, bfloat16"
 
 
 def test_bfloat16_weights_are_loaded_as_asked(tmp_path):
