@@ -138,8 +138,9 @@ def test_random_models_keep_the_same_calls_with_and_without_pruning(family: str,
     assert len(everything) == len(found_calls(model_of(family), SlowAdder()))
     kept = names([row for row in everything if row.is_kept])
     assert names([row for row in pruned if row.is_kept]) == kept
-    if tau < 1:
-        assert 0 < len(kept) < len(everything)
+    assert len(kept) < len(everything)
+    # Of some families' random models no call helps by much more.
+    assert kept or tau > 0.02
 
 
 @pytest.mark.parametrize("family", FAMILIES)
