@@ -65,6 +65,7 @@ class Answerer(Protocol):
 
 class QuestionAnswering(Tool):
     Options = QuestionAnsweringOptions
+    options: QuestionAnsweringOptions
     name = "QA"
     wants_by_data = False
     changes_no_answer = frozenset({"device", "api_key_variable"})
@@ -81,23 +82,37 @@ class QuestionAnswering(Tool):
 
     def __init__(self, options: QuestionAnsweringOptions) -> None:
         super().__init__(options)
-        self._qa_options = options
-        self._backend_name = _choose_backend(options)
-        self.one_at_a_time = self._backend_name == "reader"
-        self.is_expensive = self._backend_name != "table"
+        backends = (options.table, options.index, options.endpoint_url)
+        is_modelled = options.table is None
+        if sum(backend is not None for backend in backends) != 1 or is_modelled != (options.model is not None):
+            raise UnusableError(
+                "QA needs one of: `qa.table` FILE; `qa.index` FOLDER with `qa.model` NAME; "
+                "`qa.endpoint_url` URL with `qa.model` NAME"
+            )
+        self.one_at_a_time = options.index is not None
+        self.is_expensive = is_modelled
         self._answerer: Answerer | None = None
 
     def open(self) -> None:
-        self._answerer = _open_backend(self._backend_name, self._qa_options, self.asking.timeout)
+        options, model = self.options, str(self.options.model)
+        if options.table is not None:
+            with naming_option("qa.table", options.table):
+                self._answerer = QuestionTable(options.table, options.min_similarity)
+        elif options.index is not None:
+            with naming_option("qa.index", options.index):
+                index = PassageIndex(options.index)
+            self._answerer = PassageReader(index, model, options.device)
+        else:
+            url, key_variable = str(options.endpoint_url), options.api_key_variable
+            self._answerer = ChatEndpoint(url, model, key_variable, self.asking.timeout)
 
     def data_version(self) -> str:
-        options = self._qa_options
-        if options.table:
-            with naming_option("qa.table", options.table):
-                return hash_file(options.table)
-        if options.index:
-            with naming_option("qa.index", options.index):
-                return read_description(options.index).content_hash
+        if self.options.table is not None:
+            with naming_option("qa.table", self.options.table):
+                return hash_file(self.options.table)
+        if self.options.index is not None:
+            with naming_option("qa.index", self.options.index):
+                return read_description(self.options.index).content_hash
         return ""
 
     def wants(self, document: Document) -> bool:
@@ -112,30 +127,3 @@ class QuestionAnswering(Tool):
         if self._answerer is None:
             raise RuntimeError("QuestionAnswering.open() has to be called before run()")
         return self._answerer.answer(question)
-
-
-def _choose_backend(options: QuestionAnsweringOptions) -> str:
-    backends = {
-        "table": options.table is not None,
-        "reader": options.index is not None,
-        "endpoint": options.endpoint_url is not None,
-    }
-    chosen = [backend for backend, is_chosen in backends.items() if is_chosen]
-    if len(chosen) != 1 or (chosen != ["table"]) != (options.model is not None):
-        raise UnusableError(
-            "QA needs one of: `qa.table` FILE; `qa.index` FOLDER with `qa.model` NAME; "
-            "`qa.endpoint_url` URL with `qa.model` NAME"
-        )
-    return chosen[0]
-
-
-def _open_backend(backend: str, options: QuestionAnsweringOptions, timeout: float) -> Answerer:
-    table, index, model = str(options.table), str(options.index), str(options.model)
-    if backend == "table":
-        with naming_option("qa.table", table):
-            return QuestionTable(table, options.min_similarity)
-    if backend == "reader":
-        with naming_option("qa.index", index):
-            passages = PassageIndex(index)
-        return PassageReader(passages, model, options.device)
-    return ChatEndpoint(str(options.endpoint_url), model, options.api_key_variable, timeout)

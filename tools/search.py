@@ -32,6 +32,7 @@ class SearchOptions(ToolOptions):
 
 class WikiSearch(Tool):
     Options = SearchOptions
+    options: SearchOptions
     name = "WikiSearch"
     wants_by_data = False
     locates_data = frozenset({"index"})
@@ -49,17 +50,16 @@ class WikiSearch(Tool):
         super().__init__(options)
         if not options.index:
             raise UnusableError("WikiSearch needs `search.index` FOLDER, an index made by `toolformer build-index`")
-        self._index_path = options.index
-        self._max_snippet_chars = options.max_snippet_chars
+        self._path = options.index
         self._index: PassageIndex | None = None
 
     def open(self) -> None:
-        with naming_option("search.index", self._index_path):
-            self._index = PassageIndex(self._index_path)
+        with naming_option("search.index", self._path):
+            self._index = PassageIndex(self._path)
 
     def data_version(self) -> str:
-        with naming_option("search.index", self._index_path):
-            return read_description(self._index_path).content_hash
+        with naming_option("search.index", self._path):
+            return read_description(self._path).content_hash
 
     def wants(self, document: Document) -> bool:
         return True
@@ -71,7 +71,7 @@ class WikiSearch(Tool):
         if self._index is None:
             raise RuntimeError("WikiSearch.open() has to be called before run()")
         passages = self._index.search(query)
-        return write_snippet(passages[0], self._max_snippet_chars) if passages else ""
+        return write_snippet(passages[0], self.options.max_snippet_chars) if passages else ""
 
 
 def write_snippet(passage: Passage, max_chars: int) -> str:

@@ -36,6 +36,8 @@ class Translator(Protocol):
 
 class MachineTranslation(Tool):
     Options = TranslationOptions
+    options: TranslationOptions
+    one_at_a_time = True
     name = "MT"
     teaching = Teaching(min_open_probability=0.0, max_places=20, num_samples=10, min_loss_reduction=0.5)
     changes_no_answer = frozenset({"device"})
@@ -53,25 +55,22 @@ class MachineTranslation(Tool):
 
     def __init__(self, options: TranslationOptions) -> None:
         super().__init__(options)
-        self._mt_options = options
-        self.one_at_a_time = True
         self.is_expensive = options.glossary is None
         self._identifier: LanguageIdentifier | None = None
         self._translator: Translator | None = None
 
     def open(self) -> None:
-        options = self._mt_options
-        if options.glossary:
-            self._identifier = self._translator = _open_glossary(options.glossary)
+        identifier, options = self._open_identifier(), self.options
+        if isinstance(identifier, Glossary):
+            self._translator = identifier
         else:
-            self._translator = SequenceTranslator(options.model, options.device, self._open_identifier())
+            self._translator = SequenceTranslator(options.model, options.device, identifier)
 
     def data_version(self) -> str:
-        glossary = self._mt_options.glossary
-        if glossary is None:
+        if self.options.glossary is None:
             return ""
-        with naming_option("translation.glossary", glossary):
-            return hash_file(glossary)
+        with naming_option("translation.glossary", self.options.glossary):
+            return hash_file(self.options.glossary)
 
     def wants(self, document: Document) -> bool:
         return wants_translation(document.text, self._open_identifier())
@@ -88,12 +87,9 @@ class MachineTranslation(Tool):
 
     def _open_identifier(self) -> LanguageIdentifier:
         # Processes that offer texts never open the tool: identifying languages needs no translation model.
-        if self._identifier is None:
-            glossary = self._mt_options.glossary
-            self._identifier = _open_glossary(glossary) if glossary else FastTextIdentifier()
+        glossary = self.options.glossary
+        if self._identifier is None and glossary:
+            with naming_option("translation.glossary", glossary):
+                self._identifier = Glossary(glossary)
+        self._identifier = self._identifier or FastTextIdentifier()
         return self._identifier
-
-
-def _open_glossary(path: str) -> Glossary:
-    with naming_option("translation.glossary", path):
-        return Glossary(path)
