@@ -46,12 +46,6 @@ class AnswerOptions:
         if len(given) > 1:
             raise UnusableError(f"{' and '.join(given)} were given; choose one of them")
 
-    @property
-    def mode(self) -> Mode | None:
-        """The one that was given, if any."""
-        modes: tuple[Mode, ...] = ("cache", "record", "replay")
-        return next((mode for mode in modes if getattr(self, mode) is not None), None)
-
 
 class AnswerStore:
     """One folder of answers, used in one mode. Safe for threads, and for many processes on one folder."""
@@ -69,7 +63,7 @@ class AnswerStore:
         return self._mode == "replay"
 
     def look_up(self, call: Call, tool: Tool) -> Outcome | None:
-        """The known outcome of a call; None if the tool has to be asked, which never is so in a replay.
+        """The known outcome of a call; None, except in a replay, if the tool has to be asked.
 
         Raises OSError if a recording cannot be read.
         """
@@ -112,8 +106,9 @@ class AnswerStore:
         return self._mode != "cache" or not tool.answers_at_once
 
     def _name(self, call: Call, tool: Tool) -> str:
-        if call.tool not in self._prefixes:
-            self._prefixes[call.tool] = f"{tool.name}/{answer_fingerprint(tool)}"
+        with self._lock:  # the fingerprint of a large model or index takes seconds and is computed once
+            if call.tool not in self._prefixes:
+                self._prefixes[call.tool] = f"{tool.name}/{answer_fingerprint(tool)}"
         key = fingerprint(call.call_input, call.today)
         return f"{self._prefixes[call.tool]}/{key[:2]}/{key[2:]}.json"
 
@@ -147,8 +142,9 @@ class AnswerStore:
 
 
 def open_store(options: AnswerOptions) -> AnswerStore | None:
-    """The store that the options ask for, if any. Raises UnusableError if it cannot be used."""
-    mode = options.mode
+    """The store that the options ask for, if any. Raises OptionError if it cannot be used."""
+    modes: tuple[Mode, ...] = ("cache", "record", "replay")
+    mode = next((mode for mode in modes if getattr(options, mode) is not None), None)
     if mode is None:
         return None
     folder = RunFolder(str(getattr(options, mode)))
