@@ -1,7 +1,7 @@
-"""The call syntax, ` [Calculator(400 / 1400) -> 0.29]`, and nothing else about calls (paper, section 2).
+"""The call syntax, ` [Calculator(400 / 1400) -> 0.29]` (paper, section 2).
 
 The ordinary strings ` [`, `->` and `]` stand for the paper's three markers, so no vocabulary changes.
-An input or a result never contains a square bracket, and an input never `) -> `, so a call can be read in one way only:
+An input or a result never contains a square bracket, and an input never contains `) -> `, so the syntax is unambiguous:
 `parse_sample` refuses such inputs, and `clean_result` replaces the brackets of results.
 """
 
@@ -19,13 +19,13 @@ MAX_RESULT_CHARS = 1_000
 _NAME_AND_INPUT = r"(?P<tool>[A-Za-z_]\w*)\((?P<call_input>(?:(?!\) -> )[^\[\]])*)\)"
 _CALL = re.compile(rf" ?\[{_NAME_AND_INPUT}(?: -> (?P<result>[^\[\]]*))?\]")
 _SAMPLE = re.compile(rf"\s*{_NAME_AND_INPUT}\s*")
-# Control characters, line breaks, and lone surrogates, which no file could hold.
+# Control characters, line breaks, and lone surrogates, which UTF-8 cannot encode.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\s]+")
 
 
 @dataclass(frozen=True)
 class FoundCall:
-    """Something in a text that reads as a call; `result` is None for a call without an arrow."""
+    """A part of a text that has the syntax of a call; `result` is None for one without an arrow."""
 
     tool: str
     call_input: str
@@ -47,9 +47,9 @@ def render_call(tool: str, call_input: str, result: str | None = None) -> str:
 
 
 def call_parts(tool: str, call_input: str, result: str) -> tuple[str, str, str]:
-    """e(c, r) in the parts in which it comes about: start marker, what the model writes, what the tool says.
+    """e(c, r) in three parts: the start marker, what the model writes, and the tool's answer with the end marker.
 
-    Each is encoded by itself, in training as in decoding: the model meets the very tokens that it was trained on.
+    In training and in decoding alike each part is tokenized by itself, so that a model meets the same tokens in both.
 
     >>> call_parts("Calculator", "400 / 1400", "0.29")
     (' [', 'Calculator(400 / 1400) ->', ' 0.29]')
@@ -58,18 +58,19 @@ def call_parts(tool: str, call_input: str, result: str) -> tuple[str, str, str]:
 
 
 def parse_sample(sample: str) -> tuple[str, str] | None:
-    """(tool, call_input) of what a model wrote between the start and the end marker; None if that is no call."""
+    """(tool, call_input) of what a model wrote between the start and the end marker; None if it is not a call."""
     match = _SAMPLE.fullmatch(sample)
     return (match["tool"], match["call_input"]) if match else None
 
 
 def find_calls(text: str) -> list[FoundCall]:
-    """Everything in a text that reads as a call, in order. Whether it *is* one only its `calls` column can tell."""
+    """All parts of a text that have the syntax of a call, in order. They may be the author's: see the column
+    `calls`."""
     return [FoundCall(m["tool"], m["call_input"], m["result"], m.start(), m.end()) for m in _CALL.finditer(text)]
 
 
 def remove_found_calls(text: str) -> str:
-    """The text without everything that reads as a call: for our own demonstrations, never for users' texts."""
+    """The text without anything that has the syntax of a call: for demonstrations only, never for users' texts."""
     return _CALL.sub("", text)
 
 
@@ -88,7 +89,7 @@ def insert_calls(text: str, calls: Iterable[KeptCall]) -> str:
 
 
 def remove_calls(augmented_text: str, calls: Iterable[KeptCall]) -> str:
-    """The exact inverse of `insert_calls`: by the calls' offsets, so look-alikes in the text stay unharmed.
+    """The exact inverse of `insert_calls`. It goes by the calls' offsets, so look-alikes in the text are not touched.
 
     Raises ValueError if the text does not hold a call where `calls` says that it does.
     """
@@ -105,13 +106,13 @@ def remove_calls(augmented_text: str, calls: Iterable[KeptCall]) -> str:
 
 
 def clean_result(result: str, max_chars: int = MAX_RESULT_CHARS) -> str:
-    """A tool's answer as it may stand in a call: one line, no square brackets, at most `max_chars` characters."""
+    """A tool's answer in the form that a call allows: one line, no square brackets, at most `max_chars` characters."""
     one_line = _UNPRINTABLE.sub(" ", result).replace("[", "(").replace("]", ")").strip()
     return one_line[:max_chars].rstrip()
 
 
 def unquote(call_input: str) -> str:
-    """The input without the white space and the one pair of quotes around it, if any."""
+    """The input without surrounding white space and without one pair of quotes around it, if there is one."""
     stripped = call_input.strip()
     if len(stripped) >= 2 and stripped[0] == stripped[-1] and stripped[0] in "\"'":
         return stripped[1:-1].strip()

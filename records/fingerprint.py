@@ -1,4 +1,4 @@
-"""A short name for a value: equal values have equal fingerprints, on every machine and in every process."""
+"""Hashes of values: equal values have equal fingerprints, on every machine and in every process."""
 
 import dataclasses
 import datetime
@@ -19,8 +19,8 @@ MODEL_FILES = (
 def fingerprint(*values: object) -> str:
     """32 hex digits of the SHA-256 of the values as canonical JSON.
 
-    Understands what JSON does, and dataclasses, tuples, sets, dates and paths. Raises TypeError for anything else,
-    because a default such as `repr` could hold an address and change from run to run.
+    Accepts what JSON does, and dataclasses, tuples, sets, dates and paths. Raises TypeError for anything else, since a
+    general conversion such as `repr` may contain an address, which changes from run to run.
 
     >>> fingerprint({"k": 5, "m": 2}) == fingerprint({"m": 2, "k": 5})
     True
@@ -30,7 +30,7 @@ def fingerprint(*values: object) -> str:
 
 
 def fingerprint_files(folder: pathlib.Path, patterns: Iterable[str]) -> str:
-    """The SHA-256, in hex, of the names and the content of a folder's files that match; others do not count."""
+    """The SHA-256, in hex, of the names and the content of those files of a folder that match a pattern."""
     total = hashlib.sha256()
     for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):
         with path.open("rb") as file:

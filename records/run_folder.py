@@ -1,9 +1,10 @@
 """Reading and writing the shards of one run folder, on a local disk or in `s3://` or `gs://` alike.
 
-A shard is done when it has its name, and has it only when it is whole (`records.storage`). Its Parquet metadata carry
-the fingerprint of what it was made from, that of its rows, and a few counts, so that these can be read without reading
-a row. Its pages carry checksums, and whoever reads its rows compares them with their fingerprint: what is read is what
-was written, or the shard is damaged.
+A shard is one Parquet file in each table, under the same name. It appears under its name only when it is complete
+(`records.storage`), so a file that is there is done. Its footer holds a header (`records.shard_header`): fingerprints
+of what it was made from and of its rows, and a few counts, all of which can be read without reading a row. Its pages
+have checksums, and reading the rows compares them with their fingerprint, so that no row is ever read from a damaged
+file.
 """
 
 import dataclasses
@@ -22,7 +23,7 @@ import pyarrow.parquet as pq
 from toolformer_ray.records.counts import Count
 from toolformer_ray.records.errors import UnusableError, one_line
 from toolformer_ray.records.locations import without_keys
-from toolformer_ray.records.schema import Record, RecordT, arrow_schema, check_nulls, from_plain, to_table
+from toolformer_ray.records.schema import Record, RecordT, arrow_schema, from_plain, to_table
 from toolformer_ray.records.shard_header import (
     ShardHeader,
     find_header,
@@ -33,29 +34,30 @@ from toolformer_ray.records.shard_header import (
 from toolformer_ray.records.storage import NOT_A_FILE, TEMPORARY_SUFFIX, open_storage
 
 COMPRESSION: Literal["zstd"] = "zstd"
-# Headers are a few hundred bytes: on an object store their time is latency, so many are fetched at once.
+# A header is a few hundred bytes, so reading one from an object store is all latency: many are fetched at once.
 HEADER_THREADS = 16
 MAX_HEADERS_AT_ONCE = 64
-"""A thread is given so many at a time, since on a disk handing out one takes longer than reading it."""
+"""Per task of a thread: on a disk, handing a task to a thread takes longer than reading a header."""
 FOOTER_BYTES = 64 * 2**10
-"""What is fetched to read a footer; enough for all but the widest tables."""
+"""Read from the end of a file to get its footer; enough for all but the widest tables."""
 
 
 class DamagedError(pa.ArrowInvalid):
-    """A file that was read to its end and is not what was written. The message is one line that names it."""
+    """A file does not hold what was written to it. The message is one line that names it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TableHeaders:
-    """The headers of a table, and the files that have none."""
+    """The headers of all shards of a table."""
 
     by_shard: Mapping[str, ShardHeader]
     damaged: Sequence[str]
-    """What is named like a shard but is truncated, empty, no file or not ours: treated as not there."""
+    """Paths that are named like a shard but have no header: truncated, empty, no file, or not of this program. They are
+    treated as missing."""
 
 
 def shard_name(number: int) -> str:
-    """`part-00042` for 42: the name that a shard has in every table."""
+    """The name that a shard has in every table: `part-00042` for 42."""
     return f"part-{number:05d}"
 
 
@@ -64,7 +66,7 @@ class RunFolder:
 
     def __init__(self, location: str) -> None:
         self._storage, self.root = open_storage(location)
-        # A worker's working directory is not ours: what is sent to it must not be relative.
+        # A worker has another working directory than the driver, so the location that is sent to it is absolute.
         self.location = location if "://" in location else self.root
         self.shown = without_keys(self.location)
         """The location as it may be printed."""
@@ -74,12 +76,12 @@ class RunFolder:
 
     @property
     def filesystem(self) -> pa.fs.FileSystem:
-        """What opens the paths that `paths` gives."""
+        """The file system on which `paths` are."""
         return self._storage.filesystem
 
     def create(self) -> None:
-        """Make the folder and try that it can be written to. Raises OSError if not."""
-        # Not an empty one: a full disk takes those.
+        """Make the folder and check that files can be written to it. Raises OSError if not."""
+        # The file is not empty, since a full disk accepts empty files.
         self._storage.write(self._path("write-test" + TEMPORARY_SUFFIX), b"write-test")
         self.delete("write-test" + TEMPORARY_SUFFIX)
 
@@ -94,12 +96,12 @@ class RunFolder:
         counts: Mapping[Count, int],
         parts: Mapping[str, str] = MappingProxyType({}),
     ) -> ShardHeader:
-        """Write a shard, whole or not at all; one of that name is replaced. Returns its header.
+        """Write a shard, replacing any of that name, and return its header.
 
-        Raises pyarrow.ArrowInvalid if a row does not fit the record's schema and OSError if the disk refuses.
+        Raises pyarrow.ArrowInvalid if a row does not fit the record's schema, and OSError if it cannot be written. An
+        older shard is then left as it was.
         """
         content = to_table(record, rows)
-        check_nulls(content, f"{table}/{shard}")
         header = ShardHeader(
             fingerprint=fingerprint,
             counts=dict(counts),
@@ -113,11 +115,11 @@ class RunFolder:
         return header
 
     def read_shard(self, table: str, shard: str, record: type[RecordT]) -> list[RecordT]:
-        """The rows of a shard. Raises FileNotFoundError if it is not there, DamagedError if it is not what it was."""
+        """The rows of a shard. Raises FileNotFoundError if it is not there, DamagedError if it is damaged."""
         return list(from_plain(record, self._read(table, shard, record)[0]))
 
     def check_shard(self, table: str, shard: str, record: type[Record]) -> ShardHeader:
-        """The header of a shard whose rows are those that it tells of. Raises as `read_shard` does."""
+        """The header of a shard, after its rows were checked. Raises as `read_shard` does."""
         return self._read(table, shard, record)[1]
 
     def _read(self, table: str, shard: str, record: type[Record]) -> tuple[list[dict[str, Any]], ShardHeader]:
@@ -125,16 +127,16 @@ class RunFolder:
         content = self._storage.read(self._path(name))
         try:
             return _parse(content, record)
-        # From here on no disk and no network is asked: whatever is wrong is wrong with the bytes.
+        # The bytes are in memory, so any error is an error in them.
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise DamagedError(f"{self.shown}/{name} is damaged: {one_line(error)}") from error
 
     def header(self, table: str, shard: str) -> ShardHeader | None:
-        """The header of a shard, from its footer alone; None if the shard is not there or is damaged."""
+        """The header of a shard, read from its footer alone; None if the shard is missing or damaged."""
         return self._read_header(self._path(f"{table}/{shard}.parquet"))
 
     def headers(self, table: str) -> TableHeaders:
-        """The headers of all shards of a table, from their footers."""
+        """The headers of all shards of a table, read from their footers."""
         paths = [path for path, _ in self._listed(table, ".parquet")]
         size = min(MAX_HEADERS_AT_ONCE, 1 + len(paths) // HEADER_THREADS)
         portions = [paths[start : start + size] for start in range(0, len(paths), size)]
@@ -147,7 +149,7 @@ class RunFolder:
         )
 
     def shards(self, table: str, suffix: str = ".parquet") -> list[str]:
-        """The names of a table's shards, in order; nothing is opened, so a damaged one is among them."""
+        """The names of a table's shards, in order, including damaged ones, since no file is opened."""
         return [shard_of(path) for path, is_file in self._listed(table, suffix) if is_file]
 
     def paths(self, table: str) -> list[str]:
@@ -155,9 +157,9 @@ class RunFolder:
         return [path for path, is_file in self._listed(table, ".parquet") if is_file]
 
     def write_json(self, name: str, value: object, *, is_lasting: bool = False) -> None:
-        """Write a JSON file, e.g. `run.json` or `failed/score/part-00003.json`, whole or not at all.
+        """Write a JSON file, such as `run.json` or `failed/score/part-00003.json`.
 
-        If it is to last, a power cut does not take it away; without it the run could not go on by itself.
+        `is_lasting` is for files without which a run could not be resumed: they survive a power cut (`Disk.write`).
         """
         content = json.dumps(value, indent=2, ensure_ascii=False).encode()
         self._storage.write(self._path(name), content, is_lasting=is_lasting)
@@ -173,27 +175,26 @@ class RunFolder:
             raise UnusableError(f"{told}; delete it or use another `run`") from error
 
     def delete(self, name: str) -> None:
-        """Delete a file of the folder; one that is not there is no error."""
+        """Delete a file of the folder; a missing file is no error."""
         self._storage.delete(self._path(name))
 
     def misplaced(self, table: str) -> list[str]:
-        """What is named like a shard and is no file: a folder, a link that leads nowhere."""
+        """Paths that are named like a shard and are no file, such as a folder or a broken link."""
         return [self._shown(path) for path, is_file in self._listed(table, ".parquet") if not is_file]
 
     def leftovers(self) -> list[str]:
-        """Temporary files, of whoever is writing or of a run that was killed."""
+        """Paths of temporary files: of a run that is being written or of one that was killed."""
         return [self._shown(path) for path in self._storage.temporary_files(self.root)]
 
-    def remove_leftovers(self, *, but_of: str = "") -> int:
-        """Delete the temporary files that a killed run left behind, and return how many were found.
+    def remove_leftovers(self, *, but_of: str = "") -> None:
+        """Delete the temporary files that a killed run left behind, except those of the file named `but_of`.
 
-        Nothing may be writing but the file named `but_of`, whose temporary ones stay.
+        Nothing else may be writing to the folder.
         """
         spared = self._path(f".{but_of}.")
-        leftovers = [path for path in self._storage.temporary_files(self.root) if not path.startswith(spared)]
-        for path in leftovers:
-            self._storage.delete(path)
-        return len(leftovers)
+        for path in [*self._storage.temporary_files(self.root)]:
+            if not path.startswith(spared):
+                self._storage.delete(path)
 
     def _read_header(self, path: str) -> ShardHeader | None:
         try:
@@ -223,9 +224,9 @@ class RunFolder:
 
 
 def _parse(content: bytes, record: type[Record]) -> tuple[list[dict[str, Any]], ShardHeader]:
-    """The rows in a file, and what its footer tells of them. Raises an error of any kind if they do not agree."""
+    """The rows in a file and its header. Raises an error of any kind if the file is damaged."""
     file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
-    # Shards are small: handing their columns to threads takes longer than reading them.
+    # Shards are small, so handing their columns to threads would take longer than reading them.
     table = file.read(use_threads=False)
     header = from_metadata(table.schema.metadata or {})
     if not table.schema.equals(arrow_schema(record)):
@@ -237,7 +238,7 @@ def _parse(content: bytes, record: type[Record]) -> tuple[list[dict[str, Any]], 
 
 
 def shard_of(path: str) -> str:
-    """The shard's name in the path of one of its files."""
+    """The name of a shard, from the path of one of its files."""
     return posixpath.basename(path).split(".", 1)[0]
 
 

@@ -27,15 +27,15 @@ ARROW_TYPES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
-    """A row at a border between two stages. Subclasses declare fields, and the table that they are the rows of."""
+    """A row at a border between two stages. Subclasses declare its fields and the name of its table."""
 
     table: typing.ClassVar[str] = ""
-    """The folder of a run that holds such rows; empty for what is only part of a row, and for dropped rows, of which
-    each stage has a table of its own."""
+    """The folder of a run that holds these rows. Empty for a record that is only a part of rows, and for dropped rows,
+    for which each stage has a folder of its own."""
 
 
 def _cached(function: Callable[[type[Record]], ResultT]) -> Callable[[type[Record]], ResultT]:
-    # The type of functools.cache asks for Hashable arguments, and a type checker takes no class for one.
+    # functools.cache is typed to take Hashable arguments, which mypy does not consider a class to be.
     return functools.cache(function)  # type: ignore[return-value]
 
 
@@ -47,13 +47,17 @@ def arrow_schema(record: type[Record]) -> pa.Schema:
 
 def to_table(record: type[Record], rows: Iterable[Record]) -> pa.Table:
     """Rows as an Arrow table of the record's schema. Raises pyarrow.ArrowInvalid if a value does not fit its column."""
-    # One level deep only: dataclasses.asdict copies every value, a third of the time of writing a shard.
+    # Not dataclasses.asdict: it copies every value, which is a third of the time of writing a shard.
     plain = [_plain(row) for row in rows]
-    return pa.Table.from_pylist(plain, schema=arrow_schema(record))
+    table = pa.Table.from_pylist(plain, schema=arrow_schema(record))
+    for field, column in zip(table.schema, table.columns, strict=True):
+        if column.null_count and not field.nullable:
+            raise pa.ArrowInvalid(f"{column.null_count} rows without a value for {field.name}")
+    return table
 
 
 def from_plain(record: type[RecordT], rows: Iterable[dict[str, typing.Any]]) -> Iterator[RecordT]:
-    """Records from the rows of a table of their schema as dictionaries, which are used up."""
+    """Records made of a table's rows, given as dictionaries, which are changed."""
     nested = {name: item for name, hint in _annotations(record).items() if (item := _nested_record(hint))}
     for row in rows:
         for name, item in nested.items():
@@ -89,10 +93,3 @@ def _arrow_field(name: str, annotation: typing.Any) -> pa.Field:
 
 def _nested_record(annotation: typing.Any) -> type[Record] | None:
     return typing.get_args(annotation)[0] if typing.get_origin(annotation) is tuple else None
-
-
-def check_nulls(content: pa.Table, shard: str) -> None:
-    """Raise pyarrow.ArrowInvalid, naming the shard, if a column that has to be filled is not."""
-    for field, column in zip(content.schema, content.columns, strict=True):
-        if column.null_count and not field.nullable:
-            raise pa.ArrowInvalid(f"{shard} has {column.null_count} rows without a value for {field.name}")

@@ -1,4 +1,4 @@
-"""What the footer of a shard tells: from what its rows were made, what they are, and a few counts."""
+"""The header of a shard, kept in its Parquet footer: what its rows were made from, what they are, and a few counts."""
 
 import json
 import re
@@ -15,11 +15,11 @@ COUNTS_KEY = b"toolformer.counts"
 CONTENT_KEY = b"toolformer.content"
 PARTS_KEY = b"toolformer.parts"
 KEYS = (FINGERPRINT_KEY, COUNTS_KEY, CONTENT_KEY, PARTS_KEY)
-LUCK = ("seconds", "from_cache")
-"""Columns that may differ though nothing has changed: no part of a shard's content."""
+VOLATILE_COLUMNS = ("seconds", "from_cache")
+"""Columns that differ from run to run although nothing has changed. They are no part of a shard's content."""
 
-# In Thrift's compact encoding a string is a byte that says so, its length (7 bits a byte, the last one below 0x80), and
-# its characters.
+# A string in Thrift's compact encoding: a byte for its type, its length in 7 bits a byte of which only the last is
+# below 0x80, and its characters.
 _ENTRY = re.compile(
     rb"(%s)\x18[\x80-\xff]*[\x00-\x7f]([0-9a-f]{%d}|\{[^{}]*\})" % (b"|".join(map(re.escape, KEYS)), FINGERPRINT_DIGITS)
 )
@@ -27,16 +27,17 @@ _ENTRY = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class ShardHeader:
-    """What the footer of a shard tells, without a row being read."""
+    """The header of a shard."""
 
     fingerprint: str
-    """Of the settings and the input that the shard was made from."""
+    """Hash of the settings and the inputs that the shard was made from."""
     counts: Mapping[Count, int]
-    """What the stage counted."""
+    """The stage's counts for this shard."""
     content: str
-    """Of the rows themselves, but for the columns in LUCK: what is made from equal content is equal."""
+    """Hash of the rows, without VOLATILE_COLUMNS."""
     parts: Mapping[str, str]
-    """Per tool, of the settings and the documents that its rows were made from; empty where rows belong to no tool."""
+    """Per tool, the hash of the settings and the documents that its rows were made from. Empty where rows belong to no
+    tool."""
 
 
 def to_metadata(header: ShardHeader) -> dict[bytes, bytes]:
@@ -50,22 +51,22 @@ def to_metadata(header: ShardHeader) -> dict[bytes, bytes]:
 
 
 def from_metadata(metadata: Mapping[bytes, bytes]) -> ShardHeader:
-    """The header in a footer's key-value pairs. Raises KeyError or ValueError if they hold none."""
+    """The header in a footer's key-value pairs. Raises KeyError or ValueError if there is none."""
     return ShardHeader(
         fingerprint=metadata[FINGERPRINT_KEY].decode(),
         counts=read_counts(json.loads(metadata[COUNTS_KEY])),
         content=metadata[CONTENT_KEY].decode(),
-        # The names are the same in every shard, of which there may be 100,000: they are kept once.
+        # There may be 100,000 shards, all with the same names of tools: each name is kept in memory once.
         parts={sys.intern(tool): part for tool, part in json.loads(metadata[PARTS_KEY]).items()},
     )
 
 
 def find_header(tail: bytes) -> ShardHeader | None:
-    """The header in the last bytes of a Parquet file, found by its keys; None where only a Parquet reader can tell.
+    """The header in the last bytes of a Parquet file, found by its keys; None if only a Parquet reader can tell.
 
-    Opening a run reads every footer. A Parquet reader takes 0.2 ms for one, as it looks at all columns first: two
-    minutes for 600,000. The key-value pairs are the last part of a footer, so what a text says that happens to stand
-    in it as a column's smallest or largest value comes before.
+    Opening a run reads every footer. A Parquet reader takes 0.2 ms for each, since it parses the statistics of all
+    columns first: two minutes for the 600,000 files of 100,000 shards. The key-value pairs are the last part of a
+    footer, so they win over any text in those statistics that happens to look like one of them.
     """
     length = int.from_bytes(tail[-8:-4], "little")
     if tail[-4:] != b"PAR1" or length + 8 > len(tail):
@@ -75,11 +76,12 @@ def find_header(tail: bytes) -> ShardHeader | None:
 
 
 def fingerprint_content(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
-    """Of the rows as they are stored, so that it can be computed again from the file. `names` are those of all columns.
+    """Hash of rows as they are stored, so that it can be computed again from the file. `names` are all columns.
 
-    Takes plain rows, not a table: making them costs as much as all the rest, and who reads a shard needs them anyway.
+    It takes plain rows, not a table: converting a table costs as much as the hash, and the callers need the rows
+    anyway.
     """
-    kept = [name for name in names if name not in LUCK]
+    kept = [name for name in names if name not in VOLATILE_COLUMNS]
     if len(kept) < len(names):
         rows = [{name: row[name] for name in kept} for row in rows]
     return fingerprint(kept, rows)

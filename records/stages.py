@@ -25,13 +25,13 @@ class Document(Record):
     part: int
     """0 for the first piece of a source document, counting up; pieces joined in order give the whole text back."""
     text: str
-    """The text, to the letter as the source has it."""
+    """The text, exactly as the source has it."""
     title: str | None
     """The source's title; None where it has none."""
     url: str | None
     """The source's URL; None where it has none."""
     date: datetime.date | None
-    """The day on which the text was written: a date column, else read from the URL; None if neither tells."""
+    """The day on which the text was written, from a date column, else from the URL; None if neither has it."""
     source: str
     """The file, or the data set's name, that the text was read from."""
 
@@ -136,27 +136,27 @@ class Dropped(Record):
 
     stage: str
     reason: str
-    """One of DROP_REASONS[stage]."""
+    """One of DROP_REASONS[stage], or BROKEN."""
     text_id: str
     tool: str | None
     char_offset: int | None
     detail: str | None
-    """What was dropped, shortened; None where the other columns say it all."""
+    """What was dropped, shortened, or the error; None where the other columns say it all."""
     count: int
     """How many equal things this row stands for (e.g. samples at one place); 1 for most."""
 
 
 STATUSES = ("ok", "empty", "bad_input", "timeout", "crashed", "unavailable")
-"""What can become of a call: an answer, an answer of nothing, an input the tool refuses, no answer in time,
-an error inside the tool, a tool that cannot be reached."""
+"""The outcomes of a call: an answer, an empty answer, an input that the tool refuses, no answer in time, an error
+inside the tool, a tool that cannot be reached."""
 
 SCREENINGS = ("passed", "control", "left_out")
-"""What the approximate screen made of a call: scored exactly because it passed; because it was drawn into the random
-control slice of those that did not pass; or not scored, and so not kept."""
+"""The approximate screen's decision about a call: it passed and is scored exactly; it did not pass but was drawn into
+the random control slice, which is scored too; or it is not scored, and so not kept."""
 
 NOTES = ("cut", "cleaned", "not_asked", "not_recorded")
-"""What else there is to know of a call: its answer was longer than a result may be, or held control characters, which
-became spaces; the tool was not asked because it was down; or a replayed recording does not hold the call."""
+"""Details of an outcome: the answer was longer than a result may be and was cut; it held control characters, which were
+replaced by spaces; the tool was not asked because it was down; or a replayed recording does not hold the call."""
 
 DROP_REASONS = {
     "ingest": ("duplicate", "empty_text", "invalid_utf8", "invalid_row", "missing_text"),
@@ -166,8 +166,8 @@ DROP_REASONS = {
     ),
     "interleave": ("same_place",),
 }
-"""The closed set of reasons for which a stage drops a row, beside BROKEN, which any stage may give. A failed call is no
-drop: it stays, with its status."""
+"""The reasons for which each stage drops rows, beside BROKEN, which any stage may give. A stage may give no other. A
+call that failed is not dropped: it stays, with its status."""
 
 BROKEN = "broken"
-"""The reason of a text or call on which the stage itself fails, again and again."""
+"""The reason given for a text or call on which the stage itself fails every time."""

@@ -1,9 +1,9 @@
-"""The files of one folder, each there whole or not at all: on a disk by rename, in a bucket by one request.
+"""Whole files on a disk or in a bucket: a reader finds a file complete or not at all.
 
-A disk shows a file while it is written, so it is written under a temporary name that no reader looks for and then
-renamed, which replaces an older one at once. A bucket shows an object when it has all of it, so it is written under
-its own name: there a rename would be a copy and a deletion, twice the traffic and no safer. What each kind of store
-promises and what is relied on: docs/storage.md.
+On a disk, readers can see a file while it is being written. So it is written under a temporary name that no reader
+looks for, and then renamed, which replaces an older file at once. In a bucket, an object becomes visible only when it
+is complete. So it is written under its own name: a rename would be a copy and a deletion, twice the traffic and no
+safer. docs/storage.md lists what each kind of store guarantees, and which guarantees this program relies on.
 """
 
 import contextlib
@@ -23,35 +23,35 @@ from toolformer_ray.records.locations import without_keys
 
 TEMPORARY_SUFFIX = ".tmp"
 BUCKETS = ("s3", "gcs", "abfs")
-# Without it, and without being asked, pyarrow begins a multipart upload for every object: three requests for one.
+# A pyarrow option. Without it pyarrow uploads every object in parts, which takes three requests instead of one.
 ONE_REQUEST = "allow_delayed_open"
 NOT_A_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
 
 class Disk:
-    """Files of this machine, or of one that is mounted."""
+    """Files on this machine's disks, or on a network share that is mounted."""
 
     filesystem: pa.fs.FileSystem = pa.fs.LocalFileSystem()
 
     def read(self, path: str, last: int | None = None) -> bytes:
-        """The content of a file, or its last so many bytes. Raises OSError, FileNotFoundError if it is not there."""
-        # Without a buffer, and without a Path: when a run is opened this is done for every shard of every table.
+        """The content of a file, or its `last` bytes. Raises OSError; FileNotFoundError if there is no such file."""
+        # Opening a run reads every shard of every table; neither a buffer nor a Path is worth its time there.
         with open(path, "rb", buffering=0) as source:  # noqa: PTH123
             if last is not None:
                 source.seek(max(0, os.fstat(source.fileno()).st_size - last))
             return source.read()
 
     def write(self, path: str, content: bytes | pa.Buffer, *, is_lasting: bool = False) -> None:
-        """Write a file, whole or not at all; one of that name is replaced. Raises OSError.
+        """Write a file, replacing any of that name. Raises OSError, and then leaves an older file as it was.
 
-        If it is to last, a power cut cannot take it away any more. Else the disk may take half a minute to have it.
+        With `is_lasting` the file survives a power cut from now on; without, the disk may take half a minute for that.
         """
         folder, base = posixpath.split(path)
         temporary = posixpath.join(folder, f".{base}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
         try:
             try:
                 _write(temporary, content, is_lasting=is_lasting)
-            except FileNotFoundError:  # The first file of its folder; asking every time would cost more.
+            except FileNotFoundError:  # It is the first file of its folder. Checking before each write would cost more.
                 Path(folder).mkdir(parents=True, exist_ok=True)
                 _write(temporary, content, is_lasting=is_lasting)
             Path(temporary).replace(path)
@@ -63,23 +63,24 @@ class Disk:
             raise
 
     def delete(self, path: str) -> None:
-        """Delete a file; one that is not there is no error."""
+        """Delete a file; a missing file is no error."""
         Path(path).unlink(missing_ok=True)
 
     def listed(self, folder: str) -> Iterator[tuple[str, bool]]:
-        """(path, is it a file) of whatever lies in a folder, also links that lead nowhere; nothing without a folder."""
+        """(path, whether it is a file) of all entries of a folder, broken links included; none if there is no
+        folder."""
         with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
             for entry in entries:
                 yield entry.path, _is_file(entry)
 
     def temporary_files(self, root: str) -> Iterator[str]:
-        """Paths of the temporary files in a folder and below. No link is followed."""
+        """Paths of the temporary files in a folder and below it. Links are not followed."""
         for folder, _, names in os.walk(root):
             yield from (posixpath.join(folder, name) for name in names if name.endswith(TEMPORARY_SUFFIX))
 
 
 class Bucket:
-    """Objects under keys. There are no folders: none is made, and one that holds nothing is not there."""
+    """Objects of a bucket. A folder exists as long as an object has its name before its own."""
 
     def __init__(self, filesystem: pa.fs.FileSystem) -> None:
         self.filesystem = filesystem
@@ -93,11 +94,11 @@ class Bucket:
             return bytes(source.read(size - start))
 
     def write(self, path: str, content: bytes | pa.Buffer, *, is_lasting: bool = False) -> None:  # noqa: ARG002
-        """See `Disk.write`; what a bucket has taken lasts.
+        """See `Disk.write`; what a bucket has accepted is lasting.
 
-        pyarrow publishes what it was given so far when a stream is closed, also by an exception. The only one that can
-        come between its calls is a signal's, such as Ctrl-C, and those strike the main thread alone: so another one
-        writes.
+        If an exception closes a stream, pyarrow publishes what was written so far. The only exception that can come
+        between its calls is that of a signal, such as Ctrl-C. Signals only interrupt the main thread, so another thread
+        does the writing.
         """
         if threading.current_thread() is threading.main_thread():
             with ThreadPoolExecutor(1) as writer:
@@ -116,7 +117,7 @@ class Bucket:
             yield info.path, info.is_file
 
     def temporary_files(self, root: str) -> Iterator[str]:  # noqa: ARG002
-        """None: an object is written under its own name."""
+        """None, since an object is written under its own name."""
         return iter(())
 
     def _put(self, path: str, content: bytes | pa.Buffer) -> None:
@@ -128,7 +129,7 @@ class Bucket:
 
 
 def open_storage(location: str) -> tuple[Disk | Bucket, str]:
-    """What a location is on, and its path there. Raises ValueError if it is a URI that cannot be used."""
+    """The store that a location is on, and the path there. Raises ValueError for a URI that cannot be used."""
     if "://" not in location:
         return Disk(), os.path.abspath(os.path.expanduser(location))  # noqa: PTH100, PTH111
     try:
@@ -158,7 +159,7 @@ def _write(path: str, content: bytes | pa.Buffer, *, is_lasting: bool) -> None:
 
 
 def _flush_folder(folder: str) -> None:
-    """Have the names in a folder written to the disk too."""
+    """Write the names in a folder to the disk too."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

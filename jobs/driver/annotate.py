@@ -59,7 +59,7 @@ def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
         may_corpus_change=options.change_settings,
         may_forget_files=options.forget_missing_files,
         ask_again=UNANSWERED if options.retry_failed else (),
-        corpus=look_at_corpus(options.ingest.corpus, settings.stage_fingerprints["ingest"]),
+        corpus=look_at_corpus(options.ingest.corpus, settings.stage_fingerprints[PIPELINE[0].name]),
         workers=options.workers,
         progress=options.progress,
         tool_names=[tool.name for tool in tools.values()],

@@ -14,6 +14,7 @@ from typing import Any
 from toolformer_ray.records.errors import UnusableError
 from toolformer_ray.records.locations import without_keys
 from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.records.stages import Document
 from toolformer_ray.tools.catalog import find_tools
 from toolformer_ray.tools.tool import Tool, full_data_version
 from toolformer_ray.workflow.book.fingerprints import (
@@ -107,7 +108,7 @@ def check_settings(run: RunFolder, now: RunSettings, *, may_change: bool) -> Seq
     Raises OtherSettingsError if they do and may not.
     """
     before = run.read_json(RUN_FILE)
-    if before is None or not run.shards("documents"):
+    if before is None or not run.shards(Document.table):
         return []
     if not isinstance(before, dict) or not before.keys() >= vars(now).keys():
         raise OtherSettingsError(f"{run.shown}/{RUN_FILE} is not of a run of this program; use another `run`")

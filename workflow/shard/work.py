@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from toolformer_ray.records.fingerprint import fingerprint
 from toolformer_ray.records.run_folder import DamagedError, RunFolder, shard_name
-from toolformer_ray.records.schema import Record, check_nulls, to_table
+from toolformer_ray.records.schema import Record, to_table
 from toolformer_ray.records.stages import BROKEN, Dropped
 from toolformer_ray.workflow.corpus import read_state
 from toolformer_ray.workflow.shard.outputs import (
@@ -95,7 +95,7 @@ class StageWorker:
             )
             made, drops = _reuse_of(stage, order).complete(order, [tried, *tables[1:]], held, self._compute_of(stage))
             for record, output in ((stage.writes, made), (Dropped, drops)):
-                check_nulls(to_table(record, output), f"{stage.table}/{shard}")
+                to_table(record, output)
         return len(tables[0])
 
     def read_corpus(self, stage: Stage, stage_fingerprint: str) -> "CorpusReader":

@@ -14,7 +14,7 @@ from typing import Any
 
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.schema import Record
-from toolformer_ray.records.shard_header import LUCK
+from toolformer_ray.records.shard_header import VOLATILE_COLUMNS
 from toolformer_ray.workflow.book.settings import open_run
 from toolformer_ray.workflow.pipeline import PIPELINE
 from toolformer_ray.workflow.shard.outputs import tables_of
@@ -60,7 +60,7 @@ def _rows(run: RunFolder, table: str, record: type[Record]) -> Iterator[Record]:
 def _compare(row: dict[str, Any], other: dict[str, Any], comparison: Comparison) -> Iterator[str]:
     """The columns that differ, with both values."""
     for name, value in row.items():
-        if name in LUCK or (name == "detail" and row["reason"] == other["reason"] == ROUNDED):
+        if name in VOLATILE_COLUMNS or (name == "detail" and row["reason"] == other["reason"] == ROUNDED):
             continue
         if name == "calls" and len(value) == len(other[name]):
             for call, its_other in zip(value, other[name], strict=True):
