@@ -1,10 +1,11 @@
-"""Which files the corpus is read from, in which order, and what came of it: `ingest.json`.
+"""The state of the corpus, `ingest.json`: which files it has, the order in which they are read, and the shards made of
+it.
 
-A run that is resumed does not read its corpus again if it was read to the end and every file has its size and time of
-change (a data set by name: always). If only times differ it is read again, and equal shards stay as they are. Files
-that were added are read after all others and begin a shard of their own, so that earlier shards stay too. If a file has
-another size, or is gone, the run is refused, since rows of its texts would be lost: the first may be by
-`--change-settings`, the second only by `--forget-missing-files`, as a folder that is not mounted is no change of mind.
+A run that is resumed does not read its corpus again if it was read to the end and all files have their sizes and times;
+a data set is known by its name alone. If only times differ, the corpus is read again, and equal shards stay as they
+are. Added files are read after all others and begin a shard of their own, so earlier shards stay too. Files with other
+sizes, or missing files, would cost rows, so the run is refused: the first unless settings may change, the second unless
+`forget_missing_files` is given, since a folder that is not mounted looks just like files that are gone.
 """
 
 import os
@@ -19,7 +20,7 @@ from toolformer_ray.workflow.log import say, warn
 
 INGEST_FILE = "ingest.json"
 MAX_NAMED = 10
-"""Files named in a line."""
+"""Files named in one message."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +28,13 @@ class CorpusState:
     """The corpus as it was found."""
 
     fingerprint: str
-    """Of the ingest stage."""
+    """The fingerprint of the ingest stage."""
     files: Sequence[Sequence[Any]]
-    """[name, bytes, nanoseconds since 1970 of its last change]; a data set has None for both numbers."""
+    """[name, bytes, time of the last change in nanoseconds since 1970] of each; None for both numbers of a data set."""
     shards: Mapping[str, str]
-    """The fingerprint of each shard of documents; empty until the corpus was read to its end."""
+    """The fingerprint of each shard of documents; empty until the corpus has been read to its end."""
     readings: Sequence[Sequence[str]] = field(default_factory=list)
-    """Names of files that were found together, in the order in which they are read; each group begins a shard."""
+    """Groups of names of files that were found together, in reading order; each group begins a shard."""
 
     def write(self, run: RunFolder) -> None:
         """Write `ingest.json`."""
@@ -41,7 +42,7 @@ class CorpusState:
 
 
 def look_at_corpus(locations: Sequence[str], fingerprint: str) -> CorpusState:
-    """The state of a corpus that is not read yet. Raises ValueError if a location is missing."""
+    """The state of a corpus that has not been read yet. Raises ValueError if a location is missing."""
     files = []
     for source in find_sources(locations):
         if filesystem := getattr(source, "filesystem", None):
@@ -53,15 +54,16 @@ def look_at_corpus(locations: Sequence[str], fingerprint: str) -> CorpusState:
 
 
 def read_state(run: RunFolder, fingerprint: str) -> CorpusState | None:
-    """What `ingest.json` tells; None if it is not there or of an ingest stage with other settings."""
+    """The state in `ingest.json`; None if there is none, or one of an ingest stage with other settings."""
     state = _read_any_state(run)
     return state if state and state.fingerprint == fingerprint else None
 
 
 def settle_corpus(run: RunFolder, now: CorpusState, *, may_change: bool, may_forget: bool) -> CorpusState:
-    """The corpus with the order in which it is read, and its shards if they need not be read; written down.
+    """Compare the corpus `now` with the one of `ingest.json`, and write the new state there and return it.
 
-    Raises UnusableError if files are gone and may not be forgotten, or have other sizes and may not change.
+    It has the reading order, and shards if nothing has to be read. Raises UnusableError if files are missing and may
+    not be forgotten, or have other sizes and may not change.
     """
     before = _read_any_state(run)
     settled = _settle(run, now, before, may_change=may_change, may_forget=may_forget) if before else _afresh(now)
@@ -112,14 +114,14 @@ def _read_any_state(run: RunFolder) -> CorpusState | None:
     try:
         return CorpusState(**read)
     except TypeError as error:
-        raise ValueError(
-            f"{run.shown}/{INGEST_FILE} is not of this version; delete it and the corpus is read again: what is the "
-            "same stays"
+        raise UnusableError(
+            f"{run.shown}/{INGEST_FILE} was written by another version; delete it: the corpus is then read again, and "
+            "equal shards stay"
         ) from error
 
 
 def _respelled(gone: Sequence[str], added: Sequence[str]) -> str:
-    """What to do if a file is only named in another way: its name is in its texts' ids, so that counts."""
+    """A remedy for files that are only named in another way. The name counts, since the ids of texts contain it."""
     here = {os.path.abspath(name): name for name in added}  # noqa: PTH100 - a name may be a URI
     for name in gone:
         if found := here.get(os.path.abspath(name)):  # noqa: PTH100

@@ -1,4 +1,4 @@
-"""What the driver has to know of a model before any worker starts, from its small files: no weights are loaded."""
+"""Reads what the driver has to know about a model before workers start, without loading its weights."""
 
 import logging
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFiles:
-    """A model that can annotate, as far as its configuration and tokenizer tell."""
+    """The files of a model that can annotate, judging by its configuration and tokenizer."""
 
     tokenizer: "TextTokenizer"
     window: int
-    """The longest sequence that it reads, in tokens."""
+    """The longest sequence that it can read, in tokens."""
     revision: str | None
-    """The commit of a model on the Hugging Face Hub, which every worker is to load; None for a folder."""
+    """The commit on the Hugging Face Hub that all workers have to load; None for a folder."""
     fingerprint: str
-    """Of the content of a folder's files; of name and commit for a model on the Hub."""
+    """Hash of the content of a folder's files, or of the name and commit of a model on the Hub."""
 
 
 def look_at_model(name_or_path: str) -> ModelFiles:
     """Read a model's configuration and tokenizer. Raises OptionError if the model cannot annotate."""
-    # Torch and transformers take seconds to import, and whoever reads an option needs neither.
+    # Torch and transformers take seconds to import, and most that imports this module needs neither.
     from transformers import AutoConfig
 
     from toolformer_ray.lm.files import find_folder, fingerprint_folder, read_window
@@ -50,7 +50,7 @@ def look_at_model(name_or_path: str) -> ModelFiles:
 
 
 def hub_revision(name: str) -> str | None:
-    """The commit of a model of the Hub that this machine's cache has, where a snapshot's folder is named by it."""
+    """The commit of a model in this machine's cache of the Hub; the folder of a snapshot is named by it."""
     from toolformer_ray.lm.files import find_folder
 
     folder = find_folder(name)
@@ -58,7 +58,7 @@ def hub_revision(name: str) -> str | None:
 
 
 def model_folder(name_or_path: str, revision: str | None) -> str:
-    """A worker's copy of the model that the driver has seen: a folder as it is, of the Hub the same commit."""
+    """The folder from which a worker loads the model: as given, or a snapshot of that commit of the Hub."""
     if revision is None:
         return name_or_path
     from huggingface_hub import snapshot_download
@@ -71,7 +71,7 @@ def model_folder(name_or_path: str, revision: str | None) -> str:
 
 
 def _check_hub(name: str) -> None:
-    """Ask the Hub once whether it has the model: transformers would ask a dozen times, and say so each time."""
+    """Ask the Hub once whether it has the model. Transformers would ask a dozen times and log each one."""
     from huggingface_hub import HfApi
 
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""What the user can say about a run: everything that `toolformer annotate` takes, checked before any work begins."""
+"""The options of `toolformer annotate`, which are checked before any work begins."""
 
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -15,7 +15,7 @@ from toolformer_ray.workflow.workers import WorkerOptions
 
 
 def _group(title: str, place: int) -> Parameter:
-    """For a record whose fields become options under a title of their own; `place` orders the titles."""
+    """Shows a record's fields as options in a group of their own; `place` orders the groups."""
     return Parameter(name="*", group=Group(title, sort_key=place))
 
 
@@ -27,7 +27,7 @@ class ModelOptions:
     model: str
     """The causal language model: a folder with its files, or its name on the Hugging Face Hub."""
     device: str = "cpu"
-    """Where it runs, as torch names it: cpu or cuda."""
+    """The torch device that it runs on: cpu or cuda."""
     dtype: str = "float32"
     """The type of its numbers, float32 or bfloat16."""
     token_budget: int | None = None

@@ -1,7 +1,8 @@
-"""A driver that `ray job submit` has started: it works in a folder that Ray unpacked on some node and will delete.
+"""Refuses relative paths in a driver that `ray job submit` has started.
 
-What a run writes there is lost, and of what it reads there is only what `--working-dir` has sent. So a relative path is
-refused where the user, who typed it on another machine, cannot have meant that folder.
+Such a driver works in a temporary folder that Ray unpacked on some node and will delete. Whatever a run writes there is
+lost, and the only files there are those that `--working-dir` sent. The user, who typed the paths on another machine,
+cannot have meant that folder.
 """
 
 import json
@@ -13,7 +14,7 @@ from toolformer_ray.records.errors import OptionError
 from toolformer_ray.tools.tool import Tool
 from toolformer_ray.workflow.options import AnnotateOptions
 
-# The only sign by which a driver can tell before it connects: Ray's own record of the job, for `ray.init` to read.
+# Ray's own record of the job, for `ray.init`: all that tells a driver before it connects that it was submitted.
 _JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 _NOT_SENT = (
     "it is not among what `ray job submit` sent to the cluster from its working directory; give a path or URI that all "
@@ -31,7 +32,7 @@ def is_submitted() -> bool:
 
 
 def refuse_lost_paths(options: AnnotateOptions, tools: Mapping[str, Tool]) -> None:
-    """Raise OptionError for a path of a submitted job that leads to where nothing stays, or where nothing is."""
+    """Raise OptionError if a submitted job would write to the temporary folder, or read what was not sent there."""
     if not is_submitted():
         return
     for field, path in _written(options):
@@ -43,13 +44,13 @@ def refuse_lost_paths(options: AnnotateOptions, tools: Mapping[str, Tool]) -> No
                 "or URI that all machines share, such as s3://bucket/runs/one",
             )
     for field, path in _read(options, tools):
-        # A pattern that no file matches is refused where files are looked for.
+        # Patterns are left alone: the code that looks for files refuses a pattern without a match.
         if _is_relative(path) and not (set("*?") & set(path) or Path(path).exists()):
             raise OptionError(field, path, _NOT_SENT)
 
 
 def refuse_lost_output(out: str, runs: Sequence[str]) -> None:
-    """Raise OptionError if `out` would not stay, or if a run of a submitted job is not where it works."""
+    """Raise OptionError if what is written to `out` would be lost, or if one of the runs was not sent."""
     if "://" in out:
         raise OptionError("out", out, "it can only be on a disk: give a path there, and copy the result from it")
     if not is_submitted():
@@ -67,7 +68,7 @@ def refuse_lost_output(out: str, runs: Sequence[str]) -> None:
 
 
 def _written(options: AnnotateOptions) -> Iterator[tuple[str, str]]:
-    """(field, path) of what the run writes."""
+    """(field, path) of everything that the run writes."""
     yield "run", options.run
     for name in ("cache", "record"):
         if folder := getattr(options.tools.answers, name):
@@ -75,7 +76,7 @@ def _written(options: AnnotateOptions) -> Iterator[tuple[str, str]]:
 
 
 def _read(options: AnnotateOptions, tools: Mapping[str, Tool]) -> Iterator[tuple[str, str]]:
-    """(field, path) of what the run reads."""
+    """(field, path) of everything that the run reads."""
     yield from (("corpus", location) for location in options.ingest.corpus)
     if options.tools.answers.replay:
         yield "replay", options.tools.answers.replay

@@ -14,7 +14,7 @@ from toolformer_ray.jobs.driver.loop import Driver
 from toolformer_ray.jobs.driver.run_job import run_job
 from toolformer_ray.records.errors import UnusableError
 from toolformer_ray.records.run_folder import RunFolder
-from toolformer_ray.workflow.book.lease import LEASE_FILE, SECONDS_TO_EXPIRY, Lease, _this_machine, hold_run
+from toolformer_ray.workflow.book.lease import LEASE_FILE, SECONDS_TO_EXPIRY, Lease, hold_run, make_lease
 
 ELSEWHERE = Lease(owner="other", machine="far away", process=7, beat=3)
 
@@ -48,7 +48,7 @@ def test_a_driver_of_this_machine_whose_process_is_gone_is_followed_at_once(
 ) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    write(run, Lease(owner="other", machine=_this_machine(), process=gone.pid))
+    write(run, make_lease(gone.pid))
     waited: list[float] = []
     with hold_run(run, waited.append):
         pass
@@ -57,7 +57,7 @@ def test_a_driver_of_this_machine_whose_process_is_gone_is_followed_at_once(
 
 
 def test_a_process_that_has_got_the_number_of_a_driver_that_is_gone_is_not_taken_for_it(run: RunFolder) -> None:
-    write(run, Lease(owner="other", machine=_this_machine(), process=os.getpid(), started="long ago"))
+    write(run, replace(make_lease(os.getpid()), started="long ago"))
     with hold_run(run, not_waiting):
         pass
 
@@ -73,7 +73,7 @@ def test_another_user_s_driver_on_this_machine_is_left_alone(run: RunFolder, mon
 
 
 def test_a_process_of_which_nobody_tells_when_it_began_is_alive_as_long_as_it_renews(run: RunFolder) -> None:
-    holder = Lease(owner="other", machine=_this_machine(), process=os.getpid())
+    holder = replace(make_lease(os.getpid()), started="")
     write(run, holder)
     with (
         pytest.raises(ValueError, match="another driver"),

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from toolformer_ray.jobs.cli.main import main
 from toolformer_ray.records.counts import read_counts
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.stages import Candidate
-from toolformer_ray.workflow.book.lease import LEASE_FILE, Lease, _started, _this_machine
+from toolformer_ray.workflow.book.lease import LEASE_FILE, make_lease
 from toolformer_ray.workflow.report.show import StatusOptions, describe_state, describe_status, to_json, watch
 from toolformer_ray.workflow.report.status import Failure, read_status
 
@@ -49,11 +49,10 @@ def say(run: RunFolder, state: str = "running", **more: object) -> None:
     run.write_json("progress.json", told | {"seconds_left": 500.0, "in_flight": {"score": 1}} | more)
 
 
-def hold(run: RunFolder, process: int, machine: str | None = None) -> None:
+def hold(run: RunFolder, process: int, machine: str | None = None, beat: int = 0) -> None:
     """A lease as the driver of this process id would have written it."""
-    started = _started(process) or ""
-    lease = Lease(owner="one", machine=machine or _this_machine(), process=process, started=started)
-    run.write_json(LEASE_FILE, asdict(lease))
+    lease = make_lease(process)
+    run.write_json(LEASE_FILE, asdict(replace(lease, machine=machine or lease.machine, beat=beat)))
 
 
 def refuse_to_wait(_: float) -> None:
@@ -111,7 +110,7 @@ def test_without_a_driver_the_footers_are_read(run: RunFolder) -> None:
 def test_a_driver_of_a_machine_whose_clock_is_wrong_lives_if_it_goes_on_writing(run: RunFolder, updated: float) -> None:
     hold(run, 7, machine="far away")
     say(run, **TOTALS, updated=updated)
-    assert read_status(run, lambda _: say(run, **TOTALS, updated=updated + 1)).state == "running"
+    assert read_status(run, lambda _: hold(run, 7, "far away", beat=1)).state == "running"
     assert read_status(run, lambda _: None).state == "lost"
 
 

@@ -1,13 +1,14 @@
-"""One driver a run folder: two would delete each other's temporary files and do everything twice. `lease.json`.
+"""At most one driver works on a run folder: two would delete each other's temporary files and do everything twice.
 
-The driver that holds a run counts up a number in the lease every few seconds. Another one that finds a lease watches
-it, by its own clock alone: if the number moves the holder is alive, and the other refuses; if it stands still for
-SECONDS_TO_EXPIRY the holder is dead or cut off, and the other takes over. A holder of this machine whose process is
-gone is dead at once. A holder that was only suspended finds another's name in the lease, and ends. So no two clocks are
-ever compared, and nothing is asked of the file system but to replace a small file whole: a local disk, NFS, `s3://`.
+The driver that holds a run counts up a number in `lease.json` every few seconds. A second driver that finds a lease
+watches it, by its own clock: if the number changes, the holder is alive and the second driver refuses to start; if it
+stays the same for SECONDS_TO_EXPIRY, the holder is dead or cut off, and the second driver takes over. A holder on the
+same machine whose process is gone is dead at once. A holder that was only suspended finds another's lease, and stops.
+So no two clocks are compared, and the store has to do no more than replace a small file as a whole, which local disks,
+NFS and buckets all do.
 
-Not covered: between two drivers that start in the same instant, or when one is held up between looking and writing, a
-moment may pass in which both work. Rows stay right even then, since shards are written whole and made reproducibly.
+Not covered: of two drivers that start in the same instant, or if one is suspended between looking and writing, both may
+work for a moment. Rows are right even then, since shards are written whole and are reproducible.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from toolformer_ray.records.errors import UnusableError
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.workflow.log import warn
 
@@ -34,17 +36,55 @@ class Lease:
     """Who holds a run folder."""
 
     owner: str
-    """Of this one driver alone."""
+    """Unique to one driver."""
     machine: str
-    """Its host name, boot and process namespace: where its process id means something."""
+    """Host name, boot and process namespace, within which process ids are unique."""
     process: int
     started: str = ""
-    """When the process began, as its machine counts: process ids are given out again."""
+    """When the process began, in ticks since its machine booted, since process ids are reused; empty if unknown."""
     beat: int = 0
     """Counts up as long as the owner lives."""
 
     def __str__(self) -> str:
         return f"process {self.process} on {self.machine.partition(' ')[0]}"
+
+
+def make_lease(process: int) -> Lease:
+    """The lease of a process of this machine."""
+    return Lease(owner=uuid.uuid4().hex, machine=_this_machine(), process=process, started=_start_time(process) or "")
+
+
+def read_lease(run: RunFolder) -> Lease | None:
+    """The lease of a run; None if nobody holds it. A lease that cannot be read counts as none: nobody renews it."""
+    try:
+        return Lease(**run.read_json(LEASE_FILE))
+    except (TypeError, ValueError):
+        return None
+
+
+def is_alive(
+    run: RunFolder,
+    lease: Lease,
+    wait: Callable[[float], object] = time.sleep,
+    *,
+    patience: float = SECONDS_TO_EXPIRY,
+    is_likely: bool = False,
+) -> bool:
+    """Whether the holder of a run's lease is alive. A holder on another machine is watched for `patience` seconds.
+
+    If it `is_likely` that it is, a holder on another machine is not watched.
+    """
+    if lease.machine == _this_machine():
+        started = _start_time(lease.process)
+        if started is None or (started and lease.started):
+            return started == lease.started
+    if is_likely:
+        return True
+    for _ in range(int(patience / SECONDS_BETWEEN_BEATS) + 1):
+        wait(SECONDS_BETWEEN_BEATS)
+        if (now := read_lease(run)) != lease:
+            return now is not None
+    return False
 
 
 class Holder:
@@ -60,8 +100,8 @@ class Holder:
 
     def beat(self) -> bool:
         """Renew the lease; False if another driver has it."""
-        with contextlib.suppress(OSError):  # Whoever writes shards finds out whether the disk is gone.
-            found = _read(self._run)
+        with contextlib.suppress(OSError):  # If the disk is gone, writing the next shard will tell.
+            found = read_lease(self._run)
             if found and found.owner != self._lease.owner:
                 self.taken_by = found
                 return False
@@ -70,11 +110,11 @@ class Holder:
         return True
 
     def release(self) -> None:
-        """Stop renewing and take the lease away, unless it is another's."""
+        """Stop renewing the lease, and delete it unless another driver has it."""
         self._is_released.set()
         self._thread.join()
         with contextlib.suppress(OSError):
-            found = _read(self._run)
+            found = read_lease(self._run)
             if found and found.owner == self._lease.owner:
                 self._run.delete(LEASE_FILE)
 
@@ -85,19 +125,18 @@ class Holder:
 
 @contextlib.contextmanager
 def hold_run(run: RunFolder, wait: Callable[[float], object] = time.sleep) -> Iterator[Holder]:
-    """Hold the run folder. Raises ValueError if another driver does, and OSError if the folder cannot be written to."""
-    lease = Lease(
-        owner=uuid.uuid4().hex, machine=_this_machine(), process=os.getpid(), started=_started(os.getpid()) or ""
-    )
-    if (other := _read(run)) and _is_alive(run, other, wait):
-        raise ValueError(f"another driver ({other}) is working on {run.shown}; wait until it ends, or stop it")
+    """Hold a run. Raises UnusableError if another driver holds it, and OSError if the folder cannot be written to."""
+    lease = make_lease(os.getpid())
+    if (other := read_lease(run)) and is_alive(run, other, wait):
+        raise UnusableError(f"another driver ({other}) is working on {run.shown}; wait until it ends, or stop it")
     if other:
         gone = f"the driver that was working on {run.shown} ({other}) is gone; going on in its place"
         warn("lease_taken_over", gone, owner=str(other))
     run.write_json(LEASE_FILE, asdict(lease))
     wait(SECONDS_TO_SETTLE)
-    if (other := _read(run)) and other.owner != lease.owner:
-        raise ValueError(f"another driver ({other}) has begun to work on {run.shown}; wait until it ends, or stop it")
+    if (other := read_lease(run)) and other.owner != lease.owner:
+        begun = f"another driver ({other}) has begun to work on {run.shown}"
+        raise UnusableError(f"{begun}; wait until it ends, or stop it")
     holder = Holder(run, lease)
     try:
         yield holder
@@ -105,34 +144,10 @@ def hold_run(run: RunFolder, wait: Callable[[float], object] = time.sleep) -> It
         holder.release()
 
 
-def is_held(run: RunFolder) -> bool | None:
-    """Whether the driver that holds the run lives, as far as one look tells; None if it may be on another machine."""
-    lease = _read(run)
-    return _is_process_alive(lease) if lease else None
-
-
-def _is_alive(run: RunFolder, other: Lease, wait: Callable[[float], object]) -> bool:
-    if (is_there := _is_process_alive(other)) is not None:
-        return is_there
-    for _ in range(int(SECONDS_TO_EXPIRY / SECONDS_BETWEEN_BEATS) + 1):
-        wait(SECONDS_BETWEEN_BEATS)
-        if (now := _read(run)) != other:
-            return now is not None
-    return False
-
-
-def _is_process_alive(lease: Lease) -> bool | None:
-    """Whether the lease's process is there; None if nobody on this machine can tell."""
-    if lease.machine != _this_machine():
-        return None
-    started = _started(lease.process)
-    return started == lease.started if started is None or (started and lease.started) else None
-
-
-def _started(process: int) -> str | None:
-    """When a process of this machine began, in ticks since its boot; None if it is gone, empty if nobody tells."""
+def _start_time(process: int) -> str | None:
+    """When a process of this machine began, in ticks since boot; None if it is gone, empty if that is unknown."""
     try:
-        with contextlib.suppress(PermissionError):  # another user's, so it is there
+        with contextlib.suppress(PermissionError):  # It is another user's process.
             os.kill(process, 0)
     except ProcessLookupError:
         return None
@@ -142,15 +157,7 @@ def _started(process: int) -> str | None:
         return ""
 
 
-def _read(run: RunFolder) -> Lease | None:
-    try:
-        return Lease(**run.read_json(LEASE_FILE))
-    except (TypeError, ValueError):
-        return None  # Not there, or not ours: nobody renews it.
-
-
 def _this_machine() -> str:
-    """What tells apart machines, their boots, and containers, in each of which process ids begin anew."""
     marks = [platform.node() or "this host"]
     with contextlib.suppress(OSError):
         marks.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())

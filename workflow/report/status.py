@@ -12,7 +12,7 @@ from typing import Any
 
 from toolformer_ray.records.counts import ROWS, Count, read_counts
 from toolformer_ray.records.run_folder import RunFolder, TableHeaders
-from toolformer_ray.workflow.book.lease import is_held
+from toolformer_ray.workflow.book.lease import is_alive, read_lease
 from toolformer_ray.workflow.book.settings import read_tool_names
 from toolformer_ray.workflow.pipeline import PIPELINE
 from toolformer_ray.workflow.report.progress import MAX_FAILURES_NAMED, PROGRESS_FILE, SECONDS_BETWEEN_SAVES
@@ -20,7 +20,9 @@ from toolformer_ray.workflow.report.times import ToolTimes, read_times
 from toolformer_ray.workflow.report.yields import tools_counted
 
 SECONDS_TO_SILENCE = 12 * SECONDS_BETWEEN_SAVES
-"""What a driver of another machine wrote so recently shows without a second look that it lives."""
+"""A report that is not older is taken as a sign that its driver is alive, if it runs on another machine."""
+SECONDS_TO_LOOK_AGAIN = 10.0
+"""How long the lease of a driver of another machine is watched that has not reported for longer."""
 NEEDED_OF_PROGRESS = {"state", "updated", "texts", "finished_texts", "texts_per_second", "seconds_left"}
 
 
@@ -84,7 +86,7 @@ def read_status(run: RunFolder, wait: Callable[[float], object] = time.sleep) ->
     """Look at the folder. What it looks at twice, to tell a silent driver from a dead one, it awaits by `wait`."""
     progress = _read_progress(run)
     state = progress.get("state", "not begun")
-    if state == "running" and not _is_alive(run, progress, wait):
+    if state == "running" and not _has_driver(run, progress, wait):
         state = "lost"
     is_told = state == "running" and "counts" in progress
     totals = _told_totals(progress) if is_told else _read_totals(run)
@@ -115,15 +117,11 @@ def _read_progress(run: RunFolder) -> Mapping[str, Any]:
     return progress if is_ours else {}  # Another version wrote it: the shards tell.
 
 
-def _is_alive(run: RunFolder, progress: Mapping[str, Any], wait: Callable[[float], object]) -> bool:
-    held = is_held(run)
-    if held is not None:
-        return held
-    # The clocks of two machines need not agree; then what moves is alive.
-    if 0 <= time.time() - progress["updated"] < SECONDS_TO_SILENCE:
-        return True
-    wait(2 * SECONDS_BETWEEN_SAVES)
-    return bool(_read_progress(run).get("updated", progress["updated"]) != progress["updated"])
+def _has_driver(run: RunFolder, progress: Mapping[str, Any], wait: Callable[[float], object]) -> bool:
+    """Whether the run's driver is alive. A recent report is believed, unless the clocks of two machines disagree."""
+    is_recent = 0 <= time.time() - progress["updated"] < SECONDS_TO_SILENCE
+    lease = read_lease(run)
+    return lease is not None and is_alive(run, lease, wait, patience=SECONDS_TO_LOOK_AGAIN, is_likely=is_recent)
 
 
 @dataclass(frozen=True, kw_only=True)
