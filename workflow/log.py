@@ -1,9 +1,9 @@
-"""What a run says on stderr: lines for people, or with `--log-format json` one JSON object a line for machines.
+"""The log of a run on stderr: lines for people or, with `log_format` json, one JSON object a line for machines.
 
-An object has `time` (UTC, ISO 8601), `level`, `event`, `message` where people are told something too, and the event's
-own fields: `stage`, `shard`, `attempt`, `error`, … In this form every line of the driver's process is an object, also
-warnings of libraries; attempts that failed and shards that were given up are said as they happen, and progress is an
-object every `--log-every` seconds. Workers log on their own machines, where Ray keeps their files.
+An object has `time` (UTC, ISO 8601), `level`, `event`, the fields of the event such as `stage`, `shard`, `attempt` and
+`error`, and `message` if the event is also shown to people. In this form every line of the driver's process is an
+object, including warnings of libraries. Failed attempts and shards that were given up are logged as they happen, and
+progress every `log_every` seconds. Workers log to files on their own machines, which Ray keeps.
 """
 
 import datetime
@@ -22,11 +22,10 @@ LOGGER = logging.getLogger("toolformer")
 
 @dataclass(frozen=True, kw_only=True)
 class ProgressOptions:
-    """How often a run says where it stands."""
+    """How and how often a run reports its progress."""
 
     log_every: float = 30.0
-    """Seconds between two lines where the output is no terminal, such as the log of a job."""
-
+    """Seconds between two lines where the output is not a terminal, such as the log of a job."""
     log_format: str = "text"
     """What a run writes to stderr: text for people, json for one JSON object a line."""
 
@@ -38,7 +37,7 @@ class ProgressOptions:
 
 
 def set_format(name: str) -> None:
-    """Have everything that this process logs from now on written as text or as JSON."""
+    """Write everything that this process logs from now on as text or as JSON."""
     is_json = name == "json"
     _HANDLER.setFormatter(JsonFormatter() if is_json else logging.Formatter("%(message)s"))
     _HANDLER.is_for_people = not is_json
@@ -52,25 +51,25 @@ def set_format(name: str) -> None:
 
 
 def is_for_people() -> bool:
-    """Whether lines are for people."""
+    """Whether the log is for people."""
     return _HANDLER.is_for_people
 
 
 def say(event: str, message: str = "", /, *, level: int = logging.INFO, **fields: object) -> None:
-    """Write one line. What has no message is only for machines."""
+    """Log one event. An event without a message is only for machines."""
     LOGGER.log(level, message, extra={"event": event, "fields": fields})
 
 
 def warn(event: str, message: str = "", /, **fields: object) -> None:
-    """Say what somebody should look at."""
+    """Log an event that somebody should look at."""
     say(event, message, level=logging.WARNING, **fields)
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line, whatever stands in it."""
+    """Formats any record as one JSON object on one line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as an object; one that is not from `say` has its logger's name for an event."""
+        """The record as JSON. The event of a record that is not from `say` is the name of its logger."""
         time = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
         told: dict[str, object] = {
             "time": time.isoformat(timespec="milliseconds"),
@@ -86,7 +85,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class _StderrHandler(logging.Handler):
-    """Writes to whatever stderr is at the moment."""
+    """Writes to the current sys.stderr, which tests replace."""
 
     is_for_people = True
 

@@ -1,12 +1,12 @@
-"""How many workers a run has and what each asks of the cluster: one rule, from the options and the nodes.
+"""How many workers a run has, and what each requests from the cluster: one rule, from the options and the nodes.
 
-The rule:
-
-1. One worker reads the corpus and interleaves, `--tool-workers` run tools; they mostly wait and ask for no CPU.
+1. One worker reads the corpus and interleaves, and `tool_workers` run tools. They mostly wait, so they request no CPU.
 2. Proposing and scoring share the workers that hold the model, so no GPU waits for the other stage to catch up.
-3. On GPUs there is one for every `--gpus-per-worker` GPUs of a node, and the node's CPUs are shared among them.
-4. On CPUs there is one for every `--threads-per-worker` CPUs of a node; by default a quarter of the largest node's.
-5. As nodes join and leave, so do they; with `--model-workers N` it is N, and an autoscaler brings what they need.
+3. On GPUs there is one such worker for every `gpus_per_worker` GPUs of a node, and they share the node's CPUs.
+4. On CPUs there is one for every `threads_per_worker` CPUs of a node, by default a quarter of the largest node's.
+5. When nodes join or leave, so do these workers. With `model_workers` their number is fixed, and an autoscaler can
+bring
+   the nodes that they need.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from toolformer_ray.workflow.shard.stage import Needs
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerOptions:
-    """How the work is spread. None of this changes a row, so a run may be resumed with other values."""
+    """How the work is distributed. None of this changes a row, so a run may be resumed with other values."""
 
     model_workers: int | None = None
     """Processes that hold the model, for proposing and scoring alike, and that the cluster is asked for; by default as
@@ -50,7 +50,7 @@ class WorkerOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """What a machine of the cluster has."""
+    """The resources of a machine of the cluster."""
 
     num_cpus: int
     num_gpus: int = 0
@@ -58,7 +58,7 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class PoolSize:
-    """How many workers of one kind, and what each asks of the cluster."""
+    """How many workers of one kind there are, and what each requests from the cluster."""
 
     num_workers: int
     num_threads: int = 1
@@ -67,7 +67,7 @@ class PoolSize:
 
 
 def pool_sizes(options: WorkerOptions, nodes: Sequence[Node], *, on_gpu: bool) -> dict[Needs, PoolSize]:
-    """The rule, for the nodes that are there. Of the model there is one worker at least, if only to wait for a node."""
+    """The rule for these nodes. There is at least one worker for the model, even if it has to wait for a node."""
     model = _on_gpus(options, nodes) if on_gpu else _on_cpus(options, nodes)
     return {"cpu": PoolSize(num_workers=1), "tools": PoolSize(num_workers=options.tool_workers), "model": model}
 
@@ -81,7 +81,7 @@ def _on_cpus(options: WorkerOptions, nodes: Sequence[Node]) -> PoolSize:
 
 def _on_gpus(options: WorkerOptions, nodes: Sequence[Node]) -> PoolSize:
     workers_of = {node: _num_on_gpus(node, options.gpus_per_worker) for node in nodes}
-    # Every node's GPUs can be used only if what a worker asks for fits the poorest of them, were it half a CPU.
+    # All GPUs can only be used if each worker requests no more CPUs than the node with the fewest has for it.
     share = min((node.num_cpus / workers for node, workers in workers_of.items() if workers), default=1.0)
     most = max((node.num_cpus for node in nodes), default=1) // 4
     num_threads = options.threads_per_worker or max(1, min(int(share), most))
@@ -94,7 +94,7 @@ def _on_gpus(options: WorkerOptions, nodes: Sequence[Node]) -> PoolSize:
 
 
 def _num_on_gpus(node: Node, gpus_per_worker: float) -> int:
-    """Workers for which a node has GPUs. No worker lies across two GPUs of which it has a part each."""
+    """Workers for which a node has GPUs. A worker with less than a GPU has all of it on one."""
     if gpus_per_worker < 1:
         return node.num_gpus * int(1 / gpus_per_worker)
     return node.num_gpus // int(gpus_per_worker)

@@ -1,4 +1,4 @@
-"""A run folder put in order: when a driver opens it, when the corpus was read to its end, and when the run ends."""
+"""Puts a run folder in order: when a driver opens it, at the end of the corpus, and at the end of the run."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ def open_ledger(
     tool_fingerprints: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
     ask_again: Collection[str] = (),
 ) -> Ledger:
-    """A ledger with the headers of all outputs that are there; damaged ones are named and left out."""
+    """A ledger with the headers of all outputs that are there. Damaged ones are logged and left out."""
     outputs = {stage.table: find_outputs(run, stage) for stage in pipeline}
     for found in outputs.values():
         for path in found.damaged:
@@ -34,7 +34,7 @@ def open_ledger(
 def admit_documents(ledger: Ledger, shards: Mapping[str, str]) -> bool:
     """Enter the shards of a corpus that was read to its end, given with their fingerprints.
 
-    Returns False, and enters none, if the corpus has to be read (again).
+    Returns False, and enters none of them, if the corpus has to be read again.
     """
     headers = ledger.headers[ledger.pipeline[0].table]
     if not shards or any(name not in headers or headers[name].fingerprint != shards[name] for name in shards):
@@ -45,9 +45,9 @@ def admit_documents(ledger: Ledger, shards: Mapping[str, str]) -> bool:
 
 
 def end_ingest(run: RunFolder, ledger: Ledger, corpus: CorpusState) -> None:
-    """The corpus was read to its end: remove what an earlier reading left beyond it, and note that it was read.
+    """Note that the corpus was read to its end, and delete shards that are not made of it any more.
 
-    Raises UnusableError if it holds no text, or if the run folder cannot be written to.
+    Raises UnusableError if the corpus holds no text, or if the run folder cannot be written to.
     """
     if ledger.num_texts == 0:
         counts = ledger.counts[ledger.pipeline[0].name]
@@ -64,7 +64,7 @@ def end_ingest(run: RunFolder, ledger: Ledger, corpus: CorpusState) -> None:
 
 
 def forget_old_failures(run: RunFolder, ledger: Ledger) -> None:
-    """At the end of a run, delete what earlier runs wrote about failures: those shards are done, or gone."""
+    """Delete the failures that earlier runs noted, at the end of a run: those shards are done now, or gone."""
     for stage, failed in ledger.failed.items():
         for shard in set(run.shards(f"failed/{stage}", ".json")) - failed:
             run.delete(f"failed/{stage}/{shard}.json")

@@ -1,7 +1,7 @@
-"""Which settings a run was made with, and whether they are still the same (`run.json`).
+"""The settings that a run was made with (`run.json`), and whether they have changed.
 
-Settings are what decides the rows. How the work is spread (workers, threads, batches, addresses, the device) is not
-among them, so a run may be resumed on another machine.
+Settings are all options that decide rows. How the work is distributed (workers, threads, batches, addresses, the
+device) is not among them, so a run may be resumed on another machine.
 """
 
 import dataclasses
@@ -34,23 +34,23 @@ PACKAGES = ("toolformer-ray", "ray", "torch", "transformers", "pyarrow")
 
 
 class OtherSettingsError(UnusableError):
-    """The run folder was made with other settings; the message is one line that names them and what to do."""
+    """The run folder was made with other settings. The message is one line that names them and the remedies."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """What decides the rows of a run."""
+    """The settings of a run, and what was computed of them."""
 
     settings: Mapping[str, Any]
-    """Options by the name that they have on the command line, without the dashes; no secrets."""
+    """The options by their names on the command line without the dashes, without secrets."""
     model_fingerprint: str
-    """Of the model's configuration, weights and tokenizer."""
+    """Hash of the model's configuration, weights and tokenizer."""
     tool_data: Mapping[str, str]
-    """Per tool, what identifies the data behind its answers, such as an index; empty if there is none."""
+    """Per tool, an identifier of the data behind its answers, such as an index; empty if there is none."""
     stage_fingerprints: Mapping[str, str]
-    """Per stage, of the settings and the code that decide its rows."""
+    """Per stage, the hash of everything but its inputs that decides its rows."""
     tool_fingerprints: Mapping[str, Mapping[str, str]]
-    """Per stage and name of a tool, of what decides its proposals, its answers, its losses (not the verdict)."""
+    """Per stage and name of a tool, the hash of what decides the tool's proposals, answers or losses."""
 
     def write(self, run: RunFolder) -> None:
         """Write `run.json`."""
@@ -103,7 +103,7 @@ def open_run(location: str) -> RunFolder:
 
 
 def check_settings(run: RunFolder, now: RunSettings, *, may_change: bool) -> Sequence[str]:
-    """In words, how the settings differ from those that the folder's shards were made with.
+    """Compare the settings with those that the folder's shards were made with; returns the differences in words.
 
     Raises OtherSettingsError if they do and may not.
     """
@@ -122,24 +122,24 @@ def check_settings(run: RunFolder, now: RunSettings, *, may_change: bool) -> Seq
 
 
 def read_tool_names(run: RunFolder) -> list[str]:
-    """The tools of a run by the names that they have in calls. Raises ValueError if `run.json` does not tell."""
+    """The tools of a run by their names in calls. Raises UnusableError if `run.json` does not have them."""
     made_with = run.read_json(RUN_FILE)
     settings = made_with.get("settings") if isinstance(made_with, dict) else None
     keys = settings.get("tools") if isinstance(settings, dict) else None
     if not isinstance(keys, list):
-        raise ValueError(f"{run.shown}/{RUN_FILE} does not say with which tools the run was made")
+        raise UnusableError(f"{run.shown}/{RUN_FILE} does not say with which tools the run was made")
     if gone := [str(key) for key in keys if key not in find_tools()]:
-        raise ValueError(f"{run.shown} was made with tools that are not here: {', '.join(gone)}")
+        raise UnusableError(f"{run.shown} was made with tools that are not here: {', '.join(gone)}")
     return [find_tools()[key].name for key in keys]
 
 
 def _differences(before: Mapping[str, Any], now: RunSettings) -> Iterator[str]:
     old, new = before["settings"], now.settings
     for name in dict.fromkeys([*new, *old]):
-        # Of a corpus the files count, by the names that they get from it: workflow.corpus.
+        # The files of the corpus count, not the locations: see workflow.corpus.
         if name == "corpus":
             continue
-        # A model is what it answers, not where it lies: a folder may have been moved.
+        # The files of the model count, not their location: the folder may have been moved.
         if name == "model" and before["model_fingerprint"] == now.model_fingerprint:
             continue
         if _is_only_moved(name, before["tool_data"], now.tool_data):
@@ -154,11 +154,11 @@ def _differences(before: Mapping[str, Any], now: RunSettings) -> Iterator[str]:
 
 
 def _is_only_moved(name: str, old_data: Mapping[str, str], data: Mapping[str, str]) -> bool:
-    """Whether an option says where a tool's data lie, and they are the same as before."""
+    """Whether an option is the location of a tool's data, and the data are the same as before."""
     key, _, option = name.partition(".")
     if not data.get(key) or old_data.get(key) != data[key]:
         return False
-    # What stands behind the sign is of the files of a model in a folder: tools.tool.full_data_version.
+    # After `+` comes the hash of the files of a model folder: see tools.tool.full_data_version.
     return option in find_tools()[key].locates_data or (option == "model" and "+" in data[key])
 
 
