@@ -1,4 +1,4 @@
-"""What a worker opens for the functions of its stages: the options, and by need the model or the tools."""
+"""What a worker opens for the functions of its stages: the options, and the model or the tools if they need them."""
 
 import os
 from collections.abc import Mapping
@@ -39,11 +39,11 @@ class AnnotateRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """What a plain process has: the tools are not open, only their options are used."""
+    """What all workers have. The tools are not open: only their options are used."""
 
     recipe: AnnotateRecipe
     tools: Mapping[str, Tool]
-    """By the names that they have in calls."""
+    """By their names in calls."""
 
     @property
     def options(self) -> AnnotateOptions:
@@ -56,7 +56,7 @@ class Opened:
         return self.recipe.max_text_tokens
 
     def load_tokenizer(self) -> "TextTokenizer":
-        """The model's."""
+        """The tokenizer of the model."""
         from toolformer_ray.lm.tokenizer import TextTokenizer
 
         return TextTokenizer.load(model_folder(self.options.model.model, self.recipe.model_revision))
@@ -64,14 +64,14 @@ class Opened:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenedModel(Opened):
-    """What a worker with the model has."""
+    """What workers with the model have."""
 
     model: "LanguageModel"
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenedTools(Opened):
-    """What a worker with the tools has. One executor for its whole life: it remembers which tools are down."""
+    """What workers with the tools have: one executor for all shards, since it remembers which tools are down."""
 
     executor: ToolExecutor
 
@@ -88,13 +88,13 @@ def _load_model(options: AnnotateOptions, revision: str | None) -> "LanguageMode
         device=options.model.device,
         dtype=options.model.dtype,
         token_budget=options.model.token_budget,
-        # Layer by layer over the GPUs that Ray lets this worker see.
+        # Layer by layer over the GPUs that Ray makes visible to this worker.
         device_map="balanced" if options.model.on_gpu and options.workers.gpus_per_worker > 1 else None,
     )
 
 
 def _open_executor(options: AnnotateOptions, tools: Mapping[str, Tool]) -> ToolExecutor:
-    """The tools, opened unless a recording answers for them."""
+    """The tools, which are opened unless a recording has their answers."""
     store = open_store(options.tools.answers)
     if store is None or not store.is_replayed:
         for tool in tools.values():

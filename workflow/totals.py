@@ -1,18 +1,18 @@
-"""From a stratified sample to a total for the whole corpus, with a 95 % interval.
+"""Totals for a whole corpus, estimated from a stratified sample, with a 95 % interval.
 
-The total is the sum over strata of the stratum's texts times the mean of its sampled texts. Most texts keep no call,
-and a sample may hold none at all, so neither the normal approximation nor a bootstrap will do: both call a yield of
-none certain. Instead the number k found in the sample is taken for a Poisson one with variance phi times its mean, and
-the interval is the score interval (Wilson's argument): all means m with |k - m| <= z sqrt(phi (1 - f) m), that is
+The estimate is the sum over strata of the stratum's number of texts times the mean of its sampled texts. Most texts
+keep no call, and a sample may hold none at all. Then the normal approximation and the bootstrap both give an interval
+of width 0. So the number k found in the sample is modelled as a Poisson number with variance phi times its mean, and
+the interval is the score interval (as Wilson's): all means m with |k - m| <= z sqrt(phi (1 - f) m), that is
 
     m = k + c/2 -+ sqrt(c k + c^2/4),    c = z^2 phi (1 - f)
 
-phi is the sample's own, the variance of the stratified estimate over that of a Poisson number, and at least 1 (if it is
-more, Student's t takes the place of z); f is
-the share of texts that were sampled, so a sample of everything gives the truth. None found: up to 3.84 times N/n.
+phi is estimated from the sample, as the variance of the stratified estimate over that of a Poisson number, and is at
+least 1; if it is more, Student's t replaces z. f is the share of texts that were sampled, so the interval of a sample
+of everything has width 0. If none are found, the interval reaches up to 3.84 N/n.
 
-Where few texts hold most of the calls it holds the truth less often than it says, 91 times of 100 in the test: a sample
-that has missed those texts cannot know how much they vary.
+Not covered: where few texts hold most of the calls, the interval holds the truth less often than 95 % of the time (91 %
+in the test), since a sample that misses those texts does not show how much texts vary.
 """
 
 import math
@@ -24,7 +24,7 @@ Z_95 = 1.959964
 
 @dataclass(frozen=True, kw_only=True)
 class Total:
-    """What a number is in the whole corpus."""
+    """A number in the whole corpus, with its 95 % interval."""
 
     expected: float
     low: float
@@ -37,7 +37,7 @@ class Total:
 
 
 def estimate_total(strata: Sequence[tuple[int, Sequence[float]]]) -> Total:
-    """From (texts in the stratum, numbers of the sampled texts) of each stratum; strata without texts do not count."""
+    """The total, from (number of texts, values of the sampled texts) of each stratum; empty strata do not count."""
     strata = [(size, values) for size, values in strata if values]
     num_texts = sum(size for size, _ in strata)
     num_sampled = sum(len(values) for _, values in strata)
@@ -49,14 +49,14 @@ def estimate_total(strata: Sequence[tuple[int, Sequence[float]]]) -> Total:
     dispersion = 1.0
     if found and unseen:
         dispersion = max(1.0, _variance_of_total(strata) * share**2 / (found * unseen))
-    # A dispersion that was estimated is uncertain itself, with one degree of freedom less for each stratum's mean.
+    # phi is itself an estimate, with one degree of freedom less for the mean of each stratum.
     z = _student(num_sampled - len(strata)) if dispersion > 1 else Z_95
     seen = sum(sum(values) for _, values in strata)
     return _score_interval(found, share, z**2 * dispersion * unseen, seen)
 
 
 def estimate_count(found: int, num_sampled: int, number: int) -> Total:
-    """How many of `number` things are of a kind of which a sample holds `found`; `num_sampled` is at least 1."""
+    """How many of `number` things are of a kind, if `found` of `num_sampled` (at least 1) are."""
     share = num_sampled / number
     total = _score_interval(found, share, Z_95**2 * (1 - share), found)
     return replace(total, high=min(total.high, number - (num_sampled - found)))
@@ -76,7 +76,7 @@ def _student(freedom: int) -> float:
 
 
 def _variance_of_total(strata: Sequence[tuple[int, Sequence[float]]]) -> float:
-    """Of the stratified estimate; a stratum of which one text was drawn is taken to vary like all texts together."""
+    """The variance of the estimate. A stratum with one sampled text is assumed to vary like all texts together."""
     pooled = _variance([value for _, values in strata for value in values])
     return sum(
         size**2 / len(values) * (1 - len(values) / size) * (_variance(values) if len(values) > 1 else pooled)

@@ -61,7 +61,7 @@ def test_of_a_large_corpus_whole_files_are_chosen_and_bytes_say_what_they_stand_
     reading = choose_files(files, 1_050, seed=0)
     assert reading.only is not None and len(reading.only) == 10
     assert reading.factor == 5.0
-    assert "10 of 50 files, 1,000 of 5,000 bytes" in reading.told
+    assert "10 of 50 files, 1,000 of 5,000 bytes" in reading.description
     assert choose_files(files, 1_050, seed=1).only != reading.only
     assert choose_files(files, 5_000, seed=0).only is None
     # One file is read however large it is; so is a data set, whose size nobody knows.

@@ -1,12 +1,11 @@
-"""What decides the rows of each stage. Of this a stage's fingerprint is made, which shards are compared with.
+"""What decides the rows of each stage, hashed to fingerprints: docs/resuming.md.
 
-A stage's fingerprint is a hash of all that decides its rows: its options and version, the model's files and number
-type, what the tools are taught and their thresholds, the tools' versions and the hashes of their tables, indexes and
-model folders. How the work is spread (workers, threads, token budget, device, cluster, how often and how long a tool is
-asked) decides no row.
+These are its options and version, the model's files and dtype, what the tools are taught and their thresholds, the
+tools' versions, and the hashes of their tables, indexes and model folders. How the work is distributed (workers,
+threads, token budget, device, cluster, how often and how long a tool is asked) decides no row.
 
-Each tool's share of a stage has a fingerprint of its own, for `workflow.shard.reuse`. So it leaves out the other tools,
-the documents (which are added per shard), and of scoring the verdict, which is taken anew on the same losses.
+Each tool's share of a stage has a fingerprint of its own, for `workflow.shard.reuse`. It leaves out the other tools,
+the documents, whose hash is added per shard, and the verdict, which can be made again from the same losses.
 """
 
 import re
@@ -28,15 +27,15 @@ _SECRET = re.compile(r"(^|_)(key|token|secret|password)$")
 
 @dataclass(frozen=True, kw_only=True)
 class RunInputs:
-    """All that decides the rows of a run."""
+    """Everything that decides the rows of a run."""
 
     options: AnnotateOptions
     tools: Mapping[str, Tool]
     """By key, in the order in which they are proposed."""
     tool_data: Mapping[str, str]
-    """Per key, what identifies the data behind the tool's answers, such as an index; empty if there is none."""
+    """Per key, an identifier of the data behind the tool's answers, such as an index; empty if there is none."""
     model_fingerprint: str
-    """Of the model's configuration, weights and tokenizer."""
+    """Hash of the model's configuration, weights and tokenizer."""
     max_text_tokens: int
     """Longer texts are cut."""
 
@@ -46,7 +45,7 @@ class RunInputs:
 
 
 def fingerprint_tools(pipeline: Sequence[Stage], inputs: RunInputs) -> dict[str, dict[str, str]]:
-    """Per stage whose rows belong to tools, and name of a tool, the fingerprint of its share."""
+    """Per stage and name of a tool, the fingerprint of the tool's share; only stages whose rows belong to tools."""
     return {
         stage.name: {
             tool.name: fingerprint(stage.version, *stage.tool_settings(inputs, key))
@@ -60,7 +59,7 @@ def fingerprint_tools(pipeline: Sequence[Stage], inputs: RunInputs) -> dict[str,
 def fingerprint_stages(
     pipeline: Sequence[Stage], inputs: RunInputs, by_tool: Mapping[str, Mapping[str, str]]
 ) -> dict[str, str]:
-    """Per stage, its fingerprint. `by_tool` are those of `fingerprint_tools`."""
+    """The fingerprint of each stage. `by_tool` is what `fingerprint_tools` returns."""
     return {stage.name: fingerprint(stage.name, stage.version, _decisive(stage, inputs, by_tool)) for stage in pipeline}
 
 
@@ -74,13 +73,13 @@ def _decisive(stage: Stage, inputs: RunInputs, by_tool: Mapping[str, Mapping[str
 
 
 def corpus_settings(inputs: RunInputs) -> object:
-    """Ingest: how the corpus is read and cut; its files are told apart by `workflow.corpus`."""
+    """Ingest: how the corpus is read and cut. Its files are compared in `workflow.corpus`."""
     reading = {name: value for name, value in plain_options(inputs.options.ingest).items() if name != "corpus"}
     return reading, inputs.model_fingerprint, inputs.max_text_tokens
 
 
 def proposal_settings(inputs: RunInputs, key: str) -> tuple[object, ...]:
-    """Propose: the model, how it samples, what it is taught of the tool, the tool's thresholds."""
+    """Propose: the model and how it samples, how the tool is taught, its thresholds."""
     tool, teaching = inputs.tools[key], plain_options(inputs.tools[key].teaching)
     sampling = {name: value for name, value in plain_propose_options(inputs.options).items() if name != "prune-below"}
     taught = (tool.name, tool.instruction, tuple(tool.demonstrations))
@@ -97,7 +96,7 @@ def answer_settings(inputs: RunInputs, key: str) -> tuple[object, ...]:
 
 
 def loss_settings(inputs: RunInputs, key: str) -> tuple[object, ...]:
-    """Score, without the verdict: the model, and which losses are computed."""
+    """Score, without the verdict: the model and which losses are computed."""
     tool = inputs.tools[key]
     placing = ("in place",) if inputs.options.propose.second_round else ()
     # L(e(c, ε)) of an expensive tool's call is known before it is asked, so it is there whatever L⁺ is.
@@ -105,18 +104,18 @@ def loss_settings(inputs: RunInputs, key: str) -> tuple[object, ...]:
 
 
 def verdict_settings(inputs: RunInputs) -> object:
-    """Score: what decides which calls are kept, once their losses are known."""
+    """Score: what decides the verdict on given losses."""
     return {tool.name: astuple(KeepRule.of(tool)) for tool in inputs.tools.values()}
 
 
 def plain_propose_options(options: AnnotateOptions) -> dict[str, Any]:
-    """The options of proposing, without a second round where there is none: older runs do not know of it."""
+    """The options of proposing, without `second_round` in a first round, since older runs do not have it."""
     plain = plain_options(options.propose)
     return plain if options.propose.second_round else {k: v for k, v in plain.items() if k != "second-round"}
 
 
 def screen_options(options: AnnotateOptions) -> dict[str, Any]:
-    """The options of the screen, where there is one: without it, they decide nothing."""
+    """The options of the screen, if there is one; else they decide nothing."""
     return {} if options.screen.screen_margin is None else plain_options(options.screen)
 
 

@@ -1,10 +1,10 @@
-"""`toolformer estimate`: what annotating a corpus will yield and cost, before anything is spent.
+"""`toolformer estimate`: estimates what annotating a corpus will yield and cost.
 
-The real stages run on a stratified sample of its texts, in this process, and nothing is written. What they give is
-carried to the whole corpus: calls and kept calls per tool with a 95 % interval, tokens through the model, hours.
+The real stages run on a stratified sample of the texts, in this process, and write nothing. Their results are
+extrapolated to the whole corpus: calls and kept calls per tool with 95 % intervals, tokens through the model, hours.
 
-Not covered: demonstrations are read once per worker and counted once per sampled text's share here, which overstates
-tokens a little; equal calls are asked once per shard, and a shard holds other texts than the sample.
+Not covered: a worker reads the demonstrations once, but here their tokens are divided among the texts of the sample,
+which overstates tokens a little; equal calls are asked once per shard, and a shard has other texts than the sample.
 """
 
 import time
@@ -64,7 +64,7 @@ class EstimateOptions(AnnotateOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ToolEstimate:
-    """What one tool will do in the whole corpus."""
+    """The estimate for one tool in the whole corpus."""
 
     tool: str
     calls: Total
@@ -73,14 +73,14 @@ class ToolEstimate:
     asked: float
     """Calls for which it will really be asked."""
     seconds: float
-    """What those calls take together, one after another, at the latency of the sample."""
+    """The time that those calls take one after another, at the mean latency of the sample."""
     asked_now: int
     """Calls that the estimate itself made."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What the sample says about the corpus."""
+    """The estimate for a corpus."""
 
     reading: Reading
     sample: TextSample
@@ -90,16 +90,16 @@ class Estimate:
     sampled_tokens: Mapping[str, int]
     """Tokens through the model per stage, for the sample."""
     model_seconds: float
-    """What the model took for the sample on this device."""
+    """The time that the model took for the sample on this device."""
 
     @property
     def factor(self) -> float:
-        """Texts of the corpus for each one of the sample."""
+        """Texts of the corpus per text of the sample."""
         return self.num_texts / len(self.sample.texts)
 
     @property
     def measured_tokens_per_second(self) -> float:
-        """With the sample, on this device."""
+        """As measured with the sample, on this device."""
         return sum(self.sampled_tokens.values()) / self.model_seconds
 
     @property
@@ -109,12 +109,12 @@ class Estimate:
 
 
 def make_estimate(options: EstimateOptions) -> Estimate:
-    """Annotate a sample and carry it to the corpus. Raises ValueError, one line, for what the user has to change."""
+    """Annotate a sample and extrapolate. Raises ValueError, one line, for what the user has to change."""
     tools = {tool.name: tool for tool in options.tools.make().values()}
-    open_store(options.tools.answers)  # only tried: the recipe opens it
+    open_store(options.tools.answers)  # Only tried, before the model is loaded; the recipe opens its own.
     files = look_at_model(options.model.model)
     most = max_text_tokens(files.tokenizer, files.window, tools.values(), options.propose.max_call_tokens)
-    reading = Reading(only=None, factor=1.0, told=f"counted up to --max-documents {options.ingest.max_documents}")
+    reading = Reading(only=None, factor=1.0, description=f"counted up to {options.ingest.max_documents} documents")
     if options.ingest.max_documents is None:
         corpus = look_at_corpus(options.ingest.corpus, "")
         reading = choose_files(corpus.files, options.max_read * 10**6, options.propose.seed)
@@ -137,7 +137,8 @@ def make_estimate(options: EstimateOptions) -> Estimate:
 def _annotate(
     recipe: AnnotateRecipe, tools: Sequence[str], texts: Sequence[Document]
 ) -> tuple[list[Scored], dict[str, int], float]:
-    """The sample's calls with their verdicts; tokens through the model per stage; the seconds that it took."""
+    """Run the sample through all stages with a model or tools: (its scored calls, tokens per stage, seconds of
+    model)."""
     stages = [stage for stage in PIPELINE if stage.needs != "cpu"]
     opened = {needs: recipe.open(needs) for needs in ("tools", "model")}
     model = cast(OpenedModel, opened["model"]).model
@@ -158,19 +159,19 @@ def _estimate_tool(tool: str, sample: TextSample, scored: Sequence[Scored], fact
     calls = [row for row in scored if row.tool == tool]
     asked = [row for row in calls if was_asked(row)]
     per_call = sum(row.seconds for row in asked) / len(asked) if asked else 0.0
-    will_be_asked = (_carry(sample, asked) * factor).expected
+    will_be_asked = (_extrapolate(sample, asked) * factor).expected
     return ToolEstimate(
         tool=tool,
-        calls=_carry(sample, calls) * factor,
-        kept=_carry(sample, [row for row in calls if row.is_kept]) * factor,
+        calls=_extrapolate(sample, calls) * factor,
+        kept=_extrapolate(sample, [row for row in calls if row.is_kept]) * factor,
         asked=will_be_asked,
         seconds=will_be_asked * per_call,
         asked_now=len(asked),
     )
 
 
-def _carry(sample: TextSample, rows: Sequence[Executed]) -> Total:
-    """How many such rows all texts that were read have."""
+def _extrapolate(sample: TextSample, rows: Sequence[Executed]) -> Total:
+    """The total number of such rows in all texts that were read."""
     per_text = Counter(row.text_id for row in rows)
     return estimate_total(
         [(stratum.num_texts, [per_text[text.text_id] for text in stratum.texts]) for stratum in sample.strata]
@@ -178,5 +179,5 @@ def _carry(sample: TextSample, rows: Sequence[Executed]) -> Total:
 
 
 def workers_at_once(tool: Tool, num_workers: int) -> int:
-    """Calls of a tool that a run has in flight at most."""
+    """The largest number of calls of a tool that a run has in flight."""
     return num_workers * (1 if tool.one_at_a_time else tool.asking.max_in_flight)

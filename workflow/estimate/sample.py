@@ -1,11 +1,11 @@
-"""A stratified sample of the texts of a corpus, from one reading of it.
+"""A stratified sample of the texts of a corpus, drawn while it is read once.
 
-Texts are put in order, by source and in a source by length, and cut into strata of equal size; of each stratum the
-texts with the smallest keys are taken, a key being a hash of the seed and the text. So the sample depends on the texts
-and the seed alone, every text has the same chance, and sources and lengths are in it as they are in the corpus.
+Texts are sorted by source and length and cut into strata of equal size. From each stratum the texts with the smallest
+keys are drawn, where a key is a hash of the seed and the text. So the sample depends on nothing but the texts and the
+seed, all texts have the same chance, and sources and lengths are represented as in the corpus.
 
-Of a corpus too large to be read for this, a random choice of whole files is read, and its number of texts is
-extrapolated by bytes. What differs from file to file then adds to the error, and is in no interval.
+Of a corpus that is too large to be read for this, whole files are chosen at random, and the number of texts is
+extrapolated by bytes. Differences between files then add an error that no interval includes.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import heapq
 import itertools
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,27 +21,27 @@ from toolformer_ray.records.stages import Document, Dropped
 
 TEXTS_PER_STRATUM = 4
 SPARE = 20
-"""So many times the sample's texts are kept in memory while reading, those with the smallest keys: until all have been
-seen nobody knows where strata begin, and each will find enough of its own among them."""
+"""While reading, this many times the sample's size of texts are kept in memory, those with the smallest keys. Strata
+are only known when all texts have been seen, and each will have enough of its own among those."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stratum:
-    """Texts of like source and length."""
+    """Texts of similar source and length."""
 
     num_texts: int
-    """In the corpus, as far as it was read."""
+    """In the part of the corpus that was read."""
     texts: Sequence[Document]
     """Those that were drawn."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextSample:
-    """What one reading of a corpus has given."""
+    """The sample, and what was not usable of the corpus."""
 
     strata: Sequence[Stratum]
     dropped: Counter[str]
-    """Rows of the corpus that give no text, by reason."""
+    """Rows of the corpus that gave no text, by reason."""
 
     @property
     def num_texts(self) -> int:
@@ -55,7 +55,7 @@ class TextSample:
 
 
 def draw_sample(shards: Iterator[tuple[Sequence[Document], Sequence[Dropped]]], size: int, seed: int) -> TextSample:
-    """Draw `size` texts, or all if there are no more, from what ingest gives."""
+    """Draw `size` texts, or all if there are fewer, from the shards that ingest gives."""
     reading = _Reading(size, seed)
     dropped: Counter[str] = Counter()
     for documents, drops in shards:
@@ -67,7 +67,7 @@ def draw_sample(shards: Iterator[tuple[Sequence[Document], Sequence[Dropped]]], 
 
 
 class _Reading:
-    """Per text its source, length and key; of the texts with the smallest keys the texts themselves."""
+    """The source, length and key of each text, and the texts with the smallest keys."""
 
     def __init__(self, size: int, seed: int) -> None:
         self._size, self._seed = size, seed
@@ -114,32 +114,33 @@ def _key(seed: int, text_id: str) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """Which files of a corpus are read, and what one text read stands for."""
+    """Which files of a corpus are read, and how many texts each text that was read stands for."""
 
     only: Sequence[str] | None
     """Their names; None for the whole corpus."""
     factor: float
     """Bytes of the corpus over bytes read; 1 where all is read."""
-    told: str
-    """In words."""
+    description: str
+    """In words, for the user."""
 
 
 def choose_files(files: Sequence[Sequence[Any]], max_bytes: int, seed: int) -> Reading:
-    """A random choice of whole files, no more than `max_bytes` but at least one; all, if sizes are not known.
+    """Choose whole files at random, `max_bytes` at most but at least one file; all files if sizes are not known.
 
-    `files` holds [name, bytes, time] of each file, as `workflow.corpus` notes them.
+    `files` are [name, bytes, time] of each (`workflow.corpus.CorpusState.files`).
     """
     sizes = {name: size for name, size, *_ in files}
     total = sum(size or 0 for size in sizes.values())
     if total <= max_bytes or None in sizes.values() or len(sizes) == 1:
-        return Reading(only=None, factor=1.0, told="counted: all of the corpus was read")
+        return Reading(only=None, factor=1.0, description="counted: all of the corpus was read")
     chosen: list[str] = []
     num_read = 0
-    by_luck: Callable[[str], int] = lambda name: _key(seed, name)  # noqa: E731
-    for name in sorted(sizes, key=by_luck):
+    for name in sorted(sizes, key=lambda name: _key(seed, name)):
         if chosen and num_read + sizes[name] > max_bytes:
             break
         chosen.append(name)
         num_read += sizes[name]
-    told = f"extrapolated by bytes: {len(chosen):,} of {len(sizes):,} files, {num_read:,} of {total:,} bytes were read"
-    return Reading(only=chosen, factor=total / max(1, num_read), told=told)
+    description = (
+        f"extrapolated by bytes: {len(chosen):,} of {len(sizes):,} files, {num_read:,} of {total:,} bytes were read"
+    )
+    return Reading(only=chosen, factor=total / max(1, num_read), description=description)

@@ -1,4 +1,4 @@
-"""What `toolformer estimate` prints."""
+"""`toolformer estimate`: prints an estimate."""
 
 from toolformer_ray.workflow.estimate.estimate import Estimate, EstimateOptions, make_estimate, workers_at_once
 from toolformer_ray.workflow.report.text_table import text_table
@@ -28,7 +28,7 @@ def describe_estimate(found: Estimate, options: EstimateOptions) -> str:
 
 def _describe_corpus(found: Estimate, options: EstimateOptions) -> str:
     sample = found.sample
-    lines = [f"{found.num_texts:,.0f} texts, {found.reading.told}"]
+    lines = [f"{found.num_texts:,.0f} texts, {found.reading.description}"]
     if drops := [f"{reason} {number * found.reading.factor:,.0f}" for reason, number in sorted(sample.dropped.items())]:
         lines.append(f"no text comes of: {', '.join(drops)}")
     lines.append(

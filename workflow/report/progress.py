@@ -1,6 +1,6 @@
-"""How a long run reports itself: one line that is redrawn in a terminal, one line now and then in a log.
+"""Progress of a run: a line that is redrawn on a terminal, or a line now and then in a log.
 
-The same numbers go to `progress.json` in the run folder every few seconds, for `toolformer status`.
+The driver writes the same numbers to `progress.json` in the run folder every few seconds, for `toolformer status`.
 """
 
 import shutil
@@ -20,49 +20,49 @@ SECONDS_BETWEEN_REDRAWS = 0.5
 SECONDS_BETWEEN_SAVES = 5.0
 MAX_FAILURES_NAMED = 20
 NOT_LOGGED = ("updated", "counts", "failures")
-"""Of a snapshot, what a line of a log goes without: its time is the line's, and the rest is in progress.json."""
+"""Fields of a snapshot that a line of the log leaves out: it has a time of its own, and the rest is in
+progress.json."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """Where a run stands."""
+    """The progress of a run at one moment."""
 
     state: str
     """`running`, `finished`, `stopped` or `failed`."""
     updated: float
-    """When this was true, in seconds since 1970."""
+    """The time of the snapshot, in seconds since 1970."""
     texts: int
-    """Texts that the corpus has given so far."""
+    """Texts that were read from the corpus so far."""
     finished_texts: int
-    """Texts that are through all stages."""
+    """Texts that have passed all stages."""
     is_ingesting: bool
-    """Whether the corpus may give more."""
+    """Whether the corpus has not been read to its end."""
     texts_per_second: float
-    """Since this run began; 0 as long as no text is through."""
+    """Since this run began; 0 until the first text has passed all stages."""
     seconds_left: float | None
-    """None as long as nobody can tell."""
+    """None while this cannot be estimated."""
     in_flight: Mapping[str, int]
-    """Shards that a worker has in hand, per stage."""
+    """Shards that workers are doing, per stage."""
     opening: Sequence[str]
-    """The kinds of workers of which the first one is still being started."""
+    """The kinds of workers that are needed and of which none has started yet."""
     failed_shards: int
     calls: Mapping[str, int]
     """Distinct calls so far, per tool."""
     kept: Mapping[str, int]
     """Calls kept so far, per tool."""
     shards: int = 0
-    """Shards that the corpus has given so far."""
+    """Shards that were made of the corpus so far."""
     done: Mapping[str, int] = field(default_factory=dict)
     """Shards done, per stage."""
     failed: Mapping[str, int] = field(default_factory=dict)
-    """Shards that this run has given up, per stage."""
+    """Shards that failed in this run, per stage."""
     failures: Sequence[str] = ()
-    """The first of them, `<stage>/<shard>`."""
+    """The first MAX_FAILURES_NAMED of them, as `<stage>/<shard>`."""
     tried_again: Mapping[str, int] = field(default_factory=dict)
-    """Attempts of this run that failed and were repeated, per stage."""
+    """Failed attempts of this run that were repeated, per stage."""
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """The counts of all done shards, per stage, as `records.counts.write_counts` writes them: while a driver lives,
-    nobody has to read footers."""
+    """The counts of all done shards, per stage (`records.counts.write_counts`)."""
 
 
 def take_snapshot(
@@ -75,7 +75,7 @@ def take_snapshot(
     in_flight: Mapping[str, int] = MappingProxyType({}),
     opening: Sequence[str] = (),
 ) -> Snapshot:
-    """Where the run stands after so many seconds."""
+    """The progress of a run after so many seconds."""
     rate = ledger.num_new_texts / seconds if seconds > 0 else 0.0
     open_texts = ledger.num_texts - ledger.num_finished_texts
     return Snapshot(

@@ -1,7 +1,7 @@
 """`toolformer query RUN ["SQL"]`: the tables of a run in DuckDB, one view each.
 
-The views read the shards that are there when the question is asked, also while the run goes on. Files are opened
-through the run folder's own filesystem, so that `s3://` and `gs://` need no extension of DuckDB.
+A view reads the shards that are there when the query is made, so a run can be queried while it goes on. Files are
+opened through the run folder's own file system, so `s3://` and `gs://` need no extension of DuckDB.
 """
 
 import sys

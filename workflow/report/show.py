@@ -1,6 +1,6 @@
-"""`toolformer status RUN`: how far a run is, in words, once or again and again until it ends.
+"""`toolformer status RUN`: shows the status of a run, once or repeatedly until it ends.
 
-It needs nothing but the folder: any machine that sees it will do, whether or not a driver is at work.
+It needs only the run folder, so it works on any machine that can read it, with or without a driver.
 """
 
 import json
@@ -35,10 +35,10 @@ SECONDS_BETWEEN_LOOKS = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class StatusOptions:
-    """How a run's state is shown."""
+    """How the status of a run is shown."""
 
     watch: float | bool = False
-    """Show it again and again until the run ends, every so many seconds (5 if none are given)."""
+    """Show it repeatedly until the run ends, every so many seconds (5 if none are given)."""
     json: bool = False
     """Print one JSON object instead, for scripts; with --watch one a line."""
 
@@ -48,12 +48,12 @@ class StatusOptions:
 
     @property
     def seconds(self) -> float:
-        """Between two looks."""
+        """Seconds between two looks."""
         return SECONDS_BETWEEN_LOOKS if isinstance(self.watch, bool) else self.watch
 
 
 def show_status(location: str, options: StatusOptions) -> int:
-    """Print the state of a run, or watch it. Raises ValueError if there is no run."""
+    """Print the status of a run, or watch it. Raises ValueError if there is no run."""
     run = open_run(location)
     if options.watch is not False:
         return watch(run, options)
@@ -70,7 +70,10 @@ def watch(
     wait: Callable[[float], object] = time.sleep,
     console: Console | None = None,
 ) -> int:
-    """Look at a run until it ends or Ctrl-C; redrawn on a terminal, else a line each time and all of it at the end."""
+    """Show a run until it ends or Ctrl-C is pressed. Returns 0.
+
+    On a terminal the status is redrawn in place; elsewhere it is one line each time, and the whole status at the end.
+    """
     console = console or Console()
     try:
         if options.json or not console.is_terminal:
@@ -81,11 +84,11 @@ def watch(
                     live.update(Text(describe_status(status), no_wrap=True, overflow="crop"), refresh=True)
                     wait(options.seconds)
             finally:
-                # At its end it draws once more, and then more than the terminal holds.
+                # When it ends, Live draws once more, without cropping to the height of the terminal.
                 live.update(Text(""), refresh=True)
         print(describe_status(status))
     except KeyboardInterrupt:
-        pass  # Whoever watches has seen enough; the run goes on.
+        pass  # Only watching ends; the run goes on.
     return 0
 
 
@@ -98,12 +101,12 @@ def _append(run: RunFolder, options: StatusOptions, wait: Callable[[float], obje
 
 
 def to_json(status: RunStatus) -> dict[str, Any]:
-    """All that is known, for scripts; names and units are those of the records."""
-    told = {"finished_texts": 0, "texts": 0, "texts_per_second": 0.0, "seconds_left": None, "updated": None}
+    """The whole status for scripts. Names and units are those of the records."""
+    defaults = {"finished_texts": 0, "texts": 0, "texts_per_second": 0.0, "seconds_left": None, "updated": None}
     times = {row.tool: {name: value for name, value in asdict(row).items() if name != "tool"} for row in status.times}
     return {
         "state": status.state,
-        **{name: status.progress.get(name, default) for name, default in told.items()},
+        **{name: status.progress.get(name, default) for name, default in defaults.items()},
         "stages": [asdict(row) for row in status.stages],
         "tools": [asdict(row) | times.get(row.tool, {}) for row in tool_yields(status.counts, status.tools)],
         "screens": [
@@ -117,7 +120,7 @@ def to_json(status: RunStatus) -> dict[str, Any]:
 
 
 def describe_status(status: RunStatus) -> str:
-    """Everything, as tables."""
+    """The whole status, as tables."""
     tables = [
         describe_state(status),
         record_table(status.stages),
@@ -134,7 +137,7 @@ def describe_status(status: RunStatus) -> str:
 
 
 def describe_state(status: RunStatus) -> str:
-    """One line: how far, how fast, how long still."""
+    """One line: state, texts done, speed, time left."""
     progress = status.progress
     if not progress:
         return "not begun"

@@ -1,7 +1,7 @@
-"""Where a run stands, from its folder alone: what `toolformer status` shows, as numbers.
+"""The status of a run, read from its folder alone: the numbers that `toolformer status` shows.
 
-While a driver is alive, the totals that it writes to `progress.json` are taken; else the footers of all shards are
-read. No row is read either way, but for how long tools took.
+While a driver is alive, its totals in `progress.json` are used, so a look costs the same at any size. Otherwise the
+footers of all shards are read. Rows are only read for how long tools took (`workflow.report.times`).
 """
 
 import time
@@ -20,9 +20,9 @@ from toolformer_ray.workflow.report.times import ToolTimes, read_times
 from toolformer_ray.workflow.report.yields import tools_counted
 
 SECONDS_TO_SILENCE = 12 * SECONDS_BETWEEN_SAVES
-"""A report that is not older is taken as a sign that its driver is alive, if it runs on another machine."""
+"""A driver on another machine that has reported more recently counts as alive."""
 SECONDS_TO_LOOK_AGAIN = 10.0
-"""How long the lease of a driver of another machine is watched that has not reported for longer."""
+"""How long the lease of such a driver is watched if its last report is older."""
 NEEDED_OF_PROGRESS = {"state", "updated", "texts", "finished_texts", "texts_per_second", "seconds_left"}
 
 
@@ -36,13 +36,13 @@ class StageStatus:
     failed: int
     to_do: int
     tried_again: int
-    """Attempts that failed and were repeated, in the run that goes on or the last one."""
+    """Failed attempts that were repeated, in the run that is going on or the last one."""
     rows: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A shard that was given up."""
+    """A shard that failed."""
 
     stage: str
     shard: str
@@ -53,43 +53,43 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class RunStatus:
-    """Where a run stands."""
+    """The status of a run."""
 
     state: str
-    """`running`, `finished`, `stopped`, `failed`, `lost` (it ended without a word) or `not begun`."""
+    """`running`, `finished`, `stopped`, `failed`, `lost` (its driver is gone without a final report) or `not begun`."""
     progress: Mapping[str, Any]
-    """What the driver last said (`workflow.report.progress.Snapshot`); empty if it never did."""
+    """The driver's last report (`workflow.report.progress.Snapshot`); empty if there is none."""
     stages: Sequence[StageStatus]
     counts: Mapping[str, Counter[Count]]
-    """Per stage, summed over its shards."""
+    """Per stage, summed over the shards that are done."""
     tools: Sequence[str]
-    """The names of the run's tools."""
+    """The run's tools, by their names in calls."""
     times: Sequence[ToolTimes]
-    """How each tool answered; only of those that had calls."""
+    """Of the tools that had calls."""
     failures: Sequence[Failure]
-    """The first of them."""
+    """The first MAX_FAILURES_NAMED of them."""
     remarks: Sequence[str]
-    """What is wrong with the folder, one line each."""
+    """Problems of the folder, a line each."""
 
     @property
     def is_running(self) -> bool:
-        """Whether a driver is at work on it."""
+        """Whether a driver is working on it."""
         return self.state == "running"
 
     @property
     def num_failed(self) -> int:
-        """Shards given up, at any stage."""
+        """Shards that failed, at any stage."""
         return sum(row.failed for row in self.stages)
 
 
 def read_status(run: RunFolder, wait: Callable[[float], object] = time.sleep) -> RunStatus:
-    """Look at the folder. What it looks at twice, to tell a silent driver from a dead one, it awaits by `wait`."""
+    """Read the status. If it has to watch a lease to tell a silent driver from a dead one, it waits by `wait`."""
     progress = _read_progress(run)
     state = progress.get("state", "not begun")
     if state == "running" and not _has_driver(run, progress, wait):
         state = "lost"
-    is_told = state == "running" and "counts" in progress
-    totals = _told_totals(progress) if is_told else _read_totals(run)
+    is_reported = state == "running" and "counts" in progress
+    totals = _totals_of_driver(progress) if is_reported else _totals_of_footers(run)
     remarks = list(totals.remarks)
     try:
         tools = read_tool_names(run)
@@ -112,13 +112,14 @@ def _read_progress(run: RunFolder) -> Mapping[str, Any]:
     try:
         progress = run.read_json(PROGRESS_FILE)
     except ValueError:
-        return {}  # Cut short: the next one is whole.
+        return {}  # It was cut short; the next report will be complete.
     is_ours = isinstance(progress, dict) and progress.keys() >= NEEDED_OF_PROGRESS
-    return progress if is_ours else {}  # Another version wrote it: the shards tell.
+    return progress if is_ours else {}  # Another version wrote it, so only the shards count.
 
 
 def _has_driver(run: RunFolder, progress: Mapping[str, Any], wait: Callable[[float], object]) -> bool:
-    """Whether the run's driver is alive. A recent report is believed, unless the clocks of two machines disagree."""
+    """Whether the driver of a run is alive."""
+    # A report of the future shows that the clocks of two machines disagree, so its age says nothing.
     is_recent = 0 <= time.time() - progress["updated"] < SECONDS_TO_SILENCE
     lease = read_lease(run)
     return lease is not None and is_alive(run, lease, wait, patience=SECONDS_TO_LOOK_AGAIN, is_likely=is_recent)
@@ -130,20 +131,21 @@ class _Totals:
     done: Mapping[str, int]
     failed: Mapping[str, int]
     failures: Sequence[str]
-    """`<stage>/<shard>`, at least the first of them."""
+    """`<stage>/<shard>`, at least the first MAX_FAILURES_NAMED."""
     counts: Mapping[str, Counter[Count]]
     remarks: Sequence[str] = ()
 
 
-def _told_totals(progress: Mapping[str, Any]) -> _Totals:
-    """Those of the driver. What failed in an earlier run is tried again by this one, and not among its failures."""
+def _totals_of_driver(progress: Mapping[str, Any]) -> _Totals:
+    """The totals in a driver's report. Shards that failed in an earlier run are not among its failures: it retries
+    them."""
     told = {name: progress[name] for name in ("shards", "done", "failed", "failures")}
     counts = {stage.name: read_counts(progress["counts"].get(stage.name, {})) for stage in PIPELINE}
     return _Totals(**told, counts=counts)
 
 
-def _read_totals(run: RunFolder) -> _Totals:
-    """Those of the footers."""
+def _totals_of_footers(run: RunFolder) -> _Totals:
+    """The totals of all footers."""
     headers = {stage.name: run.headers(stage.table) for stage in PIPELINE}
     failed = {stage.name: run.shards(f"failed/{stage.name}", ".json") for stage in PIPELINE}
     damaged = [path for found in headers.values() for path in found.damaged]
@@ -168,7 +170,7 @@ def _stage_rows(totals: _Totals, progress: Mapping[str, Any], *, in_flight: Mapp
                 shards_done=num_done,
                 running=running,
                 failed=num_failed,
-                # A shard that failed does not come to the stages after.
+                # A shard that failed does not reach later stages.
                 to_do=max(0, totals.shards - num_lost - num_done - num_failed - running),
                 tried_again=progress.get("tried_again", {}).get(stage.name, 0),
                 rows=totals.counts[stage.name][ROWS],

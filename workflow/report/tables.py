@@ -1,4 +1,4 @@
-"""The yield of a run as tables of plain text: per tool, per stage, what was dropped, what was spared."""
+"""The yield of a run as tables and lines of plain text."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -11,12 +11,12 @@ from toolformer_ray.workflow.shard.reuse import UNANSWERED
 
 
 def yield_table(yields: Sequence[ToolYield]) -> str:
-    """One line a tool."""
+    """One line per tool."""
     return record_table(yields) or text_table([field.name for field in fields(ToolYield)], [])
 
 
 def describe_unanswered(counts: Counts) -> str:
-    """How many calls no tool answered, and what helps; empty if there are none."""
+    """How many calls were not answered, with a remedy; empty if there are none."""
     total = add_up(counts)
     found = dict.fromkeys(UNANSWERED, 0)
     for name, number in total.items():
@@ -29,7 +29,7 @@ def describe_unanswered(counts: Counts) -> str:
 
 
 def describe_broken(counts: Counts) -> str:
-    """How many texts and calls broke a stage, and what helps; empty if none did."""
+    """How many texts and calls broke a stage, with a remedy; empty if there are none."""
     found = {stage: number for stage, stage_counts in counts.items() if (number := num_broken(stage_counts))}
     if not found:
         return ""
@@ -44,7 +44,7 @@ def drop_table(counts: Counts) -> str:
 
 
 def pruned_table(counts: Counts, tools: Sequence[str]) -> str:
-    """What needed no further work since it could not be kept, one line a tool; empty if there was nothing of it."""
+    """What was pruned since it could not be kept any more, one line per tool; empty if nothing was."""
     total = add_up(counts)
     names = [("dropped", "loss_already_low"), ("dropped", "loss_already_low_with_call"), ("lost_at_once", "")]
     numbers = {tool: [total[Count(*name, tool)] for name in names] for tool in tools}
@@ -54,7 +54,7 @@ def pruned_table(counts: Counts, tools: Sequence[str]) -> str:
 
 
 def screen_table(yields: Sequence[ScreenYield]) -> str:
-    """One line a tool, and one for all together; empty if nothing was screened."""
+    """One line per tool and one for all together; empty if nothing was screened."""
     numbers = [field.name for field in fields(ScreenYield) if field.name != "screen"]
     together = ScreenYield(screen="all", **{name: sum(getattr(row, name) for row in yields) for name in numbers})
     rows = [

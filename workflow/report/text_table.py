@@ -1,4 +1,4 @@
-"""Tables of plain text, which read well on a terminal and in a pipe: fixed width, no colours, no frame."""
+"""Tables of plain text for a terminal or a pipe: columns of fixed width, no colours, no frame."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ _WIDEST = 100_000
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Columns as wide as they need, numbers to the right; plain text whatever it is printed to."""
+    """A table with columns as wide as their cells, and numbers aligned to the right."""
     table = Table(box=_RULE_BELOW_HEADER, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for column, title in enumerate(header):
         is_number = bool(rows) and all(isinstance(row[column], int | float) for row in rows)
@@ -30,7 +30,8 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def record_table(records: Sequence[Any], titles: Mapping[str, str] = MappingProxyType({})) -> str:
-    """A line for each record, a column for each field, under its name or another title; empty without records."""
+    """A line per record and a column per field, titled by its name unless `titles` has another; empty without
+    records."""
     if not records:
         return ""
     names = [field.name for field in fields(records[0])]

@@ -1,4 +1,4 @@
-"""How each tool answered, and how long it took for the calls that it was asked."""
+"""How many calls each tool was asked, and how long it took to answer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from toolformer_ray.workflow.report.yields import Counts, add_up
 from toolformer_ray.workflow.shard.counts import NOT_ASKED
 
 MAX_SHARDS_READ = 100
-"""Of a larger run so many shards, evenly spread, speak for all: a look costs the same at any size."""
+"""Of a run with more shards, this many are read, evenly spaced, so that a look costs the same at any size."""
 SECONDS = """
 SELECT tool, quantile_disc(seconds, [0.5, 0.95, 0.99]) FROM executed
 WHERE NOT from_cache AND coalesce(note, '') NOT IN (SELECT unnest(?)) GROUP BY tool
@@ -23,21 +23,21 @@ WHERE NOT from_cache AND coalesce(note, '') NOT IN (SELECT unnest(?)) GROUP BY t
 
 @dataclass(frozen=True, kw_only=True)
 class ToolTimes:
-    """How one tool answered."""
+    """The calls of one tool, and its response times."""
 
     tool: str
     asked: int
-    """Calls for which the tool was asked, whatever came of it."""
+    """Calls for which the tool was asked, whatever the outcome."""
     from_cache: int
-    """Calls whose answer was known: in the answer store, or equal to an earlier call of the shard."""
+    """Calls whose answer was known, from the answer store or from an equal call in the same shard."""
     p50: float | None
-    """Seconds that half of the asked calls did not exceed; None if none was asked, or rows cannot be read."""
+    """The median of the seconds that asked calls took; None if none was asked, or if rows cannot be read."""
     p95: float | None
     p99: float | None
 
 
 def read_times(run: RunFolder, counts: Counts, tools: Sequence[str]) -> list[ToolTimes]:
-    """How each tool answered that had calls. Seconds are those of at most MAX_SHARDS_READ shards."""
+    """Of each tool that had calls. Percentiles are nearest ranks over the rows of at most MAX_SHARDS_READ shards."""
     total, percentiles = add_up(counts), _read_percentiles(run)
     rows = []
     for tool in tools:
@@ -55,4 +55,4 @@ def _read_percentiles(run: RunFolder) -> Mapping[str, Sequence[float]]:
     try:
         return dict(connection.execute(SECONDS, [list(NOT_ASKED)]).fetchall())
     except (duckdb.Error, pa.ArrowException, OSError):
-        return {}  # A damaged file, which is named elsewhere, or one that was deleted meanwhile.
+        return {}  # A file is damaged, which `verify` reports, or was deleted meanwhile.

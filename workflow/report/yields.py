@@ -1,6 +1,6 @@
-"""What came of a run's calls, tool by tool, from the counts of its stages.
+"""The yield of a run per tool: how many calls were proposed, answered, kept; what was dropped; what was screened out.
 
-`counts` are those of each stage by its name, summed over the shards that are done (`workflow.book.ledger`).
+`counts` are the counts of each stage by its name, summed over the shards that are done.
 """
 
 from collections import Counter
@@ -17,21 +17,21 @@ Counts = Mapping[str, Counter[Count]]
 
 @dataclass(frozen=True, kw_only=True)
 class ToolYield:
-    """What became of one tool's calls."""
+    """The yield of one tool."""
 
     tool: str
     offered: int
-    """Texts that the tool wanted."""
+    """Texts that the tool wants and that fit into the prompt."""
     places: int
-    """Places where a call was likely enough to start."""
+    """Places that were chosen, where a call is likely enough to start."""
     calls: int
-    """Distinct calls sampled there, those included that an expensive tool was then not asked."""
+    """Distinct calls sampled there, including those that an expensive tool was then not asked."""
     answered: int
     """Calls that the tool answered."""
     kept: int
     """Calls whose result made the next words likelier by tau_f or more."""
     inserted: int
-    """Kept calls in C*: at one place of a text only the best one stands."""
+    """Kept calls in C*, which has only the best one at each place of a text."""
 
 
 def tool_yields(counts: Counts, tools: Sequence[str]) -> list[ToolYield]:
@@ -66,13 +66,13 @@ def _tool_yield(tool: str, total: Counter[Count], *, num_texts: int) -> ToolYiel
 
 @dataclass(frozen=True, kw_only=True)
 class ScreenYield:
-    """What the approximate screen did to one tool's calls, and how much of what is worth keeping it let through."""
+    """The approximate screen's decisions about one tool's calls, and its estimated recall."""
 
     screen: str
     """The tool."""
     passed: int
     kept: int
-    """Of those that passed."""
+    """Calls that passed and were kept."""
     control: int
     """Calls that did not pass and were scored all the same."""
     kept_in_control: int
@@ -81,32 +81,32 @@ class ScreenYield:
 
     @property
     def recall(self) -> float | None:
-        """Estimated share of the calls worth keeping that passed: the control slice speaks for all that did not pass.
+        """The estimated share of the calls worth keeping that passed, where the control slice stands for all others.
 
-        None if nothing was found to keep, or calls were left out and none of them drawn into the slice.
+        None if nothing was kept, or if calls were left out and the control slice is empty.
         """
         missed = self._missed
         return None if missed is None else _ratio(self.kept, self.kept + missed.expected)
 
     @property
     def recall_at_least(self) -> float | None:
-        """What the recall is at least, 97.5 % of the time: a slice without a kept call is no proof that none was lost.
+        """A lower bound of the recall at 97.5 %, since none kept in the slice does not prove that none was lost.
 
-        None where `recall` is.
+        None where `recall` is None.
         """
         missed = self._missed
         return None if missed is None or self.recall is None else _ratio(self.kept, self.kept + missed.high)
 
     @property
     def _missed(self) -> Total | None:
-        """Calls worth keeping that did not pass."""
+        """The calls worth keeping that did not pass."""
         if not self.control:
             return None if self.left_out else Total(expected=0.0, low=0.0, high=0.0)
         return estimate_count(self.kept_in_control, self.control, self.control + self.left_out)
 
 
 def screen_yields(counts: Counts, tools: Sequence[str]) -> list[ScreenYield]:
-    """Of each tool whose calls were screened, by its name."""
+    """Of each tool whose calls were screened."""
     total = add_up(counts)
     yields = [
         ScreenYield(
@@ -123,17 +123,17 @@ def screen_yields(counts: Counts, tools: Sequence[str]) -> list[ScreenYield]:
 
 
 class DropCount(NamedTuple):
-    """How many rows a stage dropped for a reason."""
+    """How many rows a stage dropped for one reason, of one tool."""
 
     stage: str
     reason: str
     tool: str
-    """Empty where it was for none."""
+    """Empty if the rows belong to no tool."""
     number: int
 
 
 def drop_counts(counts: Mapping[str, Mapping[Count, int]]) -> list[DropCount]:
-    """All that was dropped, by stage, reason and tool."""
+    """Everything that was dropped, by stage, reason and tool."""
     return list(_drop_counts(counts))
 
 

@@ -1,7 +1,7 @@
-"""Is everything accounted for that a stage has read? One check for each way in which a stage can go about its rows.
+"""Checks that a stage has accounted for everything that it read, each row with a row or a reason: `toolformer verify`.
 
-Each is a `Stage.check`: (the rows of each table that the stage reads, its rows, its drops, names of the run's tools) ->
-what is wrong, a line each.
+Each check is a `Stage.check`: (the rows of each table that the stage reads, its rows, its drops, names of the run's
+tools) -> findings, a line each.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ CallName = tuple[str, str, int, str]
 def check_proposals(
     tables: tuple[Sequence[Document]], candidates: Sequence[Candidate], drops: Sequence[Dropped], tools: Sequence[str]
 ) -> Iterator[str]:
-    """Every text has a call of each tool, or a reason why not; no call is there twice."""
+    """Each text has a call or a reason for each tool, and no call occurs twice."""
     (documents,) = tables
     accounted = {(row.text_id, row.tool) for row in candidates} | {(drop.text_id, drop.tool) for drop in drops}
     for document in documents:
@@ -33,7 +33,7 @@ def check_calls(
     drops: Sequence[Dropped],
     _: Sequence[str],
 ) -> Iterator[str]:
-    """Every call goes on once, or was dropped at its place."""
+    """Each call goes on once, or was dropped at its place."""
     before, after, dropped = set(map(_name, tables[0])), set(map(_name, calls)), Counter(map(_place, drops))
     missing = []
     for name in sorted(before ^ after):
@@ -54,7 +54,7 @@ def check_texts(
     drops: Sequence[Dropped],
     _: Sequence[str],
 ) -> Iterator[str]:
-    """Every kept call stands in C* or gave way to another, and without its calls a text is the document."""
+    """Each kept call is in C* or gave way to another there, and a text of C* without its calls is the document."""
     scored, documents = tables
     texts = {document.text_id: document.text for document in documents}
     for text_id in repeated_texts(augmented, set()):
@@ -79,7 +79,7 @@ def check_texts(
 
 
 def repeated_texts(rows: Iterable[Document | Augmented], seen: set[str]) -> Iterator[str]:
-    """The ids of texts that have been seen before; all ids are added to `seen`."""
+    """The ids of texts that are in `seen` already; all ids are added to it."""
     for row in rows:
         if row.text_id in seen:
             yield row.text_id

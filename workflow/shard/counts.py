@@ -1,4 +1,4 @@
-"""The counts of one shard, and what can be told from them."""
+"""What is counted of the outputs of each stage (`records.counts`)."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -13,7 +13,7 @@ NOT_ASKED = ("not_asked", "not_recorded")
 
 
 def count_output(stage: Stage, rows: Sequence[Record], drops: Sequence[Dropped]) -> Counter[Count]:
-    """All counts of a stage's output for one shard. They are no part of the shard's content."""
+    """All counts of an output, which are not part of its content."""
     counts = Counter({ROWS: len(rows)})
     for drop in drops:
         counts[Count("dropped", drop.reason, drop.tool or "")] += drop.count
@@ -23,7 +23,7 @@ def count_output(stage: Stage, rows: Sequence[Record], drops: Sequence[Dropped])
 
 
 def count_candidates(candidates: Sequence[Candidate], drops: Sequence[Dropped]) -> Counter[Count]:
-    """`calls`, and the `places` that were chosen, whether or not a call came of them."""
+    """`calls`, and the `places` that were chosen, whether or not a call was sampled there."""
     places = {(row.tool, row.text_id, row.char_offset) for row in candidates}
     places |= {(d.tool, d.text_id, d.char_offset) for d in drops if d.tool and d.char_offset is not None}
     counts = Counter(Count("places", tool=tool) for tool, *_ in places)
@@ -32,8 +32,8 @@ def count_candidates(candidates: Sequence[Candidate], drops: Sequence[Dropped]) 
 
 
 def count_answers(executed: Sequence[Executed], _: Sequence[Dropped]) -> Counter[Count]:
-    """Calls by `status` and by `note`; those `from_cache`, whose answer was known; those that the tool was `asked`,
-    and the `microseconds` that it took."""
+    """Calls by `status` and by `note`; calls `from_cache`; calls that the tool was `asked`, and the `microseconds`
+    that it took for them."""
     counts: Counter[Count] = Counter()
     seconds: dict[str, float] = {}
     for row in executed:
@@ -49,13 +49,13 @@ def count_answers(executed: Sequence[Executed], _: Sequence[Dropped]) -> Counter
 
 
 def was_asked(row: Executed) -> bool:
-    """Whether the tool was asked for this row, rather than an answer known or the call given up beforehand."""
+    """Whether the tool was asked for this row: the answer was not known, and the tool was not down."""
     return not row.from_cache and row.note not in NOT_ASKED
 
 
 def count_verdicts(scored: Sequence[Scored], _: Sequence[Dropped]) -> Counter[Count]:
-    """Calls `kept`; those `lost_at_once`, whose L+ said enough; with a screen, calls and kept calls by what it said,
-    `screened` and `screened_kept`."""
+    """Calls `kept`; calls `lost_at_once`, by L+ alone; with a screen, calls and kept calls by its decision, `screened`
+    and `screened_kept`."""
     counts: Counter[Count] = Counter()
     for row in scored:
         if row.is_kept:
@@ -70,15 +70,15 @@ def count_verdicts(scored: Sequence[Scored], _: Sequence[Dropped]) -> Counter[Co
 
 
 def count_inserted(augmented: Sequence[Augmented], _: Sequence[Dropped]) -> Counter[Count]:
-    """Calls that stand in C*."""
+    """Calls `inserted` into C*."""
     return Counter(Count("inserted", tool=call.tool) for row in augmented for call in row.calls)
 
 
 def num_broken(counts: Mapping[Count, int]) -> int:
-    """The rows that a stage dropped since it broke on them, of whatever tool."""
+    """Rows that a stage dropped since they broke it, of all tools."""
     return sum(number for name, number in counts.items() if name[:2] == ("dropped", BROKEN))
 
 
 def num_with_status(counts: Mapping[Count, int], statuses: Collection[str]) -> int:
-    """The calls of some statuses, of whatever tool."""
+    """Calls with one of these statuses, of all tools."""
     return sum(number for name, number in counts.items() if name.what == "status" and name.detail in statuses)

@@ -1,8 +1,9 @@
-"""What a stage leaves of a shard: its rows, and beside them, only where there are any, what it dropped.
+"""The output of a stage for a shard: a file of rows and, only if rows were dropped, a file of dropped rows.
 
-The footer of the rows counts what was dropped, by reason; a shard whose two files do not tell the same is not done. The
-dropped rows are written first, or those of an earlier output deleted first, so whenever a worker is killed, no rows
-stand beside what another output dropped. An empty output is written too, since most texts keep no call.
+An output without rows is written too, since most texts keep no call. The footers of both files count what was dropped,
+by reason; if they disagree, the shard is not done. The dropped rows are written before the rows, and those of an
+earlier output are deleted before the rows if nothing is dropped any more. So whenever a worker is killed, no rows
+count as done beside the dropped rows of another output.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,31 +21,31 @@ from toolformer_ray.workflow.shard.stage import Stage
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """What an output has to be made from to count as done."""
+    """What an output has to be made from in order to count as done."""
 
     fingerprint: str
-    """Of the stage's settings and the content of what it reads."""
+    """Hash of the stage's settings and of the content of what it reads."""
     parts: Mapping[str, str] = field(default_factory=dict)
-    """Per tool, in the order in which tools are proposed, of its own settings and the documents."""
+    """Per tool, in the order in which tools are proposed, the hash of its own settings and of the documents."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardReport:
-    """What a worker tells the driver about a shard: names and numbers, never rows."""
+    """A worker's report to the driver about a shard. It holds no rows."""
 
     shard: str
     header: ShardHeader
 
 
 def belong_together(output: ShardHeader, drops: ShardHeader | None) -> bool:
-    """Whether these are the rows of an output and what was dropped beside them, None if nothing was."""
+    """Whether these headers are of one output's rows and dropped rows (None if there is no file of dropped rows)."""
     if drops is None:
         return not any(name.what == "dropped" for name in output.counts)
     return (drops.fingerprint, drops.counts) == (output.fingerprint, output.counts)
 
 
 def find_outputs(run: RunFolder, stage: Stage) -> TableHeaders:
-    """The headers of what a stage has written; without those of shards whose dropped rows are not there too."""
+    """The headers of all complete outputs of a stage: those whose dropped rows, if any, are there too."""
     found, drops = run.headers(stage.table), run.headers(stage.drops_table)
     unreadable = {shard_of(path) for path in drops.damaged}
     whole = {
@@ -56,13 +57,13 @@ def find_outputs(run: RunFolder, stage: Stage) -> TableHeaders:
 
 
 def find_output(run: RunFolder, stage: Stage, shard: str) -> ShardHeader | None:
-    """The header of one output; None if it, or what was dropped beside it, is not there."""
+    """The header of one output; None if it is not complete."""
     header = run.header(stage.table, shard)
     return header if header and belong_together(header, run.header(stage.drops_table, shard)) else None
 
 
 def read_drops(run: RunFolder, stage: Stage, shard: str) -> list[Dropped]:
-    """What a stage dropped of a shard. Raises DamagedError if the file is damaged."""
+    """The rows that a stage dropped of a shard. Raises DamagedError if their file is damaged."""
     try:
         return run.read_shard(stage.drops_table, shard, Dropped)
     except FileNotFoundError:
@@ -70,19 +71,19 @@ def read_drops(run: RunFolder, stage: Stage, shard: str) -> list[Dropped]:
 
 
 def forget_drops(run: RunFolder, stage: Stage, shard: str) -> None:
-    """Delete what was dropped beside an earlier output, if anything was."""
+    """Delete the dropped rows of an earlier output, if there are any."""
     run.delete(f"{stage.drops_table}/{shard}.parquet")
 
 
 def tables_of(pipeline: Sequence[Stage]) -> dict[str, type[Record]]:
-    """The rows of each table of a run by its name, first what goes on, then what was dropped."""
+    """The record of each table of a run, by the name of the table; the tables of dropped rows come last."""
     return {stage.table: stage.writes for stage in pipeline} | {stage.drops_table: Dropped for stage in pipeline}
 
 
 def discard_damaged(run: RunFolder, pipeline: Sequence[Stage]) -> None:
-    """Delete what is damaged behind a good footer, so that it is made again, and say so.
+    """Delete files whose footer is good but whose rows are damaged, so that they are made again, and log it.
 
-    Only files of shards that failed are read, as that is how it comes out; nobody else may be writing to the run.
+    Only files of failed shards are read, since a shard fails if it reads a damaged file. Nobody else may be writing.
     """
     for shard in sorted({shard for stage in pipeline for shard in run.shards(f"failed/{stage.name}", ".json")}):
         for table, record in tables_of(pipeline).items():
@@ -103,9 +104,9 @@ def write_output(
     drops: Sequence[Dropped],
     expected: Expected,
 ) -> ShardReport:
-    """Write what the stage dropped and then its rows: the shard counts as done once its rows are there.
+    """Write the dropped rows and then the rows, with which the shard is done.
 
-    Raises ValueError for a drop whose reason is not declared.
+    Raises ValueError for a drop whose reason the stage does not declare.
     """
     if strange := {drop.reason for drop in drops} - {*stage.drops, BROKEN}:
         raise ValueError(f"{stage.name} drops rows for reasons that are not declared: {', '.join(sorted(strange))}")

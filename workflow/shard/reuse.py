@@ -1,12 +1,12 @@
-"""How much of an earlier output still holds after settings have changed, and a stage's output without broken rows.
+"""How much of an earlier output is taken over after settings have changed, and an output without broken rows.
 
-A shard's footer tells per tool what its rows were made from. Where that is unchanged, a tool's proposals are taken as
-they are; a call's answer is, if the call is proposed again; its losses are, if it has the same answer too, and the
-verdict is taken anew. So another tau_f moves no text through the model, another tool asks nothing of the others, and
-what is asked again changes only what comes of the new answer. The rows are those of a run that begins afresh.
+The footer of a shard has, for each tool, a hash of what its rows were made from. Where that has not changed, a tool's
+proposals are taken over; so is the answer to a call that is proposed again; so are its losses if the answer is the same
+too, and only the verdict is made again. So another tau_f moves no text through the model, an added tool does not touch
+the rows of the others, and an answer that changes costs the losses of that call. The rows are those of a new run.
 
-A row of the first table that breaks its stage is left out, and becomes a dropped row with the reason `broken` and the
-error: a text one row for each tool that was to be proposed for it, a call one.
+A row of the first table that breaks its stage is left out and becomes a dropped row with the reason `broken` and the
+error: for a text one for each tool that was to be proposed, for a call one.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -25,7 +25,7 @@ Renew = Callable[[Any, Any, Any, Collection[str]], Executed | None]
 again) -> the row of the call; None if it has to be computed."""
 
 UNANSWERED = ("timeout", "unavailable", "crashed")
-"""Statuses of calls that may be answered when they are asked again."""
+"""Statuses of calls that may get an answer if they are asked again."""
 
 
 class NothingToReuseError(Exception):
@@ -34,7 +34,7 @@ class NothingToReuseError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Earlier:
-    """What an earlier output holds of those tools whose settings and documents have not changed."""
+    """The part of an earlier output that belongs to tools whose settings and documents have not changed."""
 
     tools: Collection[str] = ()
     rows: Sequence[Any] = ()
@@ -43,28 +43,28 @@ class Earlier:
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What a worker is asked to make."""
+    """The circumstances under which a worker makes an output."""
 
     stage: str
     tools: Sequence[str]
     """Their names, in the order in which they are proposed; empty if rows belong to no tool."""
     opened: Any
-    """What the worker has opened for its stages."""
+    """What the worker has opened (`workflow.shard.work.Recipe`)."""
     ask_again: Collection[str] = ()
     """Statuses whose calls are asked again."""
 
 
 class Reuse:
-    """A way in which the rows of an output belong together."""
+    """How the rows of a stage's output depend on the rows that it reads."""
 
     def complete(self, order: Order, tables: Sequence[list[Any]], earlier: Earlier, compute: Compute) -> StageOutput:
-        """The stage's output, with only that computed which the earlier one does not hold."""
+        """The stage's output, of which only the part is computed that cannot be taken over."""
         raise NotImplementedError
 
     def complete_without(
         self, broken: Mapping[int, str], order: Order, tables: Sequence[list[Any]], earlier: Earlier, compute: Compute
     ) -> StageOutput:
-        """The output without the rows of these numbers in the first table, and their errors among the drops."""
+        """The output without the rows of these numbers in the first table, which are dropped with their errors."""
         first, others = tables[0], tables[1:]
         rows, drops = self.complete(order, [_without(broken, first), *others], earlier, compute)
         return rows, [
@@ -74,7 +74,7 @@ class Reuse:
 
 
 class AsAWhole(Reuse):
-    """Rows belong to no tool, so nothing of an earlier output holds."""
+    """Rows belong to no tool, so nothing is taken over."""
 
     def complete(
         self,
@@ -91,7 +91,7 @@ AS_A_WHOLE = AsAWhole()
 
 
 class PerTool(Reuse):
-    """Each row belongs to a tool and a text of the first table: the rows of a tool hold or are made anew."""
+    """Each row belongs to a tool and to a text of the first table; all rows of a tool are taken over, or none."""
 
     def complete(self, order: Order, tables: Sequence[list[Any]], earlier: Earlier, compute: Compute) -> StageOutput:
         """See `Reuse.complete`. Rows are in the order of the texts, those of a text in the order of the tools."""
@@ -108,7 +108,7 @@ class PerTool(Reuse):
     def complete_without(
         self, broken: Mapping[int, str], order: Order, tables: Sequence[list[Any]], earlier: Earlier, compute: Compute
     ) -> StageOutput:
-        """See `Reuse.complete_without`. What the earlier output holds of these texts for other tools stays."""
+        """See `Reuse.complete_without`. Rows of these texts that are taken over stay."""
 
         def compute_without(given: Sequence[list[Any]], tools: Sequence[str]) -> StageOutput:
             rows, drops = compute([_without(broken, given[0]), *given[1:]], tools)
@@ -120,7 +120,7 @@ class PerTool(Reuse):
 
 @dataclass(frozen=True)
 class PerCall(Reuse):
-    """One row for each call of the first table, in order: those hold that `renew` can tell without computing."""
+    """One row for each call of the first table, in order; rows are taken over for which `renew` gives one."""
 
     renew: Renew
 
@@ -138,7 +138,7 @@ class PerCall(Reuse):
 
 
 def refuse(*_: object) -> StageOutput:
-    """What computes where nothing may be computed. Raises NothingToReuseError."""
+    """Stands in for the stage's function where nothing may be computed. Raises NothingToReuseError."""
     raise NothingToReuseError
 
 

@@ -1,4 +1,4 @@
-"""What a stage of the pipeline is. The stages of a run, as a list, are in `workflow.pipeline`.
+"""What a stage is. The list of stages is in `workflow.pipeline`.
 
 Stages meet on disk: a shard has the same name in every table, and a stage takes it up as soon as the one before has
 written it.
@@ -19,35 +19,35 @@ Needs = Literal["cpu", "model", "tools"]
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One step of the flow, and all that the rest of the program has to know of it."""
+    """A stage of the pipeline, with all that the rest of the program has to know about it."""
 
     name: str
     run: Callable[..., Any]
-    """(what the worker has opened, names of the tools that are wanted, the rows of each table in `reads`) -> the rows
-    that go on, and what left the flow. The first stage, which reads the corpus: (what the worker has opened, names of
-    files in groups) -> an iterator of such outputs, a shard each."""
+    """Its function: (what the worker has opened, names of the wanted tools, the rows of each table in `reads`) ->
+    (rows, dropped rows). For the first stage, which reads the corpus: (what the worker has opened, groups of names of
+    files) -> an iterator of such outputs, one per shard."""
     reads: tuple[type[Record], ...]
-    """The tables of these rows. The stage goes through the first one and looks things up in the others. Empty for the
-    stage that reads the corpus."""
+    """The rows of its input tables. It processes those of the first one, and looks things up in the others. Empty for
+    the stage that reads the corpus."""
     writes: type[Record]
-    """The rows of its own table. What it drops goes to `dropped/<name>/`."""
+    """The rows of its output table. Rows that it drops go to `dropped/<name>/`."""
     needs: Needs
-    """The pool of workers that does it: a plain process, one that holds the model, one that holds the tools."""
+    """The kind of worker that does it: a plain process, one with the model, one with the tools."""
     drops: tuple[str, ...] = ()
     """The reasons for which it drops rows, beside records.stages.BROKEN."""
     reuse: Reuse = AS_A_WHOLE
-    """How much of an old output holds when settings have changed."""
+    """How much of an earlier output is taken over when settings have changed."""
     counts: Callable[[Sequence[Any], Sequence[Dropped]], Counter[Count]] | None = None
-    """(rows, drops) -> what it counts of a shard; rows and drops are counted for every stage."""
+    """(rows, dropped rows) -> its own counts. Rows and drops are counted for every stage."""
     check: Callable[..., Iterable[str]] | None = None
-    """(the rows of each table in `reads`, its rows, its drops, names of the run's tools) -> what is not accounted for,
-    a line each (`toolformer verify`). None if the stage may make anything of what it reads."""
+    """(the rows of each table in `reads`, its rows, its dropped rows, names of the run's tools) -> what is not
+    accounted for, a line each (`toolformer verify`)."""
     settings: Callable[[Any], object] | None = None
-    """(workflow.book.fingerprints.RunInputs) -> what decides its rows, beside what it reads and `tool_settings`."""
+    """(workflow.book.fingerprints.RunInputs) -> what decides its rows, besides its input and `tool_settings`."""
     tool_settings: Callable[[Any, str], tuple[object, ...]] | None = None
-    """(RunInputs, key of a tool) -> what decides its rows of one tool. None where rows belong to no tool."""
+    """(RunInputs, key of a tool) -> what decides its rows of that tool. None if rows belong to no tool."""
     version: int = 1
-    """Raise it when the stage's rows change, so that shards of the old code are not taken for done."""
+    """Raise it when the stage's rows change, so that outputs of older code do not count as done."""
 
     @property
     def table(self) -> str:
@@ -56,5 +56,5 @@ class Stage:
 
     @property
     def drops_table(self) -> str:
-        """The name of the table of what it drops."""
+        """The name of the table of its dropped rows."""
         return f"dropped/{self.name}"

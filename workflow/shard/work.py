@@ -1,8 +1,4 @@
-"""What happens to one shard at one stage: read, compute, count, write. Runs in a worker, knows nothing of Ray.
-
-A recipe opens what the stages' functions work with; the real one is `workflow.recipe.AnnotateRecipe`, and tests bring
-their own.
-"""
+"""Does one shard at one stage: read, compute, count, write. It runs in a worker and knows nothing of Ray."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -27,17 +23,20 @@ from toolformer_ray.workflow.shard.stage import Needs, Stage
 
 
 class Recipe(Protocol):
-    """What is done; sent to every worker, so it can be pickled and holds nothing that is open."""
+    """Opens the resources of workers. It is sent to every worker, so it can be pickled and holds nothing that is open.
+
+    The real one is `workflow.recipe.AnnotateRecipe`; tests have their own.
+    """
 
     def open(self, needs: Needs) -> Any:
-        """Load what the functions of such stages work with, once per worker: their first argument.
+        """Load what stages with these needs work with, once per worker: the first argument of their functions.
 
         Raises ValueError if an option cannot be used.
         """
 
 
 class StageWorker:
-    """Does the stages of one need; the model or the tools are opened once."""
+    """Does the stages with one kind of needs; the model or the tools are opened once."""
 
     def __init__(self, run: RunFolder, recipe: Recipe, needs: Needs) -> None:
         self._run = run
@@ -53,10 +52,10 @@ class StageWorker:
         only_reuse: bool = False,
         broken: Mapping[int, str] = MappingProxyType({}),
     ) -> ShardReport | None:
-        """Read the shard's inputs, compute what an earlier output does not hold, write the output over it.
+        """Read the inputs of a shard, compute what an earlier output does not hold, and write the output over it.
 
-        With `only_reuse` nothing is computed: None if something would have to be. Rows of the first input whose numbers
-        are in `broken` are left out, and dropped with that error.
+        With `only_reuse` nothing is computed, and the result is None if something would have to be. Rows of the first
+        input whose numbers are in `broken` are left out, and dropped with that error.
         """
         compute = refuse if only_reuse else self._compute_of(stage)
         order, tables, earlier = self._read(stage, shard, expected, ask_again)
@@ -71,7 +70,7 @@ class StageWorker:
         return write_output(self._run, stage, shard, rows, drops, expected)
 
     def find(self, stage: Stage, shard: str, expected: Expected, ask_again: Collection[str]) -> ShardReport | None:
-        """The report of an output that is there and would be made again; None if not, or if calls are asked again."""
+        """The report of an output that is there already; None if it is not, or if calls are asked again."""
         header = None if ask_again else find_output(self._run, stage, shard)
         return (
             ShardReport(shard=shard, header=header) if header and header.fingerprint == expected.fingerprint else None
@@ -80,9 +79,9 @@ class StageWorker:
     def try_rows(
         self, stage: Stage, shard: str, expected: Expected, ask_again: Collection[str], rows: Sequence[int]
     ) -> int:
-        """Do the work for the rows of these numbers of the first input alone, and write nothing: does it break?
+        """Do only the rows of these numbers of the first input and write nothing, to see whether they break the stage.
 
-        Returns how many rows that input has.
+        Returns how many rows the first input has.
         """
         order, tables, earlier = self._read(stage, shard, expected, ask_again)
         if rows:
@@ -99,7 +98,7 @@ class StageWorker:
         return len(tables[0])
 
     def read_corpus(self, stage: Stage, stage_fingerprint: str) -> "CorpusReader":
-        """The corpus from its first shard on."""
+        """Begin to read the corpus, with its first shard."""
         return CorpusReader(self._run, self._opened, stage, stage_fingerprint)
 
     def _compute_of(self, stage: Stage) -> Compute:
@@ -138,12 +137,12 @@ class StageWorker:
 
 
 def _reuse_of(stage: Stage, order: Order) -> Reuse:
-    """Without tools rows belong to none, whatever the stage."""
+    """The stage's way to reuse rows, unless no tools are given: then rows belong to none."""
     return stage.reuse if order.tools else AS_A_WHOLE
 
 
 class CorpusReader:
-    """Cuts the corpus into shards, one at each call of `next_shard`."""
+    """Reads the corpus and writes a shard of documents at each call of `next_shard`."""
 
     def __init__(self, run: RunFolder, opened: Any, stage: Stage, stage_fingerprint: str) -> None:
         self._run, self._stage, self._stage_fingerprint = run, stage, stage_fingerprint
@@ -151,7 +150,7 @@ class CorpusReader:
         self._shards = enumerate(stage.run(opened, state.readings if state else []))
 
     def next_shard(self) -> ShardReport | None:
-        """Write the next shard of documents, or leave it alone if it is already there; None after the last."""
+        """Write the next shard, or leave it as it is if it is already there. None after the last one."""
         number, (documents, drops) = next(self._shards, (None, ((), ())))
         if number is None:
             return None
@@ -159,7 +158,7 @@ class CorpusReader:
         header = find_output(self._run, self._stage, shard_name(number))
         if header and header.fingerprint == content:
             if not drops:
-                forget_drops(self._run, self._stage, shard_name(number))  # Damaged, it looks as if it were not there.
+                forget_drops(self._run, self._stage, shard_name(number))  # A damaged file looks as if there were none.
             return ShardReport(shard=shard_name(number), header=header)
         expected = Expected(fingerprint=content)
         return write_output(self._run, self._stage, shard_name(number), documents, drops, expected)

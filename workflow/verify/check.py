@@ -1,10 +1,9 @@
-"""Is everything accounted for? This is `toolformer verify RUN`.
+"""`toolformer verify RUN`: checks that a run that has ended is complete and consistent.
 
-Reads every table, shard by shard. Every file has to hold what its footer tells, made with the settings of the run. Each
-text has to be in C* or, for each tool, in `scored` or `dropped`, or in a shard that failed; each candidate has to be
-executed and scored, once, or dropped as broken; each kept call has to stand in C* or be dropped at its place; and
-removing the calls from a text of C* has to give back the document to the letter (`workflow.shard.accounts`). Exit code
-1 if not.
+It reads every table, shard by shard. Each file has to agree with its footer and has to be made with the run's settings
+(`workflow.verify.files`). Each text needs a call or a reason for every tool; each candidate has to be executed and
+scored, once, or dropped as broken; each kept call has to be in C* or dropped at its place; and a text of C* without its
+calls has to be the document, to the letter (`workflow.shard.accounts`). Texts in failed shards are only counted.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ MAX_FINDINGS_SHOWN = 20
 
 @dataclass
 class Tally:
-    """What was counted, and what was found wrong."""
+    """The result of checking a run."""
 
     texts: int = 0
     in_failed_shards: int = 0
@@ -36,7 +35,7 @@ class Tally:
 
 
 def verify_run(location: str) -> int:
-    """Check one run and say what was found; 0 if nothing is wrong. Raises ValueError if there is no run."""
+    """Check a run and print the result. Returns 0, or 1 if something is wrong. Raises ValueError if there is no run."""
     tally = check_run(location)
     without = tally.texts - tally.with_calls - tally.in_failed_shards
     print(
@@ -50,7 +49,7 @@ def verify_run(location: str) -> int:
 
 
 def check_run(location: str, pipeline: Sequence[Stage] = PIPELINE) -> Tally:
-    """Check all shards of a run. Raises ValueError if there is no run."""
+    """Check all shards of a run. Raises ValueError if there is no run, or if its tools are not known."""
     run = open_run(location)
     tools = read_tool_names(run)
     failed = {shard for stage in pipeline for shard in run.shards(f"failed/{stage.name}", ".json")}

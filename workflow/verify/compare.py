@@ -1,8 +1,8 @@
-"""Are two runs the same? `python -m toolformer_ray.workflow.verify.compare RUN OTHER`, row by row in the order of
-the corpus.
+"""`python -m toolformer_ray.workflow.verify.compare RUN OTHER`: compares two runs, row by row in the order of the
+corpus.
 
-Shards may be cut differently. Numbers may differ by MAX_GAP, since float32 depends on the shape of a batch in its last
-digits; everything else has to be equal, but how long a tool took and whether the answer was known. Exit code 1 if not.
+Shards may be cut differently. Numbers may differ by MAX_GAP, since the last digits of float32 depend on the shape of a
+batch. All other columns have to be equal, except VOLATILE_COLUMNS. The exit code is 1 if the runs differ.
 """
 
 import argparse
@@ -22,17 +22,17 @@ from toolformer_ray.workflow.shard.outputs import tables_of
 MAX_GAP = 1e-4
 MAX_DIFFERENCES_SHOWN = 20
 ROUNDED = "loss_already_low"
-"""The reason whose detail is a loss in words: its last digit may be another."""
+"""The reason whose detail is a rounded loss, of which the last digit may differ."""
 
 
 @dataclass
 class Comparison:
-    """What two runs have in common."""
+    """The result of comparing two runs."""
 
     rows: dict[str, int] = field(default_factory=dict)
     """Rows compared, per table."""
     largest_gap: float = 0.0
-    """Between two numbers that may differ a little."""
+    """The largest difference between two numbers that may differ."""
     differences: list[str] = field(default_factory=list)
 
 

@@ -1,4 +1,4 @@
-"""Are the files of a run what they say? Schema, content and fingerprint of every shard, none of them from elsewhere."""
+"""Checks every file of a run: its columns, its rows, what it was made from, and whether it belongs there at all."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -13,7 +13,7 @@ from toolformer_ray.workflow.shard.stage import Stage
 
 
 def find_faults(run: RunFolder, pipeline: Sequence[Stage] = PIPELINE) -> Iterator[tuple[str, str]]:
-    """(shard or file, what is wrong with it) for every file that is not what it should be, or should not be there."""
+    """(shard or path, what is wrong) for every file that is damaged, stale or out of place."""
     headers: dict[str, dict[str, ShardHeader]] = {}
     for table, record in tables_of(pipeline).items():
         headers[table] = {}
@@ -38,7 +38,7 @@ def find_faults(run: RunFolder, pipeline: Sequence[Stage] = PIPELINE) -> Iterato
 def _find_stale(
     run: RunFolder, pipeline: Sequence[Stage], headers: Mapping[str, Mapping[str, ShardHeader]]
 ) -> Iterator[tuple[str, str]]:
-    """Outputs that were made from something else than the run's settings and the outputs before them."""
+    """Outputs that were made with other settings than the run's, or from other inputs than those in the folder."""
     made_with, corpus = run.read_json(RUN_FILE), run.read_json(INGEST_FILE)
     if not isinstance(made_with, dict) or "stage_fingerprints" not in made_with:
         return
