@@ -247,7 +247,7 @@ def test_a_corpus_as_another_version_wrote_it_down_is_refused_by_name(told: obje
     run = RunFolder(str(finished))
     run.write_json("ingest.json", told)
     now = CorpusState(fingerprint="", files=[], shards={})
-    with pytest.raises(ValueError, match=rf"^{finished}/ingest.json is not of this version; delete it"):
+    with pytest.raises(ValueError, match=rf"^{finished}/ingest.json was written by another version; delete it"):
         settle_corpus(run, now, may_change=False, may_forget=False)
 
 
