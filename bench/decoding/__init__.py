@@ -1,0 +1,1 @@
+"""What decoding with tools costs: `python -m toolformer_ray.bench.decoding`."""
