@@ -2,7 +2,7 @@
 
 1. Whether greedy texts of a batch of 64 equal those of batches of 1.
 2. Tokens per second at batch 64 with tools that take 500 ms, against tools that answer at once.
-3. Tokens per second against a loop that writes one text at a time (`bench.decoding.one_at_a_time`), both with instant tools.
+3. Tokens per second against a loop that writes one text at a time (`one_at_a_time`), both with instant tools.
 
 Each speed is measured a few times, in turns; a ratio is the median over the turns. Prompts are stories of the
 miniature's world up to where a sum is due. As in the paper, a call starts where its marker is among the ten likeliest
