@@ -46,7 +46,7 @@ def score(
     hopeful = [call for call in to_score if call.losses.can_reach(call.bound)]
     compute_loss("loss_with_call", hopeful, model)
     for call in hopeful:
-        call.losses = call.rule.settle(call.losses, functools.partial(call.losses_alone, model))
+        call.losses = call.rule.settle_verdict(call.losses, functools.partial(call.losses_alone, model))
     return [_scored(call) for call in calls]
 
 

@@ -189,12 +189,12 @@ def _condition(settings: Mapping[str, Any], shown: str, thresholds: Mapping[str,
         tool = find_tools()[key]
         if key not in settings["tools"]:
             raise OptionError(f"min_loss_reduction.{key}", threshold, f"{shown} was not annotated with this tool")
-        annotated = KeepRule(min_loss_reduction=float(settings[f"{key}.min-loss-reduction"]))
+        annotated = KeepRule.of_settings(settings, key, tool)
         if threshold < (lowest := annotated.pruning_bound(settings.get("prune-below"))):
             remedy = f"annotate it again with `prune_below` {threshold} and `change_settings`"
             raise OptionError(f"min_loss_reduction.{key}", threshold, f"{shown} was pruned below {lowest}: {remedy}")
         names.append(f"'{tool.name}'")
-        rule = KeepRule(min_loss_reduction=threshold, strikes_future_inputs=tool.strikes_future_inputs)
+        rule = replace(annotated, min_loss_reduction=threshold)
         conditions.append(f"(tool = '{tool.name}' AND {rule.sql()})")
     own = f"is_kept AND tool NOT IN ({', '.join(names)})" if names else "is_kept"
     return " OR ".join([f"({own})", *conditions])

@@ -7,14 +7,19 @@
 Both sides of the comparison are float32, as the columns of `scored` hold them, so the verdict can be repeated from the
 table. Rounding keeps the order of two numbers: what is below a threshold before it is rounded is never above it after.
 
-A further rule is a field of `KeepRule` for its threshold and an entry of `least_values` for its column, of which
-`CallLosses` has the value; everything that judges, in Python or in SQL, goes by these.
+A call is kept if it meets every one of `CRITERIA` AND is not struck. Pruning (`pruning_bound`) is only right because of
+that AND: a call that cannot reach tau_f is lost whatever the other criteria say.
+
+A further criterion is an entry of `CRITERIA` and a field of `KeepRule` for its threshold, without a default, so that
+none is forgotten; all that judges, in Python or in SQL, goes by these. Outside this file it needs the threshold in
+`tools.options.Teaching`, under the same name, the column in `records.stages.Scored`, and a higher version of the stage
+`score` in `workflow.pipeline`, so that earlier rows, which lack the column, are not taken for today's.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -65,9 +70,32 @@ class CallLosses:
         return bool(np.float32(self.largest_reduction) >= np.float32(threshold))
 
     def columns(self) -> dict[str, float | None]:
-        """The losses and the loss reduction as the columns of `scored` hold them: float32, None for NaN."""
-        values = vars(self) | {"loss_reduction": self.loss_reduction}
+        """The losses and what is judged, as the columns of `scored` hold them: float32, None for NaN."""
+        values = vars(self) | {each.column: each.value(self) for each in CRITERIA}
         return {name: None if math.isnan(value) else float(np.float32(value)) for name, value in values.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Criterion:
+    """A value that must reach a threshold, both as float32, for a call to be kept."""
+
+    column: str
+    """The column of `scored` that holds the value."""
+    value: Callable[[CallLosses], float]
+    """The value; NaN while a loss that it needs is not computed."""
+    threshold: str
+    """The least value that keeps a call: a field of `Teaching` and of `KeepRule`."""
+
+    @property
+    def setting(self) -> str:
+        """The threshold as run.json and the command line name it, without the tool's key."""
+        return self.threshold.replace("_", "-")
+
+
+CRITERIA = (
+    Criterion(column="loss_reduction", value=lambda losses: losses.loss_reduction, threshold="min_loss_reduction"),
+)
+"""All of them must be met."""
 
 
 def is_close(value: float, threshold: float) -> bool:
@@ -75,19 +103,17 @@ def is_close(value: float, threshold: float) -> bool:
     return abs(value - threshold) <= CLOSE_NATS
 
 
-def settle(
-    losses: CallLosses, threshold: float, alone: Callable[[], CallLosses], *, difference: str = "largest_reduction"
-) -> CallLosses:
-    """The losses whose difference is compared with a threshold: those of a batch or, too close to it, those `alone`.
+def settle(losses: CallLosses, threshold: float, alone: Callable[[], CallLosses]) -> CallLosses:
+    """The losses by which `can_reach` is to be asked: those of a batch or, too close to the threshold, those `alone`.
 
-    `alone` computes the same losses in batches of one sequence, so no verdict depends on what else was in a batch.
+    `alone` computes the same losses in batches of one sequence, so no answer depends on what else was in a batch.
     """
-    return alone() if is_close(getattr(losses, difference), threshold) else losses
+    return alone() if is_close(losses.largest_reduction, threshold) else losses
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeepRule:
-    """Which calls of one tool are kept."""
+    """Which calls of one tool are kept: those that meet all `CRITERIA` and are not struck."""
 
     min_loss_reduction: float
     """tau_f, in nats."""
@@ -97,24 +123,31 @@ class KeepRule:
     @classmethod
     def of(cls, tool: Tool) -> Self:
         """The rule for a tool, from how it is taught."""
-        return cls(
-            min_loss_reduction=tool.teaching.min_loss_reduction, strikes_future_inputs=tool.strikes_future_inputs
-        )
+        thresholds = {each.threshold: getattr(tool.teaching, each.threshold) for each in CRITERIA}
+        return cls(**thresholds, strikes_future_inputs=tool.strikes_future_inputs)
+
+    @classmethod
+    def of_settings(cls, settings: Mapping[str, Any], key: str, tool: Tool | type[Tool]) -> Self:
+        """The rule by which a run judged the calls of a tool, from the settings in its run.json."""
+        thresholds = {each.threshold: float(settings[f"{key}.{each.setting}"]) for each in CRITERIA}
+        return cls(**thresholds, strikes_future_inputs=tool.strikes_future_inputs)
 
     @property
     def least_values(self) -> Mapping[str, float]:
-        """Columns of `scored`, properties of `CallLosses`, that have a threshold: the least value that keeps a call."""
-        return {"loss_reduction": self.min_loss_reduction}
+        """The columns of `scored` that are judged, each with the least value that keeps a call."""
+        return {each.column: getattr(self, each.threshold) for each in CRITERIA}
 
     def pruning_bound(self, prune_below: float | None) -> float:
-        """Calls that cannot reach this reduction need no further loss: tau_f, or `prune_below` if that is lower."""
+        """Calls that cannot reach this reduction need no further loss: tau_f, or `prune_below` if that is lower.
+
+        No other criterion can save such a call, since all must be met.
+        """
         return self.min_loss_reduction if prune_below is None else min(self.min_loss_reduction, prune_below)
 
-    def settle(self, losses: CallLosses, alone: Callable[[], CallLosses]) -> CallLosses:
-        """The losses for the verdict, once all are known; see the function `settle`."""
-        for column, least in self.least_values.items():
-            losses = settle(losses, least, alone, difference=column)
-        return losses
+    def settle_verdict(self, losses: CallLosses, alone: Callable[[], CallLosses]) -> CallLosses:
+        """The losses for the verdict, once all are known: those `alone` if any value is too close to its threshold."""
+        values = [(each.value(losses), getattr(self, each.threshold)) for each in CRITERIA]
+        return alone() if any(is_close(value, least) for value, least in values) else losses
 
     def keeps(self, row: Scored) -> bool:
         """Whether the call is kept. A row without one of the values (see `Scored`) is not."""
@@ -122,7 +155,7 @@ class KeepRule:
         is_enough = all(value is not None and value >= np.float32(least) for value, least in values)
         return bool(is_enough) and not (self.strikes_future_inputs and row.input_sees_future)
 
-    def is_close(self, row: Scored) -> bool:
+    def is_close_verdict(self, row: Scored) -> bool:
         """Whether the verdict needs losses that are computed alone."""
         values = [(getattr(row, column), least) for column, least in self.least_values.items()]
         return any(value is not None and is_close(value, least) for value, least in values)

@@ -80,7 +80,7 @@ def renew_losses(call: Executed, known: Scored) -> Scored | None:
 def renew_verdict(opened: Opened, call: Executed, known: Scored, _: Collection[str]) -> Scored | None:
     """The earlier losses with today's verdict; None where that needs losses that are computed alone."""
     row, rule = renew_losses(call, known), KeepRule.of(opened.tools[call.tool])
-    return None if row is None or rule.is_close(row) else replace(row, is_kept=rule.keeps(row))
+    return None if row is None or rule.is_close_verdict(row) else replace(row, is_kept=rule.keeps(row))
 
 
 def run_interleave(_: Opened, __: Sequence[str], scored: list[Scored], documents: list[Document]) -> StageOutput:

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from dataclasses import fields
+from dataclasses import MISSING, dataclass, fields
 
 import duckdb
 import numpy as np
@@ -10,9 +10,20 @@ import pyarrow as pa
 import pytest
 
 from tests.support.rows import make_row
-from toolformer_ray.losses.verdict import CLOSE_NATS, LARGEST_REDUCTION_SQL, CallLosses, KeepRule, settle
+from tests.support.small_world import Adder
+from toolformer_ray.losses import verdict
+from toolformer_ray.losses.verdict import (
+    CLOSE_NATS,
+    CRITERIA,
+    LARGEST_REDUCTION_SQL,
+    CallLosses,
+    Criterion,
+    KeepRule,
+    settle,
+)
 from toolformer_ray.records.schema import arrow_schema
 from toolformer_ray.records.stages import Scored
+from toolformer_ray.tools.options import Teaching
 
 THRESHOLDS = (0.1, 0.3, 1.0, 1 / 3, 1e-5, 2.0000001)
 
@@ -59,17 +70,35 @@ def test_python_and_sql_keep_the_same_rows(threshold: float, strikes: bool) -> N
     assert in_sql(LARGEST_REDUCTION_SQL, [unanswered, pruned]) == [None, pruned.loss_without - 0.5]
 
 
-def test_a_further_rule_is_one_more_column_with_a_threshold() -> None:
-    class SureRule(KeepRule):
-        @property
-        def least_values(self) -> dict[str, float]:
-            return {**super().least_values, "open_probability": 0.3}
+def test_a_further_criterion_is_an_entry_of_the_table_and_a_field_and_all_criteria_must_be_met(monkeypatch) -> None:
+    sureness = Criterion(
+        column="open_probability", value=lambda losses: losses.loss_without / 10, threshold="min_open_probability"
+    )
+    monkeypatch.setattr(verdict, "CRITERIA", (*CRITERIA, sureness))
 
-    rule = SureRule(min_loss_reduction=1.0)
+    @dataclass(frozen=True, kw_only=True)
+    class SureRule(KeepRule):
+        min_open_probability: float
+
+    tool = Adder(min_loss_reduction=1.0, min_open_probability=0.3)
+    rule = SureRule.of(tool)
+    settings = {"adder.min-loss-reduction": 1.0, "adder.min-open-probability": 0.3}
+    assert rule == SureRule.of_settings(settings, "adder", tool)
+    assert rule == SureRule(min_loss_reduction=1.0, min_open_probability=0.3)
     values = [(1.0, 0.3), (1.5, 0.25), (0.5, 0.3)]
     rows = [make_row(Scored, loss_reduction=r, open_probability=float(np.float32(p))) for r, p in values]
     assert [rule.keeps(each) for each in rows] == kept_by_sql(rule, rows) == [True, False, False]
-    assert [rule.is_close(each) for each in rows] == [True, False, True]
+    assert [rule.is_close_verdict(each) for each in rows] == [True, False, True]
+    close, exact = CallLosses(loss_without=3.0, loss_with_call=3.0, loss_with_result=0.0), CallLosses(loss_without=2.9)
+    assert rule.settle_verdict(close, lambda: exact) == exact
+    assert close.columns()["open_probability"] == np.float32(0.3)
+
+
+def test_what_is_judged_is_a_column_of_scored_and_its_threshold_an_option_of_every_tool() -> None:
+    assert {each.column for each in CRITERIA} <= {field.name for field in fields(Scored)}
+    assert {each.threshold for each in CRITERIA} <= {field.name for field in fields(Teaching)}
+    without_default = {field.name for field in fields(KeepRule) if field.default is MISSING}
+    assert {each.threshold for each in CRITERIA} == without_default
 
 
 def test_a_reduction_at_the_threshold_is_enough_and_one_float32_below_is_not() -> None:
@@ -108,8 +137,8 @@ def test_only_what_is_closer_to_a_threshold_than_batches_differ_is_computed_alon
     for distance, is_settled in [(0.5 * CLOSE_NATS, True), (-0.5 * CLOSE_NATS, True), (2 * CLOSE_NATS, False)]:
         batched = CallLosses(loss_without=1.0 + distance)
         assert settle(batched, 1.0, lambda: exact) == (exact if is_settled else batched)
-        assert rule.is_close(reduced_by(1.0 + distance)) == is_settled
-    assert not rule.is_close(row(exact)), "without a reduction there is nothing to settle"
+        assert rule.is_close_verdict(reduced_by(1.0 + distance)) == is_settled
+    assert not rule.is_close_verdict(row(exact)), "without a reduction there is nothing to settle"
 
 
 def test_the_bound_for_a_later_sweep_counts_only_if_it_is_lower() -> None:
