@@ -2,15 +2,17 @@
 
 Reads `documents`. Writes `candidates`, each distinct call at a place once, with the loss L_i(epsilon) there.
 Drops: `not_offered` (the tool does not want the text), `too_long` (the prompt with this text exceeds the window),
-`no_position` (no place above tau_s), `loss_already_low` (a chosen place where L_i(epsilon) < tau_f, so that no result
-could lower it by tau_f), `sample_unfinished` (no end marker), `sample_malformed` (no call, or another tool's) and, for
-tools that are expensive to ask, `loss_already_low_with_call` (a call where L_i(e(c, epsilon)) < tau_f).
+`no_position` (no place above tau_s), `loss_already_low` (a chosen place where L_i(epsilon) is below the pruning bound,
+so that no result could lower it by as much), `sample_unfinished` (no end marker), `sample_malformed` (no call, or
+another tool's) and, for tools that are expensive to ask, `loss_already_low_with_call` (a call where L_i(e(c, epsilon))
+is below the bound). The pruning bound is the lower of tau_f and `prune_below`.
 
 The k places are chosen before any is dropped for its loss, so dropping changes nothing that is kept.
 What is proposed for a text depends on the text, the tool, the options and the model, not on the other texts.
 """
 
 import hashlib
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,7 +24,7 @@ import numpy as np
 from toolformer_ray.annotate.openings import EncodedText, Opening, distinct_calls, drop_opening, drop_text
 from toolformer_ray.annotate.places import choose_places, is_close_choice
 from toolformer_ray.annotate.prompt import render_demonstrations, render_text_slot
-from toolformer_ray.annotate.pruning import Found, drop_hopeless_calls, is_hopeful
+from toolformer_ray.annotate.pruning import Found, drop_hopeless_calls, is_hopeful, settle_loss_without
 from toolformer_ray.lm.requests import Place, Prompt, Sample
 from toolformer_ray.losses.weights import weighted_loss
 from toolformer_ray.records.calls import CALL_ARROW
@@ -70,7 +72,9 @@ def propose(
 ) -> tuple[list[Candidate], list[Dropped]]:
     """The distinct calls of every text, tool by tool and in the order of the text, and what was dropped.
 
-    All texts are one stream through the model: it reads the next portion when there is room for more samples.
+    All texts are one stream through the model: it reads the next portion when there is room for more samples. It asks
+    for the next only once the places of this whole portion are chosen (`LanguageModel.stream_calls`). Choosing is all
+    that needs the losses of the texts, so these are forgotten then.
     """
     texts = [_encode(document, model, options) for document in documents]
     portions: list[_Portion] = []
@@ -166,11 +170,11 @@ class _Portion:
             asked.openings = self._choose_openings(asked, starts)
         self._fill_loss_without(chosen)
         for asked in chosen:
-            asked.openings = [opening for opening in asked.openings if self._is_hopeful(opening)]
+            self._drop_hopeless(asked)
         return [[_place(opening, self._options.seed) for opening in asked.openings] for asked in chosen]
 
     def forget_texts(self) -> None:
-        """Free the hidden states of the texts: no more of their losses will be asked for."""
+        """Free the hidden states of the texts, once all places are chosen; earlier, they would be read again."""
         self._reading = None
 
     def _choose_openings(self, asked: _Asked, log_starts: np.ndarray) -> list[Opening]:
@@ -193,18 +197,23 @@ class _Portion:
         known = {number: dict(zip(sorted(wanted[number]), answer, strict=True)) for number, answer in answers.items()}
         for asked in chosen:
             for opening in asked.openings:
-                opening.loss_without = weighted_loss(known[asked.number][j] for j in opening.weighted)
+                computed = weighted_loss(known[asked.number][j] for j in opening.weighted)
+                opening.loss_without = settle_loss_without(opening, computed, self._model, self._options.prune_below)
 
     def _read_texts(self) -> "TextReading":
         num_asked = Counter(asked.number for asked in self.asked)
         texts = [text.places.ids if num_asked[number] else [] for number, text in enumerate(self.texts)]
         return self._model.read_texts(texts, [num_asked[number] > 1 for number in range(len(texts))])
 
-    def _is_hopeful(self, opening: Opening) -> bool:
-        if is_hopeful(opening, self._model, self._options.prune_below):
-            return True
-        self.dropped.append(drop_opening("loss_already_low", opening, detail=f"{opening.loss_without:.4f} nats"))
-        return False
+    def _drop_hopeless(self, asked: _Asked) -> None:
+        """Leave the places where a result could lower the loss enough; the others become rows."""
+        hopeful = [is_hopeful(opening, self._options.prune_below) for opening in asked.openings]
+        self.dropped += [
+            drop_opening("loss_already_low", opening, detail=f"{opening.loss_without:.4f} nats")
+            for opening, is_left in zip(asked.openings, hopeful, strict=True)
+            if not is_left
+        ]
+        asked.openings = list(itertools.compress(asked.openings, hopeful))
 
 
 def sample_keys(seed: int, text_id: str, tool: str, token_index: int, num_samples: int) -> list[int]:

@@ -1,7 +1,8 @@
 """Drops places and calls that no result could save, before more is computed for them (paper, section 2: the filter).
 
 L- is at most L_i(epsilon) and at most L_i(e(c, epsilon)), and L+ is at least 0. So no call is kept at a place where
-L_i(epsilon) < tau_f, and a call with L_i(e(c, epsilon)) < tau_f is not kept whatever its tool answers.
+L_i(epsilon) < tau_f, and a call with L_i(e(c, epsilon)) < tau_f is not kept whatever its tool answers. What is dropped
+is what lies below the pruning bound (`KeepRule.pruning_bound`), the lower of tau_f and `prune_below`.
 """
 
 import functools
@@ -27,8 +28,8 @@ Found = tuple[Opening, Candidate]
 """A call, and the place where it was sampled."""
 
 
-def is_hopeful(opening: Opening, model: "LanguageModel", prune_below: float | None) -> bool:
-    """Whether a result could lower the loss at a place enough. Replaces `loss_without` if it has to be settled."""
+def settle_loss_without(opening: Opening, computed: float, model: "LanguageModel", prune_below: float | None) -> float:
+    """L_i(epsilon) at a place: as computed in a batch or, too close to the pruning bound, from a batch of one."""
 
     def alone() -> CallLosses:
         text_id, ids = opening.text.document.text_id, opening.text.places.ids
@@ -36,9 +37,13 @@ def is_hopeful(opening: Opening, model: "LanguageModel", prune_below: float | No
         return CallLosses(loss_without=loss_alone(model, question))
 
     bound = KeepRule.of(opening.tool).pruning_bound(prune_below)
-    losses = settle(CallLosses(loss_without=opening.loss_without), bound, alone)
-    opening.loss_without = losses.loss_without
-    return losses.can_reach(bound)
+    return settle(CallLosses(loss_without=computed), bound, alone).loss_without
+
+
+def is_hopeful(opening: Opening, prune_below: float | None) -> bool:
+    """Whether a result could lower the loss at a place as far as the pruning bound asks; its loss is settled."""
+    bound = KeepRule.of(opening.tool).pruning_bound(prune_below)
+    return CallLosses(loss_without=opening.loss_without).can_reach(bound)
 
 
 def drop_hopeless_calls(

@@ -2,9 +2,10 @@
 
 Reads `executed` and `documents`. Writes `scored`, one row for each executed call; drops nothing.
 
-A call with a result gets L+. Where L_i(epsilon) - L+ < tau_f the call is lost whatever L_i(e(c, epsilon)) is, which is
-then computed only if proposing did so. Calls without a result, and calls that do not fit the model's window with their
-text, have no L+ and are not kept. The rule itself is `losses.verdict.KeepRule`.
+A call with a result gets L+. Where L_i(epsilon) - L+ is below the pruning bound, the lower of tau_f and `prune_below`,
+the call is lost whatever L_i(e(c, epsilon)) is, which is then computed only if proposing did so. Calls without a
+result, and calls that do not fit the model's window with their text, have no L+ and are not kept. The rule itself is
+`losses.verdict.KeepRule`.
 """
 
 import functools
