@@ -33,7 +33,11 @@ class EncodedText:
 
 @dataclass
 class Opening:
-    """A place of a text that was chosen for one tool: calls are sampled before its token."""
+    """A place of a text that was chosen for one tool: calls are sampled before its token.
+
+    `lm.tokenizer.Places` is where calls may stand in a text at all; `lm.requests.Place` is what the engine, which knows
+    no tool, is told of an opening: the token, and the keys of its samples.
+    """
 
     text: EncodedText
     tool: Tool

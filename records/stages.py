@@ -8,13 +8,17 @@ A text is stored once, in `documents/`; every later table joins on `text_id`. Of
 
 import datetime
 from dataclasses import dataclass
+from typing import Literal
 
 from toolformer_ray.records.schema import Record
 
 
 @dataclass(frozen=True, kw_only=True)
 class Document(Record):
-    """One text that fits the model's window. Produced by ingest; consumed by propose, score and interleave."""
+    """One text that fits the model's window.
+
+    Produced by ingest; consumed by propose, execute, score, interleave and fine-tuning.
+    """
 
     table = "documents"
 
@@ -82,7 +86,10 @@ class Executed(Candidate):
 
 @dataclass(frozen=True, kw_only=True)
 class Scored(Executed):
-    """An executed call and the filter's verdict. Produced by score; consumed by interleave and by users' SQL."""
+    """An executed call and the filter's verdict.
+
+    Produced by score; consumed by interleave, by fine-tuning and by users' SQL.
+    """
 
     table = "scored"
 
@@ -95,12 +102,12 @@ class Scored(Executed):
     sees_future: bool
     """The input or the result occurs in the text after the call and not before it (true of most useful results)."""
     is_kept: bool
-    """loss_reduction >= tau_f, and not struck by the rule about inputs that only occur later."""
+    """loss_reduction >= tau_f, and not struck by the rule about inputs that only occur later (losses.verdict)."""
     loss_near: float | None = None
     """The screen's estimate of loss_with_result (filter/screening/). None without a screen, or if there is no result to
     score."""
     screening: str | None = None
-    """One of records.stages.SCREENINGS; None where loss_near is."""
+    """One of records.stages.Screening; None where loss_near is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +124,10 @@ class KeptCall(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Augmented(Record):
-    """A text of C* with at least one call. Produced by interleave; consumed by fine-tuning."""
+    """A text of C* with at least one call. Produced by interleave; consumed by users.
+
+    Fine-tuning makes its own choice of calls, from `documents` and `scored`.
+    """
 
     table = "augmented"
 
@@ -150,7 +160,7 @@ STATUSES = ("ok", "empty", "bad_input", "timeout", "crashed", "unavailable")
 """The outcomes of a call: an answer, an empty answer, an input that the tool refuses, no answer in time, an error
 inside the tool, a tool that cannot be reached."""
 
-SCREENINGS = ("passed", "control", "left_out")
+Screening = Literal["passed", "control", "left_out"]
 """The approximate screen's decision about a call: it passed and is scored exactly; it did not pass but was drawn into
 the random control slice, which is scored too; or it is not scored, and so not kept."""
 

@@ -27,6 +27,7 @@ from toolformer_ray.filter.screening.overlap import unsaid_loss_alone, unsaid_lo
 from toolformer_ray.losses.question import loss_alone
 from toolformer_ray.losses.verdict import CallLosses, is_close, settle
 from toolformer_ray.records.errors import OptionError
+from toolformer_ray.records.stages import Screening
 
 if TYPE_CHECKING:
     from toolformer_ray.lm.model import LanguageModel
@@ -70,8 +71,8 @@ class _Screened:
     call: CallToScore
     loss_near: float
     """The latest estimate of L+."""
-    outcome: str | None = None
-    """One of records.stages.SCREENINGS, once it is known."""
+    outcome: Screening | None = None
+    """None until it is known."""
 
 
 def screen(calls: Sequence[CallToScore], model: "LanguageModel", options: ScreenOptions) -> list[CallToScore]:

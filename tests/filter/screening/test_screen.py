@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.support.small_world import Adder, make_document, make_executed
 from toolformer_ray.filter.score import score
 from toolformer_ray.filter.screening.overlap import says, words_of
 from toolformer_ray.filter.screening.screen import SWAY, ScreenOptions
-from toolformer_ray.records.stages import SCREENINGS, Scored
+from toolformer_ray.records.stages import Scored, Screening
 
 DOCUMENT = make_document("2 and 3 is 5 apples")
 TOOLS = {"adder": Adder()}
@@ -169,7 +170,7 @@ def test_screenings_do_not_depend_on_the_batch(token_budget: int) -> None:
         model = build_language_model(token_budget=token_budget)
         alone += score([call], documents, model, TOOLS, screen_options=options)
     assert [(row.screening, row.is_kept) for row in alone] == [(row.screening, row.is_kept) for row in together]
-    assert {row.screening for row in together} == set(SCREENINGS)
+    assert {row.screening for row in together} == set(get_args(Screening))
 
 
 @pytest.mark.parametrize(
