@@ -99,15 +99,7 @@ class LanguageModel:
         temperature: float = 1.0,
         stop: str | None = None,
     ) -> Samples:
-        """Per prompt, per chosen place, per key one sample: what the model writes after the start marker there.
-
-        `choose` is asked once about every prompt, about several at a time: from log p(start marker) before each token
-        of their texts, all spellings of the marker added, to the places where calls are to be sampled. Each prompt is
-        read once, and all its samples go on from its KV cache. A sample ends with the end marker, or with `stop` if it
-        is given; neither is part of its text.
-
-        In float32 and on one kind of device a sample depends on its sequence and key alone, not on the batch.
-        """
+        """`stream_calls` for one batch of prompts."""
         batches = [(prompts, choose)]
         return self.stream_calls(batches, max_new_tokens=max_new_tokens, temperature=temperature, stop=stop)[0]
 
@@ -120,9 +112,17 @@ class LanguageModel:
         temperature: float = 1.0,
         stop: str | None = None,
     ) -> list[Samples]:
-        """`sample_calls` for one batch of prompts after the other, without waiting for the samples of a batch.
+        """Per batch, per prompt, per chosen place, per key one sample: what the model writes after the start marker.
 
-        A batch is asked for when there is room for its samples and all prompts before it are read.
+        A batch's `choose` is asked once about every prompt, about several at a time: from log p(start marker) before
+        each token of their texts, all spellings of the marker added, to the places where calls are to be sampled. Each
+        prompt is read once, and all its samples go on from its KV cache. A sample ends with the end marker, or with
+        `stop` if it is given; neither is part of its text.
+
+        The next batch is asked for when there is room for its samples and places are chosen in all prompts before it,
+        without waiting for their samples to end.
+
+        In float32 and on one kind of device a sample depends on its sequence and key alone, not on the batch.
         """
         options = SamplingOptions(max_new_tokens=max_new_tokens, temperature=temperature, stop=stop)
         sampler = CallSampler(self._network, self.tokenizer, self._budget, self._reader, options)
