@@ -11,8 +11,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-KERNEL_DEVICES = ("cpu",)
-"""Where torch has an attention kernel that returns log-sum-exp and takes any mask; elsewhere the formula is used."""
+from toolformer_ray.lm.attention.layer import Layer
+
+KERNELS = {"cpu": torch.ops.aten._scaled_dot_product_flash_attention_for_cpu}
+"""By type of device, torch's kernels that return log-sum-exp and take any mask; elsewhere the formula is used."""
 
 # The CPU kernel computes the masked half of causal attention too when a sequence has some hundred tokens. Working in
 # blocks of queries saves a tenth to a fifth of the time there; shorter and longer sequences gain nothing.
@@ -25,7 +27,7 @@ Attended = tuple[Tensor, Tensor]
 
 def attend(query: Tensor, keys: Tensor, values: Tensor, *, scale: float, visible: Tensor | None = None) -> Attended:
     """`visible` is (L, S) or broadcasts to (N, H, L, S). A query that sees nothing gets 0, with log-sum-exp -inf."""
-    if query.device.type not in KERNEL_DEVICES:
+    if query.device.type not in KERNELS:
         return attend_by_formula(query, keys, values, scale=scale, visible=visible)
     if visible is None:
         return _run_kernel(query, keys, values, scale, is_causal=False, mask=None)
@@ -34,14 +36,12 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, *, scale: float, visible
     return out, lse.masked_fill(~visible.any(-1), -torch.inf)
 
 
-def attend_causally(
-    query: Tensor, keys: Tensor, values: Tensor, *, scale: float, window: int | None = None
-) -> Attended:
-    """Each of L queries sees the keys up to its own, the last `window` of them at most; L = S."""
-    length = query.shape[2]
-    if window is not None and window < length:
-        return _attend_through_window(query, keys, values, scale, window)
-    if query.device.type not in KERNEL_DEVICES:
+def attend_causally(query: Tensor, keys: Tensor, values: Tensor, *, layer: Layer) -> Attended:
+    """Each of L queries sees the keys up to its own, as far back as the layer sees; L = S."""
+    length, scale = query.shape[2], layer.scale
+    if layer.window is not None and layer.window < length:
+        return _attend_through_window(query, keys, values, layer, layer.window)
+    if query.device.type not in KERNELS:
         visible = torch.ones(length, length, dtype=torch.bool, device=query.device).tril()
         return attend_by_formula(query, keys, values, scale=scale, visible=visible)
     if length in BLOCKED_LENGTHS:
@@ -83,16 +83,15 @@ def _attend_in_blocks(query: Tensor, keys: Tensor, values: Tensor, scale: float)
     return torch.cat([out for out, _ in parts], dim=2), torch.cat([lse for _, lse in parts], dim=2)
 
 
-def _attend_through_window(query: Tensor, keys: Tensor, values: Tensor, scale: float, window: int) -> Attended:
+def _attend_through_window(query: Tensor, keys: Tensor, values: Tensor, layer: Layer, window: int) -> Attended:
     """Causal attention in which a block of queries reads only the keys that one of them sees."""
     length, parts = query.shape[2], []
     for first in range(0, length, BLOCK):
         end, begin = min(length, first + BLOCK), max(0, first - window + 1)
         index = torch.arange(begin, end, device=query.device)
-        distance = index[first - begin :, None] - index
-        visible = (distance >= 0) & (distance < window)
+        visible = layer.sees(index[first - begin :, None] - index)
         block = query[:, :, first:end]
-        parts.append(attend(block, keys[:, :, begin:end], values[:, :, begin:end], scale=scale, visible=visible))
+        parts.append(attend(block, keys[:, :, begin:end], values[:, :, begin:end], scale=layer.scale, visible=visible))
     return torch.cat([out for out, _ in parts], dim=2), torch.cat([lse for _, lse in parts], dim=2)
 
 
@@ -106,9 +105,7 @@ def _block_mask(dtype: torch.dtype) -> Tensor:
 def _run_kernel(
     query: Tensor, keys: Tensor, values: Tensor, scale: float, *, is_causal: bool, mask: Tensor | None
 ) -> Attended:
-    return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-        query, keys, values, 0.0, is_causal, attn_mask=mask, scale=scale
-    )
+    return KERNELS[query.device.type](query, keys, values, 0.0, is_causal, attn_mask=mask, scale=scale)
 
 
 def _additive(visible: Tensor, dtype: torch.dtype) -> Tensor:

@@ -15,7 +15,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from toolformer_ray.lm.attention.visibility import Layer, Layout, UnsupportedAttention
+from toolformer_ray.lm.attention.layer import Layer
+from toolformer_ray.lm.attention.visibility import Layout, UnsupportedAttention
 
 _NAME = "toolformer_ray"
 # Arguments by which a family asks for more than softmax(q k * scale) v.

@@ -1,17 +1,15 @@
-"""What the tokens of a forward pass may see: the one place where that is decided.
+"""What the tokens of a forward pass see, and where it lies.
 
 A token sees itself and everything before it in its sequence. What it sees lies in up to three kinds of places: shared
 segments, its sequence's own KV cache, and the new tokens of this pass. Each is attended to by itself, a shared segment
-once for all sequences that see it, and the results are merged (`lm.attention.kernels`). In a layer with a sliding
-window of w a token sees itself and the w - 1 tokens before it: masks are narrowed to that, and entries of a shared
-segment that no query sees any more are not read.
+once for all sequences that see it, and the results are merged (`lm.attention.kernels`). How far back a layer sees is
+the layer's (`lm.attention.layer`); entries of a shared segment that no query sees any more are not read.
 
 Shapes: N sequences, H query heads, K key heads (H a multiple of K), L new tokens of each sequence, T new tokens of all
 sequences together, S entries of a cache, D head width.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -19,22 +17,11 @@ from torch import Tensor
 
 from toolformer_ray.lm.attention.cache import Chain, LayerCache, Segment
 from toolformer_ray.lm.attention.kernels import Attended, attend, attend_causally, merge
+from toolformer_ray.lm.attention.layer import Layer
 
 
 class UnsupportedAttention(ValueError):  # noqa: N818  describes a model, not a mistake
     """The model's attention is more than softmax attention over what a token may see."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """What a layer of the model says of its attention."""
-
-    index: int
-    """Its number; layers attend in this order."""
-    scale: float
-    """What scores are multiplied by."""
-    window: int | None = None
-    """How many tokens each token sees, itself included; None: all before it."""
 
 
 class NewTokens(Protocol):
@@ -89,7 +76,7 @@ class SegmentGroup:
         num_rows, num_heads, num_new, width = query.shape
         first, visible = 0, self._visible_N1S
         if layer.window is not None and offsets_NL is not None:
-            first, visible = self._through_window(layer.window, offsets_NL)
+            first, visible = self._through_window(layer, layer.window, offsets_NL)
         if first >= self._end:
             return _nothing_seen(query)
         keys, values = (part[None, :, first : self._end] for part in self._segment.layers[layer.index])
@@ -102,8 +89,12 @@ class SegmentGroup:
         out = out.reshape(num_key_heads, num_rows, -1, width).transpose(0, 1).reshape(query.shape)
         return out, lse.reshape(num_key_heads, num_rows, -1).transpose(0, 1).reshape(num_rows, num_heads, num_new)
 
-    def _through_window(self, window: int, offsets_NL: Tensor) -> tuple[int, Tensor | None]:
-        """The first entry that any query sees, and from there on who sees what, (N, L, S); made once for all layers."""
+    def _through_window(self, layer: Layer, window: int, offsets_NL: Tensor) -> tuple[int, Tensor | None]:
+        """The first entry that any query sees, and from there on who sees what, (N, L, S); made once for all layers.
+
+        The first new token of a sequence stands `span` tokens behind entry 0: with a span of 6 and a window of 4 it
+        sees entries 3, 4 and 5, and itself.
+        """
         if window not in self._windowed:
             device = offsets_NL.device
             distance_NL = torch.tensor(self._spans, device=device)[:, None] + offsets_NL
@@ -111,8 +102,8 @@ class SegmentGroup:
             visible = self._visible_N1S
             if int(distance_NL.max()) >= window:
                 entries = self._entries(first, device)
-                visible = entries < torch.tensor(self._lengths, device=device)[:, None, None]
-                visible = visible & (distance_NL[:, :, None] - entries < window)
+                is_there = entries < torch.tensor(self._lengths, device=device)[:, None, None]
+                visible = is_there & layer.sees(distance_NL[:, :, None] - entries)
             self._windowed[window] = first, visible
         return self._windowed[window]
 
@@ -135,7 +126,7 @@ class PackedTokens:
         if self._keep:
             _append(self._layers, layer.index, keys[0], values[0])
         pieces = (part.split(self._lengths, dim=2) for part in (query, *_per_query_head(query, keys, values)))
-        parts = [attend_causally(*piece, scale=layer.scale, window=layer.window) for piece in zip(*pieces, strict=True)]
+        parts = [attend_causally(*piece, layer=layer) for piece in zip(*pieces, strict=True)]
         return torch.cat([out for out, _ in parts], dim=2), torch.cat([lse for _, lse in parts], dim=2)
 
     @property
@@ -179,13 +170,13 @@ class PaddedTokens:
             _append(self.layers, layer.index, keys, values)
         if not self._longest:
             keys, values = _per_query_head(query, keys, values)
-            return attend_causally(query, keys, values, scale=layer.scale, window=layer.window)
+            return attend_causally(query, keys, values, layer=layer)
         keys, values = (
             torch.cat([self._padded_cache(layer.index, side, new), new], dim=2)
             for side, new in enumerate((keys, values))
         )
         if layer.window not in self._visible:
-            self._visible[layer.window] = self._who_sees_what(layer.window)
+            self._visible[layer.window] = self._who_sees_what(layer)
         keys, values = _per_query_head(query, keys, values)
         return attend(query, keys, values, scale=layer.scale, visible=self._visible[layer.window])
 
@@ -196,15 +187,12 @@ class PaddedTokens:
                 padded[row, :, : cache[layer][side].shape[1]] = cache[layer][side]
         return padded
 
-    def _who_sees_what(self, window: int | None) -> Tensor:
+    def _who_sees_what(self, layer: Layer) -> Tensor:
         """(N, 1, L, S + L): which entries of its cache and which new tokens a new token sees."""
         cached_S = torch.arange(self._longest, device=self._lengths_N.device)
         cached_NS = torch.where(cached_S < self._lengths_N[:, None], cached_S, -1)
         index_NS = torch.cat([cached_NS, self.offsets_NL], dim=1)[:, None]
-        distance_NLS = self.offsets_NL[:, :, None] - index_NS
-        visible_NLS = (distance_NLS >= 0) & (index_NS >= 0)
-        if window is not None:
-            visible_NLS &= distance_NLS < window
+        visible_NLS = layer.sees(self.offsets_NL[:, :, None] - index_NS) & (index_NS >= 0)
         return visible_NLS[:, None]
 
 
@@ -221,7 +209,7 @@ class SlotTokens:
         self._rows_N = torch.arange(len(lengths), device=device)
         self._end = max(lengths) + 1
         self._distance_N11S = (self._lengths_N[:, None] - torch.arange(self._end, device=device))[:, None, None]
-        self._visible: dict[int | None, Tensor] = {None: self._distance_N11S >= 0}
+        self._visible: dict[int | None, Tensor] = {}
 
     def attend(self, layer: Layer, query: Tensor, keys: Tensor, values: Tensor) -> Attended:
         """Writes the new keys and values (N, K, 1, D) behind each sequence's own and attends to all of them."""
@@ -232,8 +220,8 @@ class SlotTokens:
             seen.append(buffer[:num_rows, :, : self._end])
         # The query heads that share a key head are treated as so many queries of it.
         folded = query.reshape(num_rows, keys.shape[1], -1, width)
-        if layer.window is not None and layer.window not in self._visible:
-            self._visible[layer.window] = self._visible[None] & (self._distance_N11S < layer.window)
+        if layer.window not in self._visible:
+            self._visible[layer.window] = layer.sees(self._distance_N11S)
         out, lse = attend(folded, *seen, scale=layer.scale, visible=self._visible[layer.window])
         return out.reshape(query.shape), lse.reshape(num_rows, num_heads, 1)
 
@@ -252,10 +240,10 @@ def _group_by_segment(chains: Sequence[Chain]) -> list[list[SegmentGroup]]:
         for row, chain in enumerate(chains):
             if level < len(chain):
                 segment, length = chain[level]
-                rows, lengths, behind = seen.setdefault(segment, ([], [], []))
+                rows, lengths, its_spans = seen.setdefault(segment, ([], [], []))
                 rows.append(row)
                 lengths.append(length)
-                behind.append(spans[row])
+                its_spans.append(spans[row])
                 spans[row] -= length
         levels.append([SegmentGroup(segment, *members, len(chains)) for segment, members in seen.items()])
     return levels

@@ -182,7 +182,7 @@ def test_gpt_j_the_papers_model_shares_what_its_samples_begin_with(caplog):
 
 @each_family
 def test_by_the_formula_of_other_devices_too_answers_are_those_of_brute_force(family, monkeypatch, caplog):
-    monkeypatch.setattr("toolformer_ray.lm.attention.kernels.KERNEL_DEVICES", ())
+    monkeypatch.setattr("toolformer_ray.lm.attention.kernels.KERNELS", {})
     assert_answers_are_those_of_brute_force(build_model(family))
     assert not caplog.records
 

@@ -5,8 +5,9 @@ import torch
 
 from tests.support.models import FAMILIES, build_language_model
 from toolformer_ray.lm.attention.cache import Segment
-from toolformer_ray.lm.attention.kernels import attend, attend_by_formula, attend_causally, merge
-from toolformer_ray.lm.attention.visibility import Layer, PackedTokens, SegmentGroup
+from toolformer_ray.lm.attention.kernels import KERNELS, attend, attend_by_formula, attend_causally, merge
+from toolformer_ray.lm.attention.layer import Layer
+from toolformer_ray.lm.attention.visibility import PackedTokens, SegmentGroup
 
 SCALE = 0.5
 
@@ -52,7 +53,7 @@ def test_the_kernel_and_the_formula_agree(is_causal):
     query, [(keys, values)] = random_parts(4)
     visible = causal(4) if is_causal else torch.tensor([[True, False, True, True], [False] * 4] * 2)
     found = (
-        attend_causally(query, keys, values, scale=SCALE)
+        attend_causally(query, keys, values, layer=Layer(0, SCALE))
         if is_causal
         else attend(query, keys, values, scale=SCALE, visible=visible)
     )
@@ -83,33 +84,33 @@ def test_a_group_sees_its_segment_up_to_each_ones_length():
 def test_causal_attention_is_the_formula(length, window):
     torch.manual_seed(0)
     query, keys, values = (torch.randn(2, 3, length, 8) for _ in range(3))
-    found = attend_causally(query, keys, values, scale=SCALE, window=window)
+    found = attend_causally(query, keys, values, layer=Layer(0, SCALE, window))
     expected = attend_by_formula(query, keys, values, scale=SCALE, visible=causal(length, window))
     for one, other in zip(found, expected, strict=True):
         assert one == pytest.approx(other, abs=1e-5)
 
 
 def test_a_block_of_queries_meets_no_key_that_none_of_it_sees(monkeypatch):
-    kernel, sizes = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu, []
+    kernel, sizes = KERNELS["cpu"], []
 
     def watched(query, keys, *rest, **options):
         sizes.append((query.shape[2], keys.shape[2]))
         return kernel(query, keys, *rest, **options)
 
-    monkeypatch.setattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", watched)
+    monkeypatch.setitem(KERNELS, "cpu", watched)
     query = torch.randn(1, 1, 300, 8)
-    attend_causally(query, query, query, scale=SCALE)
+    attend_causally(query, query, query, layer=Layer(0, SCALE))
     assert sizes == [(128, 128), (128, 256), (44, 300)]
     sizes.clear()
-    attend_causally(query, query, query, scale=SCALE, window=10)
+    attend_causally(query, query, query, layer=Layer(0, SCALE, 10))
     assert sizes == [(128, 128), (128, 137), (44, 53)]
 
 
 def test_in_blocks_too_a_sequence_is_answered_alone():
     torch.manual_seed(0)
     query, keys, values = (torch.randn(4, 3, 300, 8) for _ in range(3))
-    together = attend_causally(query, keys, values, scale=SCALE)
-    alone = attend_causally(query[2:3], keys[2:3], values[2:3], scale=SCALE)
+    together = attend_causally(query, keys, values, layer=Layer(0, SCALE))
+    alone = attend_causally(query[2:3], keys[2:3], values[2:3], layer=Layer(0, SCALE))
     for one, other in zip(together, alone, strict=True):
         assert torch.equal(one[2:3], other)
 
@@ -121,7 +122,7 @@ def test_a_model_that_sees_the_sequence_before_in_its_row_gets_no_kv_cache(monke
         attend_rightly(self, layer, query, keys, values)
         repeats = query.shape[1] // keys.shape[1]
         keys, values = (part.repeat_interleave(repeats, dim=1) for part in (keys, values))
-        return attend_causally(query, keys, values, scale=layer.scale)
+        return attend_causally(query, keys, values, layer=layer)
 
     monkeypatch.setattr(PackedTokens, "attend", see_the_whole_row)
     assert not build_language_model()._network.has_kv_cache
