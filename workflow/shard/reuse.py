@@ -91,7 +91,10 @@ AS_A_WHOLE = AsAWhole()
 
 
 class PerTool(Reuse):
-    """Each row belongs to a tool and to a text of the first table; all rows of a tool are taken over, or none."""
+    """Each row belongs to a tool and to a text; all rows of a tool are taken over, or none.
+
+    The first table that the stage reads has one row for each text.
+    """
 
     def complete(self, order: Order, tables: Sequence[list[Any]], earlier: Earlier, compute: Compute) -> StageOutput:
         """See `Reuse.complete`. Rows are in the order of the texts, those of a text in the order of the tools."""
@@ -120,12 +123,13 @@ class PerTool(Reuse):
 
 @dataclass(frozen=True)
 class PerCall(Reuse):
-    """One row for each call of the first table, in order; rows are taken over for which `renew` gives one."""
+    """Each call of the first table becomes a row, in order, or is dropped; rows are taken over for which `renew` gives
+    one. Calls that were dropped are computed again."""
 
     renew: Renew
 
     def complete(self, order: Order, tables: Sequence[list[Any]], earlier: Earlier, compute: Compute) -> StageOutput:
-        """See `Reuse.complete`."""
+        """See `Reuse.complete`. Raises ValueError if a call that is computed gives no row and no drop, or several."""
         calls, others = tables[0], tables[1:]
         known = {_key(row): row for row in earlier.rows}
         rows = [
@@ -133,8 +137,16 @@ class PerCall(Reuse):
             for call in calls
         ]
         missing = [call for call, row in zip(calls, rows, strict=True) if row is None]
-        computed = iter(compute([missing, *others], order.tools)[0] if missing else ())
-        return [next(computed) if row is None else row for row in rows], []
+        computed, drops = compute([missing, *others], order.tools) if missing else ((), ())
+        made, num_dropped = {_key(row): row for row in computed}, sum(drop.count for drop in drops)
+        filled = [made.get(_key(call)) if row is None else row for call, row in zip(calls, rows, strict=True)]
+        complete = [row for row in filled if row is not None]
+        if len(computed) + num_dropped != len(missing) or len(complete) + num_dropped != len(calls):
+            raise ValueError(
+                f"{order.stage} made {len(computed)} rows and dropped {num_dropped} of {len(missing)} calls: each call "
+                "has to become one row with its text_id, tool, char_offset and call_input, or a dropped row"
+            )
+        return complete, drops
 
 
 def refuse(*_: object) -> StageOutput:
