@@ -62,6 +62,10 @@ def check_summaries(tables: Any, rows: Sequence[Summary], drops: Sequence[Droppe
     yield from (f"text {text.text_id} is not summarized" for text in tables[0] if text.text_id not in told)
 
 
+def summary_settings(_: Any, key: str) -> tuple[object, ...]:
+    return (key,)
+
+
 SUMMARIZE = Stage(
     name="summarize",
     run=summarize,
@@ -72,6 +76,7 @@ SUMMARIZE = Stage(
     reuse=PerTool(),
     counts=count_helped,
     check=check_summaries,
+    tool_settings=summary_settings,
 )
 PIPELINE = (*STAND_IN_PIPELINE, SUMMARIZE)
 
