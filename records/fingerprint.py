@@ -6,6 +6,7 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Iterable
+from types import MappingProxyType
 
 FINGERPRINT_DIGITS = 32
 MODEL_FILES = (
@@ -14,6 +15,9 @@ MODEL_FILES = (
     *("tokenizer.model", "*.spm", "vocab.json", "vocab.txt", "merges.txt"),
 )
 """The files of a Hugging Face model's folder that decide its answers: configuration, weights, tokenizer."""
+ADDED_LATER = MappingProxyType({"is_added_later": True})
+"""`field(default=..., metadata=ADDED_LATER)`: an option that older runs do not have. At its default everything has
+to be as it was without the option, which is then left out of settings and fingerprints, so that older runs go on."""
 
 
 def fingerprint(*values: object) -> str:
@@ -36,6 +40,14 @@ def fingerprint_files(folder: pathlib.Path, patterns: Iterable[str]) -> str:
         with path.open("rb") as file:
             total.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
     return total.hexdigest()
+
+
+def as_before(options: object) -> set[str]:
+    """The fields of an options record that are marked as added later and stand at their defaults."""
+    if not dataclasses.is_dataclass(options):
+        return set()
+    marked = [field for field in dataclasses.fields(options) if ADDED_LATER.items() <= field.metadata.items()]
+    return {field.name for field in marked if getattr(options, field.name) == field.default}
 
 
 def _plain(value: object) -> object:

@@ -1,6 +1,7 @@
 """What is written down about a run holds no key, and tells with which tools it was made."""
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from tests.support.scripted_model import BOS, ScriptedModel
 from toolformer_ray.annotate.ingest import IngestOptions
 from toolformer_ray.annotate.propose import ProposeOptions
 from toolformer_ray.filter.screening.screen import ScreenOptions
+from toolformer_ray.records.fingerprint import ADDED_LATER
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.stages import Document, Executed
+from toolformer_ray.workflow.book.fingerprints import plain_options
 from toolformer_ray.workflow.book.settings import (
     OtherSettingsError,
     RunSettings,
@@ -105,6 +108,16 @@ def test_a_second_round_decides_proposals_and_losses_and_is_no_setting_of_a_firs
     # A run made before there was the option goes on.
     assert "second-round" not in before.settings
     assert after.settings["second-round"] is True
+
+
+def test_an_option_that_was_added_later_is_no_setting_at_its_default() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Options:
+        old: int = 1
+        new: int = field(default=2, metadata=ADDED_LATER)
+
+    assert plain_options(Options()) == {"old": 1}
+    assert plain_options(Options(new=3)) == {"old": 1, "new": 3}
 
 
 def test_a_screen_and_calls_in_their_place_exclude_each_other_before_a_worker_starts() -> None:

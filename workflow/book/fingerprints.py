@@ -14,7 +14,7 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 from toolformer_ray.losses.verdict import KeepRule
-from toolformer_ray.records.fingerprint import fingerprint
+from toolformer_ray.records.fingerprint import as_before, fingerprint
 from toolformer_ray.records.locations import without_keys
 from toolformer_ray.tools.tool import Tool, is_only_location
 from toolformer_ray.workflow.options import AnnotateOptions
@@ -81,9 +81,9 @@ def corpus_settings(inputs: RunInputs) -> object:
 def proposal_settings(inputs: RunInputs, key: str) -> tuple[object, ...]:
     """Propose: the model and how it samples, how the tool is taught, its thresholds."""
     tool, teaching = inputs.tools[key], plain_options(inputs.tools[key].teaching)
-    sampling = {name: value for name, value in plain_propose_options(inputs.options).items() if name != "prune-below"}
+    sampling = {name: value for name, value in plain_options(inputs.options.propose).items() if name != "prune-below"}
     taught = (tool.name, tool.instruction, tuple(tool.demonstrations))
-    thresholds = {name: teaching[name] for name in CHOOSING}
+    thresholds = {name: teaching[name] for name in CHOOSING if name in teaching}
     # Calls of an expensive tool are pruned before it is asked.
     offering = (tool.is_expensive, (_own_options(tool), inputs.tool_data[key]) if tool.wants_by_data else ())
     return _model(inputs), sampling, taught, thresholds, inputs.bound(key), offering
@@ -108,12 +108,6 @@ def verdict_settings(inputs: RunInputs) -> object:
     return {tool.name: astuple(KeepRule.of(tool)) for tool in inputs.tools.values()}
 
 
-def plain_propose_options(options: AnnotateOptions) -> dict[str, Any]:
-    """The options of proposing, without `second_round` in a first round, since older runs do not have it."""
-    plain = plain_options(options.propose)
-    return plain if options.propose.second_round else {k: v for k, v in plain.items() if k != "second-round"}
-
-
 def screen_options(options: AnnotateOptions) -> dict[str, Any]:
     """The options of the screen, if there is one; else they decide nothing."""
     return {} if options.screen.screen_margin is None else plain_options(options.screen)
@@ -125,11 +119,13 @@ def plain_own_options(tool: Tool) -> dict[str, Any]:
 
 
 def plain_options(options: Any, leaving_out: Collection[str] = ()) -> dict[str, Any]:
-    """An options record by the names of the command line, without secrets."""
+    """An options record by the names of the command line, without secrets and without options that were added later
+    and are at their defaults."""
+    unchanged = as_before(options)
     return {
         name.replace("_", "-"): _written(value)
         for name, value in vars(options).items()
-        if name not in leaving_out and not _SECRET.search(name)
+        if name not in leaving_out and name not in unchanged and not _SECRET.search(name)
     }
 
 

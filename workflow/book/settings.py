@@ -23,7 +23,6 @@ from toolformer_ray.workflow.book.fingerprints import (
     fingerprint_tools,
     plain_options,
     plain_own_options,
-    plain_propose_options,
     screen_options,
 )
 from toolformer_ray.workflow.options import AnnotateOptions
@@ -71,7 +70,7 @@ def resolve_settings(
         "model": options.model.model,
         "dtype": options.model.dtype,
         "tools": list(options.tools.keys),
-        **plain_propose_options(options),
+        **plain_options(options.propose),
         **screen_options(options),
         **{f"{key}.{name}": value for key, named in per_tool.items() for name, value in named.items()},
     }
