@@ -1,17 +1,26 @@
 """`toolformer estimate` with the real stages, on a model with random weights that writes calls; without Ray."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.support.calling_model import save_calling_model
+from tests.support.rows import make_row
 from toolformer_ray.annotate.ingest import IngestOptions
 from toolformer_ray.annotate.propose import ProposeOptions
 from toolformer_ray.jobs.cli.main import main
-from toolformer_ray.workflow.estimate.estimate import Estimate, EstimateOptions, make_estimate
+from toolformer_ray.records.schema import Record
+from toolformer_ray.records.stages import Document, Scored
+from toolformer_ray.workflow.estimate.estimate import Estimate, EstimateOptions, annotate_sample, make_estimate
 from toolformer_ray.workflow.options import ModelOptions
+from toolformer_ray.workflow.pipeline import PIPELINE
+from toolformer_ray.workflow.shard.reuse import StageOutput
+from toolformer_ray.workflow.shard.stage import Needs, Stage
 from toolformer_ray.workflow.tool_choice import TaughtTools
 
 NUM_TEXTS = 40
@@ -80,6 +89,50 @@ def test_it_prints_yield_tokens_hours_and_what_it_asked_itself(
     assert "at 100 tokens a second on one device (given)" in shown
     assert "tools were asked for this: Calculator " in lines[-1]
     assert list(tmp_path.iterdir()) == []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Length(Record):
+    """How long a text is."""
+
+    table = "lengths"
+
+    text_id: str
+    num_chars: int
+
+
+def test_a_stage_with_the_model_may_read_the_table_of_a_plain_process() -> None:
+    @dataclass
+    class CountingRecipe:
+        num_tokens_read: int = 0
+
+        def open(self, needs: Needs) -> Any:
+            return SimpleNamespace(model=self) if needs == "model" else None
+
+    def measure(_: None, tools: Sequence[str], texts: list[Document]) -> StageOutput:
+        assert tools == []  # its rows belong to no tool
+        return [Length(text_id=text.text_id, num_chars=len(text.text)) for text in texts], []
+
+    def read(opened: Any, tools: Sequence[str], lengths: list[Length]) -> StageOutput:
+        opened.model.num_tokens_read += sum(row.num_chars for row in lengths)
+        return [make_row(Scored, text_id=row.text_id, tool=tool) for row in lengths for tool in tools], []
+
+    pipeline = (
+        PIPELINE[0],
+        Stage(name="measure", run=measure, reads=(Document,), writes=Length, needs="cpu"),
+        Stage(
+            name="read", run=read, reads=(Length,), writes=Scored, needs="model", tool_settings=lambda _, key: (key,)
+        ),
+    )
+    texts = [make_row(Document, text_id="a", text="four"), make_row(Document, text_id="b", text="fifty")]
+    rows, tokens, _ = annotate_sample(CountingRecipe(), ["Add", "Date"], texts, pipeline)
+    assert [(row.text_id, row.tool) for row in rows["scored"]] == [
+        ("a", "Add"),
+        ("a", "Date"),
+        ("b", "Add"),
+        ("b", "Date"),
+    ]
+    assert tokens == {"read": 4 + 5}
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,8 @@ from toolformer_ray.workflow.options import AnnotateOptions
 from toolformer_ray.workflow.pipeline import PIPELINE
 from toolformer_ray.workflow.recipe import AnnotateRecipe, OpenedModel
 from toolformer_ray.workflow.shard.counts import was_asked
+from toolformer_ray.workflow.shard.stage import Needs, Stage
+from toolformer_ray.workflow.shard.work import Recipe
 from toolformer_ray.workflow.totals import Total, estimate_total
 
 _UNUSED = Parameter(show=False)
@@ -123,7 +125,8 @@ def make_estimate(options: EstimateOptions) -> Estimate:
     if not sample.texts:
         raise UnusableError("the corpus holds no usable text; give another `corpus`")
     recipe = AnnotateRecipe(options=options, max_text_tokens=most, model_revision=files.revision)
-    scored, tokens, seconds = _annotate(recipe, list(tools), sample.texts)
+    rows, tokens, seconds = annotate_sample(recipe, list(tools), sample.texts)
+    scored: list[Scored] = rows[Scored.table]
     return Estimate(
         reading=reading,
         sample=sample,
@@ -134,25 +137,28 @@ def make_estimate(options: EstimateOptions) -> Estimate:
     )
 
 
-def _annotate(
-    recipe: AnnotateRecipe, tools: Sequence[str], texts: Sequence[Document]
-) -> tuple[list[Scored], dict[str, int], float]:
-    """Run the sample through all stages with a model or tools: (its scored calls, tokens per stage, seconds of
-    model)."""
-    stages = [stage for stage in PIPELINE if stage.needs != "cpu"]
-    opened = {needs: recipe.open(needs) for needs in ("tools", "model")}
+def annotate_sample(
+    recipe: Recipe, tools: Sequence[str], texts: Sequence[Document], pipeline: Sequence[Stage] = PIPELINE
+) -> tuple[dict[str, list[Any]], dict[str, int], float]:
+    """Run texts through all stages after the one that reads the corpus, in memory.
+
+    Returns the rows per table, the tokens through the model per stage, and the seconds that the model took.
+    """
+    kinds: tuple[Needs, ...] = ("tools", "model", "cpu")
+    opened = {needs: recipe.open(needs) for needs in kinds}
     model = cast(OpenedModel, opened["model"]).model
     rows: dict[str, list[Any]] = {Document.table: list(texts)}
     tokens: dict[str, int] = {}
     seconds = 0.0
-    for stage in stages:
+    for stage in pipeline[1:]:
+        wanted = tools if stage.tool_settings else []
         tokens_before, started = model.num_tokens_read, time.monotonic()
-        output, _ = stage.run(opened[stage.needs], tools, *(rows[record.table] for record in stage.reads))
+        output, _ = stage.run(opened[stage.needs], wanted, *(rows[record.table] for record in stage.reads))
         rows[stage.table] = list(output)
         if stage.needs == "model":
             seconds += time.monotonic() - started
             tokens[stage.name] = model.num_tokens_read - tokens_before
-    return rows[Scored.table], tokens, seconds
+    return rows, tokens, seconds
 
 
 def _estimate_tool(tool: str, sample: TextSample, scored: Sequence[Scored], factor: float) -> ToolEstimate:
