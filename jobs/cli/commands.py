@@ -41,10 +41,7 @@ COMMANDS = {
         "jobs.cli.run_commands:status",
         "How far a run is: shards per stage, speed, time left, failures, yield per tool and its speed, drops.",
     ),
-    "query": (
-        "jobs.cli.run_commands:query",
-        "Ask a run's tables in SQL: documents, candidates, executed, scored, augmented, dropped.",
-    ),
+    "query": ("jobs.cli.run_commands:query", "Ask a run's tables in SQL; `SHOW TABLES` lists them."),
     "verify": (
         "jobs.cli.run_commands:verify",
         "Check every file of a run that has ended: its columns, its rows, that every text and call is accounted for.",

@@ -9,6 +9,7 @@ from tests.support.rows import make_row
 from toolformer_ray.jobs.cli.main import main
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.stages import Document, Dropped
+from toolformer_ray.workflow.pipeline import PIPELINE
 
 
 @pytest.fixture
@@ -33,6 +34,13 @@ def test_all_shards_of_a_table_are_one_view(run: str, capsys: pytest.CaptureFixt
         "text_id  text\n-------- -------\n2-0      line\\n2\n"
     )
     assert "ingest  duplicate" in ask(run, "select stage, reason, count from dropped", capsys)
+
+
+def test_show_tables_lists_every_stage_s_table_and_the_dropped_rows(
+    run: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, _, *names = ask(run, "SHOW TABLES", capsys).split()
+    assert names == sorted([*(stage.table for stage in PIPELINE), "dropped"])
 
 
 def test_a_table_without_a_shard_has_its_columns_and_no_rows(run: str, capsys: pytest.CaptureFixture[str]) -> None:
