@@ -17,12 +17,10 @@ import pyarrow.dataset
 from toolformer_ray.finetune.choice_sql import CHOOSE, HELD_OUT, ORDER, PAIRS, PLAIN, WITH_CALLS
 from toolformer_ray.losses.verdict import LARGEST_REDUCTION_SQL, KeepRule
 from toolformer_ray.records.errors import OptionError, UnusableError, one_line
-from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.records.run_folder import RUN_FILE, RunFolder
 from toolformer_ray.records.schema import arrow_schema
 from toolformer_ray.records.stages import Document, KeptCall, Scored
 from toolformer_ray.tools.catalog import find_tools
-
-RUN_FILE = "run.json"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,6 +33,8 @@ from toolformer_ray.records.shard_header import (
 )
 from toolformer_ray.records.storage import NOT_A_FILE, TEMPORARY_SUFFIX, open_storage
 
+RUN_FILE = "run.json"
+"""What a run was made with: written by `workflow.book.settings`, and read wherever a run is opened."""
 COMPRESSION: Literal["zstd"] = "zstd"
 # A header is a few hundred bytes, so reading one from an object store is all latency: many are fetched at once.
 HEADER_THREADS = 16

@@ -15,9 +15,8 @@ from tests.support.stand_in import STAND_IN_PIPELINE
 from toolformer_ray.jobs.driver.interrupts import Interrupted, Interrupts
 from toolformer_ray.jobs.driver.run_job import Job, run_job
 from toolformer_ray.records.fingerprint import fingerprint
-from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.records.run_folder import RUN_FILE, RunFolder
 from toolformer_ray.workflow.book.lease import LEASE_FILE, hold_run
-from toolformer_ray.workflow.book.settings import RUN_FILE
 from toolformer_ray.workflow.corpus import CorpusState
 from toolformer_ray.workflow.log import ProgressOptions
 from toolformer_ray.workflow.shard.reuse import UNANSWERED

@@ -13,7 +13,7 @@ from typing import Any
 
 from toolformer_ray.records.errors import UnusableError
 from toolformer_ray.records.locations import without_keys
-from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.records.run_folder import RUN_FILE, RunFolder
 from toolformer_ray.records.stages import Document
 from toolformer_ray.tools.catalog import find_tools
 from toolformer_ray.tools.tool import Tool, full_data_version
@@ -28,7 +28,6 @@ from toolformer_ray.workflow.book.fingerprints import (
 from toolformer_ray.workflow.options import AnnotateOptions
 from toolformer_ray.workflow.shard.stage import Stage
 
-RUN_FILE = "run.json"
 PACKAGES = ("toolformer-ray", "ray", "torch", "transformers", "pyarrow")
 
 

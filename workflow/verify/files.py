@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from toolformer_ray.records.run_folder import DamagedError, RunFolder
+from toolformer_ray.records.run_folder import RUN_FILE, DamagedError, RunFolder
 from toolformer_ray.records.shard_header import ShardHeader
 from toolformer_ray.workflow.book.ledger import Ledger
-from toolformer_ray.workflow.book.settings import RUN_FILE
 from toolformer_ray.workflow.corpus import INGEST_FILE
 from toolformer_ray.workflow.pipeline import PIPELINE
 from toolformer_ray.workflow.shard.outputs import belong_together, tables_of
