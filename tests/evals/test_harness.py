@@ -75,7 +75,7 @@ def test_a_misspelled_argument_of_the_model_is_one_line_and_exit_code_2(
 ) -> None:
     assert run_harness("model=x,tools=search,search.indx=x") == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "--model_args: Unknown option: --search.indx=x. Did you mean --search.index?"
+        "--model_args: Unknown option: --search.indx. Did you mean --search.index?"
     )
 
 

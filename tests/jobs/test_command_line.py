@@ -134,7 +134,7 @@ def test_a_run_folder_that_cannot_be_written_is_refused(
     where = str(tmp_path / "file/run")
     line = refuse("annotate", "--run", where, "--corpus", str(corpus), "--model", model)
     assert line.startswith(f"--run is {where}; it cannot be used (")
-    assert line.endswith("; move away what stands there or give another folder")
+    assert line.endswith("; move away what is there or give another folder")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")

@@ -7,14 +7,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from tests.support.calling_model import save_calling_model
-from tests.tools.test_hostile_backends import completion, send, serve
+from tests.support.http_endpoint import Request, completion, serve
 from toolformer_ray.jobs.cli.main import main
 
 REPOSITORY = Path(__file__).parents[2]
@@ -43,12 +42,12 @@ def written(folder: Path) -> Iterator[tuple[Path, bytes]]:
 def test_a_key_is_in_no_table_no_log_no_recording_and_nothing_that_is_printed(
     tmp_path: Path, ray_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def respond(handler: BaseHTTPRequestHandler) -> None:
-        asked.append(said := handler.headers["Authorization"])
+    def respond(request: Request) -> None:
+        asked.append(said := request.headers["Authorization"])
         if len(asked) % 3:
-            send(handler, completion(f"I am told {said}"))
+            request.send(completion(f"I am told {said}"))
         else:
-            send(handler, json.dumps({"error": {"message": f"not with {said}"}}).encode(), status=401)
+            request.send(json.dumps({"error": {"message": f"not with {said}"}}).encode(), status=401)
 
     def annotate(*arguments: str) -> str:
         command = [sys.executable, "-m", "jobs.annotate_corpus", *arguments]
