@@ -29,7 +29,7 @@ from toolformer_ray.lm.requests import Place, Prompt, Sample
 from toolformer_ray.losses.weights import weighted_loss
 from toolformer_ray.records.calls import CALL_ARROW
 from toolformer_ray.records.errors import OptionError
-from toolformer_ray.records.fingerprint import ADDED_LATER
+from toolformer_ray.records.fingerprint import added_later
 from toolformer_ray.records.stages import Candidate, Document, Dropped
 from toolformer_ray.tools.tool import Tool
 
@@ -47,7 +47,7 @@ portion are still written while the next is read."""
 class ProposeOptions:
     """How calls are sampled; the thresholds tau_s, k and m belong to the tools.
 
-    A new option gets `metadata=ADDED_LATER`, so that runs made without it can go on.
+    A new option gets `metadata=added_later(before=...)`, so that runs made without it can go on.
     """
 
     seed: int = 0
@@ -58,7 +58,7 @@ class ProposeOptions:
     """Divides the logits before a token is drawn; 1 samples from the model as it is."""
     prune_below: float | None = None
     """The lowest tau_f, in nats, that one may want to sweep to later; None: the tool's tau_f. Lower costs more."""
-    second_round: bool = field(default=False, metadata=ADDED_LATER)
+    second_round: bool = field(default=False, metadata=added_later(before=False))
     """Whether the model was fine-tuned on texts with calls. It then proposes calls without being shown demonstrations,
     and they are scored in their place. The paper's one round shows demonstrations and scores calls before the text."""
 

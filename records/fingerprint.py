@@ -15,9 +15,15 @@ MODEL_FILES = (
     *("tokenizer.model", "*.spm", "vocab.json", "vocab.txt", "merges.txt"),
 )
 """The files of a Hugging Face model's folder that decide its answers: configuration, weights, tokenizer."""
-ADDED_LATER = MappingProxyType({"is_added_later": True})
-"""`field(default=..., metadata=ADDED_LATER)`: an option that older runs do not have. At its default everything has
-to be as it was without the option, which is then left out of settings and fingerprints, so that older runs go on."""
+
+
+def added_later(*, before: object, **more: object) -> MappingProxyType[str, object]:
+    """`field(default=..., metadata=added_later(before=...))`: an option that older runs do not have.
+
+    At the value `before` everything has to be as it was without the option, which is then left out of settings and
+    fingerprints, so that older runs go on. `in_paper=VALUE` names the paper's value (`records.in_paper`).
+    """
+    return MappingProxyType({"before": before, **more})
 
 
 def fingerprint(*values: object) -> str:
@@ -43,11 +49,11 @@ def fingerprint_files(folder: pathlib.Path, patterns: Iterable[str]) -> str:
 
 
 def as_before(options: object) -> set[str]:
-    """The fields of an options record that are marked as added later and stand at their defaults."""
+    """The fields of an options record that were added later and stand at the value that older runs had."""
     if not dataclasses.is_dataclass(options):
         return set()
-    marked = [field for field in dataclasses.fields(options) if ADDED_LATER.items() <= field.metadata.items()]
-    return {field.name for field in marked if getattr(options, field.name) == field.default}
+    marked = [field for field in dataclasses.fields(options) if "before" in field.metadata]
+    return {field.name for field in marked if getattr(options, field.name) == field.metadata["before"]}
 
 
 def _plain(value: object) -> object:

@@ -11,7 +11,7 @@ from tests.support.scripted_model import BOS, ScriptedModel
 from toolformer_ray.annotate.ingest import IngestOptions
 from toolformer_ray.annotate.propose import ProposeOptions
 from toolformer_ray.filter.screening.screen import ScreenOptions
-from toolformer_ray.records.fingerprint import ADDED_LATER
+from toolformer_ray.records.fingerprint import added_later
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.stages import Document, Executed
 from toolformer_ray.workflow.book.fingerprints import plain_options
@@ -114,7 +114,7 @@ def test_an_option_that_was_added_later_is_no_setting_at_its_default() -> None:
     @dataclass(frozen=True, kw_only=True)
     class Options:
         old: int = 1
-        new: int = field(default=2, metadata=ADDED_LATER)
+        new: int = field(default=2, metadata=added_later(before=2))
 
     assert plain_options(Options()) == {"old": 1}
     assert plain_options(Options(new=3)) == {"old": 1, "new": 3}
