@@ -10,6 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 from hypothesis import settings
 
+from tests.support.local_workers import workers_in_process, workers_in_ray  # noqa: F401 - fixtures for all tests
 from tests.support.refusals import refuse  # noqa: F401 - a fixture for all tests
 from tests.support.s3_server import S3Server, serve_s3
 

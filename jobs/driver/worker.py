@@ -47,7 +47,6 @@ class RowTrial:
     """Numbers of rows of the first input; with none the shard is only read."""
 
 
-@ray.remote(max_restarts=0, max_task_retries=0)
 class ShardActor:
     """Does one shard a call. It is opened by a call of its own, so that a bad option comes back as an error."""
 
@@ -87,6 +86,9 @@ class ShardActor:
         return report
 
 
+RemoteShardActor = ray.remote(max_restarts=0, max_task_retries=0)(ShardActor)
+
+
 def _refuse_absent(run: RunFolder) -> None:
     """Raise OptionError if the run folder is not there, rather than make a second one that nobody else sees."""
     if "://" not in run.location and not Path(run.root).is_dir():
@@ -96,7 +98,7 @@ def _refuse_absent(run: RunFolder) -> None:
 
 def start_actor(run: RunFolder, recipe: Recipe, size: PoolSize) -> Any:
     """Ask the cluster for one worker; it may start much later, when there is room."""
-    options = ShardActor.options(  # type: ignore[attr-defined]
+    options = RemoteShardActor.options(
         num_cpus=size.num_cpus, num_gpus=size.num_gpus, label_selector=NOT_WHERE_ONLY_DRIVERS_ARE
     )
     return options.remote(run, recipe, size.num_threads, str(Path.cwd()))

@@ -23,7 +23,7 @@ from toolformer_ray.workflow.shard.outputs import Expected, find_output, find_ou
 from toolformer_ray.workflow.shard.reuse import UNANSWERED
 from toolformer_ray.workflow.verify.files import find_faults
 
-pytestmark = pytest.mark.usefixtures("shared_ray")
+pytestmark = pytest.mark.usefixtures("workers_in_process")
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def finished(undisturbed: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(shared_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undisturbed(workers_in_process: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
     outcome = run_small_job(folder, SmallRecipe())
     assert outcome.last.state == "finished"
@@ -51,7 +51,7 @@ def test_every_text_goes_through_all_stages(undisturbed: Path) -> None:
     assert [row["text_id"] for row in rows["dropped/propose"]] == ["1-0", "3-0", "5-0", "7-0", "9-0", "11-0"]
 
 
-def test_two_workers_make_the_same_rows_as_one(undisturbed: Path, tmp_path: Path) -> None:
+def test_two_workers_make_the_same_rows_as_one(workers_in_ray: None, undisturbed: Path, tmp_path: Path) -> None:
     run_small_job(tmp_path, SmallRecipe(), model_workers=2)
     assert read_rows(tmp_path) == read_rows(undisturbed)
 
@@ -137,7 +137,7 @@ def test_a_shard_that_is_damaged_behind_its_footer_is_named_and_made_again_by_th
 
 @pytest.mark.parametrize("gate_at", [("ingest", "part-00002"), ("score", "part-00002")])
 def test_a_worker_that_is_killed_is_replaced_and_its_shard_done(
-    gate_at: tuple[str, str], undisturbed: Path, tmp_path: Path
+    workers_in_ray: None, gate_at: tuple[str, str], undisturbed: Path, tmp_path: Path
 ) -> None:
     gate = Gate(str(tmp_path / "gate")).build()
     with ThreadPoolExecutor(1) as thread:
@@ -181,7 +181,11 @@ def test_calls_that_were_not_answered_are_asked_again_if_that_is_wanted_and_no_o
 
 
 def test_a_worker_that_never_starts_leaves_its_work_to_the_others(
-    undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    workers_in_ray: None,
+    undisturbed: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     gate = Gate(str(tmp_path / "gate")).build()
 
@@ -216,6 +220,7 @@ def test_a_lost_connection_is_not_taken_for_a_fault_of_the_run_folder(
         raise ConnectionError("Client is shutting down")
 
     monkeypatch.setattr(Driver, "drive", lose_connection)
+    monkeypatch.setattr("ray.is_initialized", lambda: True)
     with pytest.raises(UnusableError, match=r"the connection to the Ray cluster at ray://head:1 was lost"):
         run_small_job(tmp_path, SmallRecipe(), address="ray://head:1")
 

@@ -17,7 +17,7 @@ from toolformer_ray.records.stages import Document, Dropped
 from toolformer_ray.workflow.shard.reuse import UNANSWERED, StageOutput
 from toolformer_ray.workflow.verify.files import find_faults
 
-pytestmark = pytest.mark.usefixtures("shared_ray")
+pytestmark = pytest.mark.usefixtures("workers_in_process")
 TABLES = ("documents", "candidates", "executed", "scored", "augmented", "dropped/propose")
 
 
@@ -56,7 +56,7 @@ class BreakingRecipe(SmallRecipe):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(shared_ray: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+def undisturbed(workers_in_process: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
     folder = tmp_path_factory.mktemp("undisturbed")
     run_small_job(folder, BreakingRecipe(num_texts=96))
     return read_rows(folder)
@@ -109,8 +109,11 @@ def test_rows_on_which_a_stage_breaks_are_dropped_with_their_error_and_the_other
     undisturbed: dict,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
     recipe = BreakingRecipe(stage=stage, poison=poison, **given)
+    if recipe.dies:
+        request.getfixturevalue("workers_in_ray")
     outcome = run_small_job(tmp_path, recipe, max_attempts=1 if recipe.dies else 2)
     assert (outcome.last.state, outcome.last.finished_texts) == ("finished", recipe.num_texts)
     char_offset = None if stage == "propose" else 4

@@ -18,7 +18,7 @@ from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.workflow.log import set_format
 from toolformer_ray.workflow.report.status import read_status
 
-pytestmark = pytest.mark.usefixtures("shared_ray")
+pytestmark = pytest.mark.usefixtures("workers_in_process")
 
 
 def test_attempts_that_were_repeated_are_told_from_shards_that_were_given_up(tmp_path: Path) -> None:

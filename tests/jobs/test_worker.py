@@ -10,7 +10,7 @@ import ray
 from tests.support.small_jobs import SmallRecipe, make_job
 from tests.support.stand_in import STAND_IN_PIPELINE
 from toolformer_ray.jobs.driver.run_job import Job
-from toolformer_ray.jobs.driver.worker import ShardActor, ShardTask
+from toolformer_ray.jobs.driver.worker import RemoteShardActor, ShardTask
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.stages import Document, Dropped
 from toolformer_ray.workflow.book.ledger import Ledger
@@ -35,7 +35,7 @@ class Asked:
     """An actor, asked and waited for: `asked.next_shard(…)`."""
 
     def __init__(self, job: Job, folder: Path) -> None:
-        self.actor = ShardActor.remote(job.run, job.recipe, 1, str(folder))
+        self.actor = RemoteShardActor.remote(job.run, job.recipe, 1, str(folder))
 
     def __getattr__(self, name: str) -> Any:
         return lambda *given: ray.get(getattr(self.actor, name).remote(*given))
@@ -51,7 +51,7 @@ def read_first_shard(asked: Asked, job: Job) -> ShardTask:
 
 def test_a_worker_that_does_not_see_the_run_folder_makes_none_of_its_own(tmp_path: Path) -> None:
     run = RunFolder(str(tmp_path / "mounted" / "run"))
-    actor = ShardActor.remote(run, SmallRecipe(), 1, str(tmp_path))
+    actor = RemoteShardActor.remote(run, SmallRecipe(), 1, str(tmp_path))
     with pytest.raises(ValueError, match=rf"run is {run.shown}; it does not exist on .*; give a path or URI that all"):
         ray.get(actor.open.remote("cpu"))
     run.create()

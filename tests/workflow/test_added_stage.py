@@ -22,7 +22,7 @@ from toolformer_ray.workflow.shard.stage import Stage
 from toolformer_ray.workflow.verify.check import check_run
 from toolformer_ray.workflow.verify.files import find_faults
 
-pytestmark = pytest.mark.usefixtures("shared_ray")
+pytestmark = pytest.mark.usefixtures("workers_in_process")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +102,7 @@ def summaries(folder: Path) -> list[Summary]:
 
 
 @pytest.fixture(scope="module")
-def finished(shared_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(workers_in_process: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("with a summary")
     assert run(folder).last.state == "finished"
     return folder

@@ -12,7 +12,7 @@ from toolformer_ray.jobs.cli.main import main
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.stages import Executed, Scored
 
-pytestmark = pytest.mark.usefixtures("shared_ray")
+pytestmark = pytest.mark.usefixtures("workers_in_process")
 
 SWEEPABLE = ("--prune-below=-1", "--calculator.min-loss-reduction=-1")
 
@@ -41,7 +41,7 @@ def annotate(run: Path, corpus: Path, model: str, *more: str, tools: str = "calc
 
 
 @pytest.fixture(scope="module")
-def first(shared_ray: None, corpus: Path, model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def first(workers_in_process: None, corpus: Path, model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "first"
     assert annotate(run, corpus, model, *SWEEPABLE) == 0
     return run
@@ -54,7 +54,7 @@ def run(first: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def pools(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+def pools(workers_in_process: None, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The CPUs that each worker asks for which is started: only those with the model ask for any."""
     from toolformer_ray.jobs.driver import worker_pool
 

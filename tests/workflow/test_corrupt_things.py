@@ -153,7 +153,7 @@ def test_the_same_command_makes_it_again_in_the_folder_of_every_stage(
 
 
 def test_a_run_with_all_of_it_at_once_is_healed_by_the_driver(
-    shared_ray: None, finished: Path, undisturbed: Path
+    workers_in_process: None, finished: Path, undisturbed: Path
 ) -> None:
     for table, spoil in zip(reversed(TABLES), itertools.cycle(HEALED)):
         spoil(file_of(finished, table))
@@ -218,7 +218,7 @@ def test_a_folder_named_like_a_shard_is_named_and_left_alone(table: str, finishe
     assert run.leftovers() == [] and (path / "keep").exists()
 
 
-def test_a_folder_named_like_a_shard_ends_the_run_with_one_line(shared_ray: None, finished: Path) -> None:
+def test_a_folder_named_like_a_shard_ends_the_run_with_one_line(workers_in_process: None, finished: Path) -> None:
     path = file_of(finished, "executed")
     path.unlink()
     path.mkdir()
@@ -277,7 +277,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
 
 def test_a_disk_that_fills_up_ends_the_run_and_with_room_it_goes_on(
-    shared_ray: None, small_disk: Callable[[str], Path], undisturbed: Path
+    workers_in_process: None, small_disk: Callable[[str], Path], undisturbed: Path
 ) -> None:
     folder = small_disk("size=64k") / "run"
     with pytest.raises(UnusableError, match=rf"run is {folder}; it cannot be .*No space left on device.*; make room"):
