@@ -3,13 +3,13 @@
 Reads files, folders, globs, URIs and data sets (`annotate/corpus.py` has the spellings).
 Writes shards of `documents`, in the order of the corpus.
 Drops: `duplicate` (a text equal to the letter to an earlier one), `empty_text` (nothing but white space),
-`missing_text`, `invalid_utf8`, `invalid_row`.
+`missing_text`, `invalid_utf8`, `invalid_row`; and, for each source of which no row is usable, `unusable_source`.
 
 Limits: only exact duplicates are found, by a 16-byte hash kept for every text read, about 100 bytes of memory each.
 A plain text file is read whole; everything else streams.
 """
 
-import hashlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -18,10 +18,10 @@ from cyclopts import Parameter
 
 from toolformer_ray.annotate.corpus import check_columns, find_sources
 from toolformer_ray.annotate.cutting import cut
-from toolformer_ray.annotate.dates import date_from_url, parse_date
-from toolformer_ray.annotate.sources import Source, SourceRow
-from toolformer_ray.records.errors import OptionError
-from toolformer_ray.records.stages import Document, Dropped
+from toolformer_ray.annotate.reading.source import Source, renamed
+from toolformer_ray.annotate.rows import ReadRow, dropped_as, read_row
+from toolformer_ray.records.errors import OptionError, UnusableError
+from toolformer_ray.records.stages import UNUSABLE_SOURCE, Document, Dropped
 
 if TYPE_CHECKING:
     from toolformer_ray.lm.tokenizer import TextTokenizer
@@ -30,6 +30,12 @@ MAX_DROPS_PER_SHARD = 10_000
 """A shard also ends at this many drops, so that those of a corpus of duplicates do not pile up in memory."""
 
 _DEFAULT_COLUMNS = {"id": ("id", "doc_id"), "title": ("title",), "url": ("url",), "date": ("date", "timestamp")}
+_IN_WORDS = {
+    "invalid_utf8": "bytes that are no UTF-8",
+    "invalid_row": "no JSON object",
+    "missing_text": "no text",
+    "empty_text": "nothing but white space",
+}
 _LATER = Parameter(group="How the corpus is read")
 """On the help page these options stand behind those that a first user needs."""
 
@@ -82,25 +88,19 @@ class Shard(NamedTuple):
     dropped: list[Dropped]
 
 
-class _Read(NamedTuple):
-    """A row of the corpus as a whole document, not yet cut, or as a drop; neither at the end of a group of sources."""
-
-    document: Document | None = None
-    dropped: Dropped | None = None
-
-
 def ingest(
     options: IngestOptions,
     tokenizer: "TextTokenizer",
     max_text_tokens: int,
-    groups: Sequence[Sequence[str]] = (),
+    groups: Sequence[Mapping[str, str]] = (),
     *,
     only: Collection[str] | None = None,
 ) -> Iterator[Shard]:
     """The shards of a corpus, each of `shard_size` texts but the last; a shard may hold nothing but drops.
 
-    `groups` names sources that were found together. They are read group by group, and each group begins a shard, so
-    that a corpus that has grown gives the shards that it gave before, and then those of the sources that were added.
+    `groups` are sources that were found together: their names, whatever their spelling is today, by their places. They
+    are read group by group, and each group begins a shard, so that a corpus that has grown gives the shards that it
+    gave before, and then those of the sources that were added.
     With `only`, the sources of these names are read and no others.
     The corpus is checked before this returns. Raises ValueError, in one line, for a location that is missing or
     unreadable, and for a column that is not there; while iterating, for an empty corpus or a damaged file.
@@ -111,15 +111,26 @@ def ingest(
     return _shards(_limited(rows, options.max_documents), options.shard_size, tokenizer, max_text_tokens)
 
 
-def _group(sources: Sequence[Source], groups: Sequence[Sequence[str]]) -> list[list[Source]]:
-    """The sources in the given groups, and the others as the last group."""
-    left = {source.name: source for source in sources}
-    grouped = [[left.pop(name) for name in group if name in left] for group in groups]
+def check_corpus(options: IngestOptions, tokenizer: "TextTokenizer", max_text_tokens: int) -> None:
+    """Read up to the first text, which shows most of what may be wrong with a corpus. Raises ValueError as `ingest`
+    does, and also if there is no text in all of it."""
+    shards = ingest(replace(options, shard_size=1), tokenizer, max_text_tokens)
+    first, second = next(shards, None), next(shards, None)
+    if first and not first.documents and second is None:
+        reasons = Counter(drop.reason for drop in first.dropped if drop.reason != UNUSABLE_SOURCE)
+        told = ", ".join(f"{reason} {number:,}" for reason, number in reasons.items())
+        raise UnusableError(f"the corpus holds no usable text ({told}): {first.dropped[0].detail}")
+
+
+def _group(sources: Sequence[Source], groups: Sequence[Mapping[str, str]]) -> list[list[Source]]:
+    """The sources in the given groups, under the names that they have there, and the others as the last group."""
+    left = {source.place: source for source in sources}
+    grouped = [[renamed(left.pop(place), name) for place, name in group.items() if place in left] for group in groups]
     return [*grouped, list(left.values())]
 
 
 def _shards(
-    rows: Iterable[_Read], shard_size: int, tokenizer: "TextTokenizer", max_text_tokens: int
+    rows: Iterable[ReadRow], shard_size: int, tokenizer: "TextTokenizer", max_text_tokens: int
 ) -> Iterator[Shard]:
     shard = Shard([], [])
     for document, dropped in rows:
@@ -143,7 +154,7 @@ def _pieces(document: Document, tokenizer: "TextTokenizer", max_text_tokens: int
         yield replace(document, text_id=f"{document.text_id}-{part}", part=part, text=text)
 
 
-def _limited(rows: Iterable[_Read], max_documents: int | None) -> Iterator[_Read]:
+def _limited(rows: Iterable[ReadRow], max_documents: int | None) -> Iterator[ReadRow]:
     num_documents = 0
     for row in rows:
         yield row
@@ -152,22 +163,33 @@ def _limited(rows: Iterable[_Read], max_documents: int | None) -> Iterator[_Read
             return
 
 
-def _read_rows(groups: Sequence[Sequence[Source]], columns: Mapping[str, Sequence[str]]) -> Iterator[_Read]:
+def _read_rows(groups: Sequence[Sequence[Source]], columns: Mapping[str, Sequence[str]]) -> Iterator[ReadRow]:
     # The text's column comes first: a text file takes its text for the first wanted column.
     wanted = list(dict.fromkeys(column for role in ("text", *columns) for column in columns[role]))
     is_empty = True
     for group in groups:
         for source in group:
+            faults, first, is_usable, given = Counter[str](), "", False, source.given
             for row in source.rows(wanted):
                 is_empty = False
-                yield _read_row(source.name, row, columns)
-        yield _Read()
+                read = read_row(source.name, row, columns, given)
+                if read.dropped:
+                    faults[read.dropped.reason] += 1
+                    first = first or read.dropped.detail or ""
+                is_usable = is_usable or read.document is not None
+                yield read
+            # Of white space nothing is lost.
+            if not is_usable and faults.keys() - {"empty_text"}:
+                told = ", ".join(f"{number:,} with {_IN_WORDS[reason]}" for reason, number in faults.items())
+                detail = f"none of {faults.total():,} rows is usable: {told}; the first: {first[len(source.name) :]}"
+                yield dropped_as(UNUSABLE_SOURCE, source.name, detail)
+        yield ReadRow()
     if is_empty:
         names = [source.name for group in groups for source in group]
         raise ValueError(f"corpus {', '.join(names[:3])} is empty: it holds no document")
 
 
-def _without_duplicates(rows: Iterable[_Read]) -> Iterator[_Read]:
+def _without_duplicates(rows: Iterable[ReadRow]) -> Iterator[ReadRow]:
     seen: set[bytes] = set()
     for row in rows:
         if row.document is None or (digest := bytes.fromhex(row.document.text_id)) not in seen:
@@ -175,57 +197,4 @@ def _without_duplicates(rows: Iterable[_Read]) -> Iterator[_Read]:
                 seen.add(digest)
             yield row
         else:
-            yield _drop("duplicate", f"{row.document.text_id}-0", row.document.doc_id)
-
-
-def _read_row(source: str, row: SourceRow, columns: Mapping[str, Sequence[str]]) -> _Read:
-    """The whole document of a row, `text_id` still without its part number; or the drop that the row became."""
-    place = f"{source}#{row.number}"
-    if row.values is None:
-        reason, detail = row.fault or ("invalid_row", "unreadable")
-        return _drop(reason, place, f"{place}: {detail}")
-    values = {role: _first_value(row.values, names) for role, names in columns.items()}
-    try:
-        text = values["text"].decode("utf-8") if isinstance(values["text"], bytes) else values["text"]
-        digest = hashlib.blake2b(text.encode("utf-8"), digest_size=16).hexdigest() if isinstance(text, str) else ""
-    except (UnicodeDecodeError, UnicodeEncodeError) as error:
-        return _drop("invalid_utf8", place, f"{place}: {error.reason}")
-    if not isinstance(text, str):
-        kind = "no text" if text is None else f"a {type(text).__name__} where a text should be"
-        return _drop("missing_text", place, f"{place}: {kind} in column {columns['text'][0]!r}")
-    if not text.strip():
-        return _drop("empty_text", f"{digest}-0", place)
-    url = _as_string(values["url"])
-    return _Read(
-        Document(
-            text_id=digest,
-            doc_id=_as_string(values["id"]) or place,
-            part=0,
-            text=text,
-            title=_as_string(values["title"]),
-            url=url,
-            date=parse_date(values["date"]) or (date_from_url(url) if url else None),
-            source=source,
-        )
-    )
-
-
-def _first_value(values: Mapping[str, object], columns: Sequence[str]) -> object:
-    return next((values[column] for column in columns if values.get(column) is not None), None)
-
-
-def _as_string(value: object) -> str | None:
-    """A string or number as a string that can be stored; None for everything else."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
-        return str(value).encode("utf-8", "replace").decode("utf-8")
-    return None
-
-
-def _drop(reason: str, text_id: str, detail: str) -> _Read:
-    return _Read(
-        dropped=Dropped(
-            stage="ingest", reason=reason, text_id=text_id, tool=None, char_offset=None, detail=detail[:200], count=1
-        )
-    )
+            yield dropped_as("duplicate", f"{row.document.text_id}-0", row.document.doc_id)

@@ -168,8 +168,11 @@ NOTES = ("cut", "cleaned", "not_asked", "not_recorded")
 """Details of an outcome: the answer was longer than a result may be and was cut; it held control characters, which were
 replaced by spaces; the tool was not asked because it was down; or a replayed recording does not hold the call."""
 
+UNUSABLE_SOURCE = "unusable_source"
+"""The reason given for a file or data set of the corpus of which no row is usable, beside a drop for each of them."""
+
 DROP_REASONS = {
-    "ingest": ("duplicate", "empty_text", "invalid_utf8", "invalid_row", "missing_text"),
+    "ingest": ("duplicate", "empty_text", "invalid_utf8", "invalid_row", "missing_text", UNUSABLE_SOURCE),
     "propose": (
         *("not_offered", "too_long", "no_position", "loss_already_low", "sample_unfinished", "sample_malformed"),
         "loss_already_low_with_call",

@@ -6,14 +6,16 @@ a data set is known by its name alone. If only times differ, the corpus is read 
 are. Added files are read after all others and begin a shard of their own, so earlier shards stay too. Files with other
 sizes, or missing files, would cost rows, so the run is refused: the first unless settings may change, the second unless
 `forget_missing_files` is given, since a folder that is not mounted looks just like files that are gone.
+
+A file is the same however its path is spelled, relative or absolute. Its name, which ids of texts contain, stays the
+one under which the run met it first.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from toolformer_ray.annotate.corpus import find_sources
+from toolformer_ray.annotate.corpus import find_corpus, place_of
 from toolformer_ray.records.errors import UnusableError
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.workflow.log import say, warn
@@ -35,6 +37,16 @@ class CorpusState:
     """The fingerprint of each shard of documents; empty until the corpus has been read to its end."""
     readings: Sequence[Sequence[str]] = field(default_factory=list)
     """Groups of names of files that were found together, in reading order; each group begins a shard."""
+    places: Mapping[str, str] = field(default_factory=dict)
+    """Where each file is, by its name; empty if an older version wrote this."""
+
+    def groups(self) -> list[dict[str, str]]:
+        """The readings as names by places, which is how they are read."""
+        return [{self.place(name): name for name in names} for names in self.readings]
+
+    def place(self, name: str) -> str:
+        """Where the file of this name is."""
+        return self.places.get(name) or place_of(name)
 
     def write(self, run: RunFolder) -> None:
         """Write `ingest.json`."""
@@ -43,14 +55,19 @@ class CorpusState:
 
 def look_at_corpus(locations: Sequence[str], fingerprint: str) -> CorpusState:
     """The state of a corpus that has not been read yet. Raises ValueError if a location is missing."""
-    files = []
-    for source in find_sources(locations):
+    files, places = [], {}
+    corpus = find_corpus(locations)
+    for source in corpus.sources:
         if filesystem := getattr(source, "filesystem", None):
             info = filesystem.get_file_info(source.path)  # type: ignore[attr-defined]
             files.append([source.name, info.size, info.mtime_ns])
         else:
             files.append([source.name, None, None])
-    return CorpusState(fingerprint=fingerprint, files=files, shards={})
+        places[source.name] = source.place
+    if corpus.left_out:
+        told = f"{len(corpus.left_out):,} files of the corpus are not read, as their kind is not known"
+        say("files_left_out", f"{told}: {_listed(corpus.left_out)}", files=len(corpus.left_out))
+    return CorpusState(fingerprint=fingerprint, files=files, shards={}, places=places)
 
 
 def read_state(run: RunFolder, fingerprint: str) -> CorpusState | None:
@@ -66,7 +83,10 @@ def settle_corpus(run: RunFolder, now: CorpusState, *, may_change: bool, may_for
     not be forgotten, or have other sizes and may not change.
     """
     before = _read_any_state(run)
-    settled = _settle(run, now, before, may_change=may_change, may_forget=may_forget) if before else _afresh(now)
+    if before:
+        settled = _settle(run, _named_as(before, now), before, may_change=may_change, may_forget=may_forget)
+    else:
+        settled = _afresh(now)
     settled.write(run)
     return settled
 
@@ -77,11 +97,10 @@ def _settle(
     old, new = ({name: (size, changed) for name, size, changed in state.files} for state in (before, now))
     gone = [name for name in old if name not in new]
     others = [name for name in old if name in new and new[name][0] != old[name][0]]
-    respelled = _respelled(gone, [name for name in new if name not in old])
     if gone and not may_forget:
         raise UnusableError(
-            f"the corpus has lost {len(gone):,} files since {run.shown} was made: {_listed(gone)}; put them back"
-            f"{respelled}, use another `run`, or give `forget_missing_files` to remove all that came of them"
+            f"the corpus has lost {len(gone):,} files since {run.shown} was made: {_listed(gone)}; put them back, "
+            f"use another `run`, or give `forget_missing_files` to remove all that came of them"
         )
     resized = [f"{name} had {old[name][0] or 0:,} bytes and now has {new[name][0] or 0:,}" for name in others]
     is_read_alike = before.fingerprint == now.fingerprint
@@ -120,13 +139,14 @@ def _read_any_state(run: RunFolder) -> CorpusState | None:
         ) from error
 
 
-def _respelled(gone: Sequence[str], added: Sequence[str]) -> str:
-    """A remedy for files that are only named in another way. The name counts, since the ids of texts contain it."""
-    here = {os.path.abspath(name): name for name in added}  # noqa: PTH100 - a name may be a URI
-    for name in gone:
-        if found := here.get(os.path.abspath(name)):  # noqa: PTH100
-            return f" (or write {name} again instead of {found}: names count as they are written)"
-    return ""
+def _named_as(before: CorpusState, now: CorpusState) -> CorpusState:
+    """The corpus now, with each file that was there before under the name that it had."""
+    found = {now.place(name) for name, *_ in now.files}
+    known = {name for name, *_ in before.files}
+    old_names = {place: name for name in known if (place := before.place(name)) in found}
+    names = {name: name if name in known else old_names.get(now.place(name), name) for name, *_ in now.files}
+    files = [[names[name], *rest] for name, *rest in now.files]
+    return replace(now, files=files, places={names[name]: now.place(name) for name in names})
 
 
 def _listed(entries: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ and `verify` what there is to show and to check. To add a stage, write its funct
 (`records.stages`), and add an entry.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from toolformer_ray.annotate.execute import execute
@@ -30,9 +30,9 @@ from toolformer_ray.workflow.shard.reuse import PerCall, PerTool, StageOutput
 from toolformer_ray.workflow.shard.stage import Stage
 
 
-def run_ingest(opened: Opened, readings: Sequence[Sequence[str]]) -> Iterator[Shard]:
+def run_ingest(opened: Opened, groups: Sequence[Mapping[str, str]]) -> Iterator[Shard]:
     """The shards of the corpus, cut to the model's window."""
-    return ingest(opened.options.ingest, opened.load_tokenizer(), opened.max_text_tokens, readings)
+    return ingest(opened.options.ingest, opened.load_tokenizer(), opened.max_text_tokens, groups)
 
 
 def run_propose(opened: OpenedModel, tools: Sequence[str], documents: list[Document]) -> StageOutput:

@@ -7,7 +7,7 @@ import contextlib
 from dataclasses import replace
 
 from toolformer_ray.annotate.cutting import max_text_tokens
-from toolformer_ray.annotate.ingest import ingest
+from toolformer_ray.annotate.ingest import check_corpus
 from toolformer_ray.jobs.driver.interrupts import Interrupted, Interrupts
 from toolformer_ray.jobs.driver.run_job import Job, Outcome, run_job
 from toolformer_ray.records.run_folder import RunFolder
@@ -47,8 +47,7 @@ def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
     open_store(options.tools.answers)  # Only tried: each worker opens it for itself.
     model = look_at_model(options.model.model)
     most = max_text_tokens(model.tokenizer, model.window, tools.values(), options.propose.max_call_tokens)
-    # The first text shows most of what may be wrong with a corpus, before there is a run folder.
-    next(ingest(replace(options.ingest, shard_size=1), model.tokenizer, most), None)
+    check_corpus(options.ingest, model.tokenizer, most)
     settings = resolve_settings(PIPELINE, options, tools, model.fingerprint, most)
     run = RunFolder(options.run)
     job = Job(

@@ -147,7 +147,7 @@ class CorpusReader:
     def __init__(self, run: RunFolder, opened: Any, stage: Stage, stage_fingerprint: str) -> None:
         self._run, self._stage, self._stage_fingerprint = run, stage, stage_fingerprint
         state = read_state(run, stage_fingerprint)
-        self._shards = enumerate(stage.run(opened, state.readings if state else []))
+        self._shards = enumerate(stage.run(opened, state.groups() if state else []))
 
     def next_shard(self) -> ShardReport | None:
         """Write the next shard, or leave it as it is if it is already there. None after the last one."""
