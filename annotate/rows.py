@@ -104,8 +104,14 @@ def _as_id(value: object) -> str | None:
         return format(value, "f")
     if isinstance(value, str | int | float | datetime.date | datetime.time) and not isinstance(value, bool):
         return _number_or_text(value).encode("utf-8", "backslashreplace").decode("utf-8")
-    written = json.dumps(value, ensure_ascii=False, default=_as_id)
+    is_json = isinstance(value, bool | list | tuple | dict)
+    written = json.dumps(value, ensure_ascii=False, default=_inner_id) if is_json else str(value)
     return written.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _inner_id(value: object) -> str:
+    """What JSON has no way to write."""
+    return _decoded(value) or value.hex() if isinstance(value, bytes) else str(value)
 
 
 def _as_string(value: object) -> str | None:

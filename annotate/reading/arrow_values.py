@@ -6,7 +6,8 @@ does not know, a string that is no UTF-8.
 
 import datetime
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.types as pt
@@ -16,9 +17,9 @@ _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _UNCONVERTIBLE = (ValueError, ArithmeticError, LookupError, TypeError, NotImplementedError, pa.ArrowException)
 
 
-def plain_values(column: pa.Array) -> list[object]:
-    """The values of a column; strings that are no UTF-8 as their bytes, UUIDs as text, times in their zone."""
-    kind = column.type
+def plain_values(column: Any) -> list[object]:
+    """The values of an Arrow array; strings that are no UTF-8 as their bytes, UUIDs as text, times in their zone."""
+    kind: Any = column.type  # What only some types have is asked after the type.
     if isinstance(column, pa.ExtensionArray):
         stored = plain_values(column.storage)
         return _each(_uuid, stored) if kind.extension_name == "arrow.uuid" else stored
@@ -39,7 +40,7 @@ def plain_values(column: pa.Array) -> list[object]:
     return _each(_decoded, values) if undecoded != kind else values
 
 
-def _undecoded(kind: pa.DataType) -> pa.DataType:
+def _undecoded(kind: Any) -> Any:
     """The type with bytes in place of strings, at any depth."""
     if pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind):
         return pa.large_binary()
@@ -56,7 +57,7 @@ def _undecoded(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
-def _each(convert: Callable[..., object], values: list[object]) -> list[object]:
+def _each(convert: Callable[..., object], values: Sequence[object]) -> list[object]:
     converted: list[object] = []
     for value in values:
         try:
@@ -66,7 +67,7 @@ def _each(convert: Callable[..., object], values: list[object]) -> list[object]:
     return converted
 
 
-def _one(scalar: pa.Scalar) -> object:
+def _one(scalar: Any) -> object:
     try:
         return scalar.as_py()
     except _UNCONVERTIBLE:

@@ -90,7 +90,7 @@ class FileSource:
                     yield decoder.decode(chunk).encode("utf-8", "surrogatepass") if decoder else chunk
                     chunk = content.read(_CHUNK_BYTES)
                 if decoder:
-                    decoder.decode(b"", final=True)
+                    yield decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
         except UnicodeDecodeError as error:
             raise ValueError(f"{self.name} cannot be read: it is no valid {error.encoding} ({error.reason})") from error
         except UNREADABLE as error:
@@ -119,7 +119,7 @@ def _unpacked(file: pa.NativeFile) -> IO[bytes]:
         return cast(IO[bytes], bz2.open(raw))
     if packing == "xz":
         return cast(IO[bytes], lzma.open(raw))
-    return cast(IO[bytes], pa.CompressedInputStream(file, packing) if packing else file)
+    return cast(IO[bytes], pa.CompressedInputStream(file, cast(Any, packing)) if packing else file)
 
 
 def _read_some(content: IO[bytes]) -> bytes:

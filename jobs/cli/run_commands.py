@@ -1,5 +1,14 @@
 """The commands that look at a run, and the one that makes an index, as functions of what is typed."""
 
+from typing import TYPE_CHECKING, Annotated, cast
+
+from cyclopts import Parameter
+
+from toolformer_ray.records.errors import UnusableError
+
+if TYPE_CHECKING:
+    from toolformer_ray.workflow.report.answers import Form
+
 
 def status(run: str, *, watch: float | bool = False, json: bool = False) -> int:
     """Show how far a run is.
@@ -18,7 +27,14 @@ def status(run: str, *, watch: float | bool = False, json: bool = False) -> int:
     return show_status(run, StatusOptions(watch=watch, json=json))
 
 
-def query(run: str, sql: str | None = None) -> int:
+def query(
+    run: str,
+    sql: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    *,
+    full: bool = False,
+    csv: bool = False,
+    json: bool = False,
+) -> int:
     """Answer a question about a run's tables.
 
     Parameters
@@ -27,10 +43,19 @@ def query(run: str, sql: str | None = None) -> int:
         The run folder.
     sql
         The question; without one, a prompt.
+    full
+        Show all rows, and cells to their ends.
+    csv
+        Write all rows as CSV.
+    json
+        Write all rows as JSON, one object a line.
     """
     from toolformer_ray.workflow.report.query import query_run
 
-    return query_run(run, sql)
+    chosen = [name for name, is_chosen in (("full", full), ("csv", csv), ("json", json)) if is_chosen]
+    if len(chosen) > 1:
+        raise UnusableError(f"{' and '.join(f'`{name}`' for name in chosen)} were given; choose one of them")
+    return query_run(run, sql, cast("Form", chosen[0] if chosen else "table"))
 
 
 def verify(run: str) -> int:

@@ -22,6 +22,7 @@ from toolformer_ray.workflow.paths import refuse_lost_paths
 from toolformer_ray.workflow.pipeline import PIPELINE
 from toolformer_ray.workflow.recipe import AnnotateRecipe
 from toolformer_ray.workflow.report.tables import describe_broken, describe_unanswered, screen_table, yield_table
+from toolformer_ray.workflow.report.unread import describe_unread
 from toolformer_ray.workflow.report.yields import screen_yields, tool_yields
 from toolformer_ray.workflow.run_folder_errors import blaming_run_folder
 from toolformer_ray.workflow.shard.reuse import UNANSWERED
@@ -85,7 +86,8 @@ def _print_end(job: Job, outcome: Outcome) -> None:
     print(yield_table(tool_yields(ledger.counts, job.tool_names)))
     if screened := screen_yields(ledger.counts, job.tool_names):
         print(f"\n{screen_table(screened)}\n")
-    for line in filter(None, (describe_unanswered(ledger.counts), describe_broken(ledger.counts))):
+    unread = describe_unread(job.run, ledger.counts)
+    for line in filter(None, (*unread, describe_unanswered(ledger.counts), describe_broken(ledger.counts))):
         print(line)
     print(f"{last.finished_texts:,} of {last.texts:,} texts are through, in {job.run.shown}")
     told = {"finished_texts": last.finished_texts, "texts": last.texts, "failed_shards": last.failed_shards}

@@ -1,6 +1,5 @@
 import datetime
 import gzip
-import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,38 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from tests.support.models import build_tokenizer
+from tests.support.corpora import TOKENIZER, ingested, lines, shards, texts, write
 from tests.support.s3_server import S3Server
 from toolformer_ray.annotate.corpus import find_sources
-from toolformer_ray.annotate.ingest import IngestOptions, Shard, ingest
-from toolformer_ray.lm.tokenizer import TextTokenizer
-from toolformer_ray.records.stages import DROP_REASONS, Document, Dropped
-
-TOKENIZER = TextTokenizer(build_tokenizer())
-
-
-def shards(*corpus: object, max_text_tokens: int = 100, **options: object) -> list[Shard]:
-    chosen = IngestOptions(corpus=tuple(str(location) for location in corpus), **options)
-    return list(ingest(chosen, TOKENIZER, max_text_tokens))
-
-
-def ingested(*corpus: object, **options: object) -> tuple[list[Document], list[Dropped]]:
-    found = shards(*corpus, **options)
-    return [row for shard in found for row in shard.documents], [row for shard in found for row in shard.dropped]
-
-
-def texts(*corpus: object, **options: object) -> list[str]:
-    return [document.text for document in ingested(*corpus, **options)[0]]
-
-
-def lines(*rows: object) -> bytes:
-    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
-
-
-def write(path: Path, content: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path
+from toolformer_ray.annotate.ingest import IngestOptions, ingest
+from toolformer_ray.records.stages import DROP_REASONS, Document
 
 
 def test_a_row_becomes_a_document_with_its_columns(tmp_path: Path) -> None:
@@ -145,10 +117,14 @@ def test_parquet_dates_may_be_dates_or_timestamps(tmp_path: Path) -> None:
 def test_a_text_file_is_one_document_to_the_letter(tmp_path: Path) -> None:
     write(tmp_path / "a.txt", b"\xef\xbb\xbfOne.\r\n\r\nTwo.\n")
     write(tmp_path / "b.txt.gz", gzip.compress("שלום".encode()))
-    write(tmp_path / "c.txt", b"\xff\xfe")
+    write(tmp_path / "c.txt", "fünf".encode("latin-1"))
     documents, dropped = ingested(tmp_path)
     assert [document.text for document in documents] == ["One.\r\n\r\nTwo.\n", "שלום"]
-    assert [(row.reason, row.text_id) for row in dropped] == [("invalid_utf8", f"{tmp_path}/c.txt#1")]
+    place = f"{tmp_path}/c.txt"
+    assert [(row.reason, row.text_id) for row in dropped] == [
+        ("invalid_utf8", f"{place}#1"),
+        ("unusable_source", place),
+    ]
 
 
 def test_a_folder_is_read_in_sorted_order_and_hidden_files_are_left_out(tmp_path: Path) -> None:
@@ -291,7 +267,7 @@ def test_reading_stops_after_as_many_documents_as_asked(tmp_path: Path) -> None:
 
 def test_a_corpus_of_which_every_row_is_dropped_is_a_shard_of_drops(tmp_path: Path) -> None:
     (shard,) = shards(write(tmp_path / "a.jsonl", b"\xff\n"))
-    assert shard.documents == [] and [row.reason for row in shard.dropped] == ["invalid_utf8"]
+    assert shard.documents == [] and [row.reason for row in shard.dropped] == ["invalid_utf8", "unusable_source"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from toolformer_ray.records.run_folder import RunFolder
-from toolformer_ray.workflow.corpus import CorpusState, settle_corpus
+from toolformer_ray.workflow.corpus import CorpusState, look_at_corpus, settle_corpus
 
 FIRST = CorpusState(fingerprint="f", files=[["a", 10, 1], ["b", 20, 1]], shards={})
 
@@ -72,9 +72,34 @@ def test_files_that_are_gone_are_refused_whatever_else_may_change(
     assert "what came of old files is removed: b is gone" in capsys.readouterr().err
 
 
-def test_a_file_that_is_only_named_in_another_way_is_refused_with_the_name_to_write(run: RunFolder) -> None:
-    with pytest.raises(ValueError, match=r"lost 1 files .*: a; put them back \(or write a again instead of \./a: "):
-        settle_corpus(run, found(["./a", 10, 1], ["b", 20, 1]), may_change=True, may_forget=False)
+def test_a_file_whose_path_is_spelled_in_another_way_is_the_same_file(run: RunFolder) -> None:
+    settled = settle_corpus(run, found(["./a", 10, 1], ["b", 20, 1]), may_change=False, may_forget=False)
+    assert (settled.shards, settled.readings) == ({"part-00000": "x"}, [["a", "b"]])
+    assert settled.groups() == [{str(Path("a").resolve()): "a", str(Path("b").resolve()): "b"}]
+
+
+def test_a_corpus_may_be_spelled_from_another_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, corpus, elsewhere = RunFolder(str(tmp_path / "run")), tmp_path / "corpus", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    corpus.mkdir()
+    (corpus / "a.jsonl").write_text('{"text": "a"}')
+    monkeypatch.chdir(tmp_path)
+    first = settle_corpus(folder, look_at_corpus(["corpus"], "f"), may_change=False, may_forget=False)
+    replace(first, shards={"part-00000": "x"}).write(folder)
+    monkeypatch.chdir(elsewhere)
+    for spelled in (str(corpus), "../corpus", f"{corpus}/*.jsonl", f"file://{corpus}", f"{corpus}/../corpus/a.jsonl"):
+        again = settle_corpus(folder, look_at_corpus([spelled], "f"), may_change=False, may_forget=False)
+        assert (again.shards, again.readings) == ({"part-00000": "x"}, [["corpus/a.jsonl"]]), spelled
+        assert again.groups() == [{str(corpus / "a.jsonl"): "corpus/a.jsonl"}]
+
+
+def test_files_of_no_known_kind_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.jsonl", "b.csv", "LICENSE", "_SUCCESS"):
+        (tmp_path / name).write_text('{"text": "a"}' if name == "a.jsonl" else "words")
+    look_at_corpus([str(tmp_path)], "f")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("2 files of the corpus are not read, as their kind is not known: ")
+    assert "LICENSE" in line and "b.csv" in line and "_SUCCESS" not in line
 
 
 def test_other_options_of_reading_make_it_be_read_anew(run: RunFolder) -> None:

@@ -1,6 +1,7 @@
 """`toolformer query`: a view per table, whatever is written so far; errors do not end a conversation."""
 
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,65 @@ def test_a_conversation_goes_on_after_an_error(
 
 def test_long_answers_are_cut_and_say_so(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     lines = ask(run, "select range as n from range(500)", capsys).splitlines()
-    assert (len(lines), lines[-1]) == (103, "only the first 100 rows")
+    assert (len(lines), lines[-1]) == (103, "only the first 100 rows; --full, --csv or --json show all")
+
+
+@pytest.mark.parametrize("nothing", ["", " ;", ";;", "-- only a comment", "/* nothing */"])
+def test_a_question_that_asks_nothing_is_one_line_and_exit_code_2(
+    nothing: str, run: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["query", run, nothing]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("toolformer: the question is empty; ")
+
+
+def test_a_question_may_begin_with_a_comment(run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ask(run, "-- how many\nselect count(*) as texts from documents", capsys).split() == ["texts", "-----", "3"]
+    assert main(["query", run, "--csv", "--how many\nselect 7 as seven"]) == 0
+    assert capsys.readouterr().out == "seven\n7\n"
+
+
+def test_the_place_of_an_error_is_quoted(run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for sql, place in {
+        "select text_id\nfrm documents": "line 2, at: documents)",
+        "select count(*) from documents where": "line 1, at: where)",
+        "select nothing from documents": "line 1, at: nothing from documents)",
+    }.items():
+        assert main(["query", run, sql]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.endswith(place) and "^" not in line, line
+
+
+@pytest.mark.parametrize("word", ["quit", "exit", ".quit", "QUIT;", "\\q"])
+def test_a_conversation_ends_at_a_word(
+    word: str, run: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"help\n{word}\nselect 7 as seven;\n"))
+    assert main(["query", run]) == 0
+    output, errors = capsys.readouterr()
+    assert "documents, candidates, executed, scored, augmented, dropped" in output
+    assert "seven" not in output and errors == ""
+
+
+def test_all_rows_and_whole_cells_are_there_for_the_asking(run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    sql = (
+        "select range as n, repeat('x', 300) as long, [1.5, 'nan'::double] as list, date '2017-10-11' as day "
+        "from range(150)"
+    )
+    cut = ask(run, sql, capsys)
+    assert cut.endswith("only the first 100 rows; cells are cut at 120 characters; --full, --csv or --json show all\n")
+    written = {}
+    for form in ("--full", "--csv", "--json"):
+        assert main(["query", run, sql, form]) == 0
+        written[form] = capsys.readouterr().out.splitlines()
+        assert sum("x" * 300 in line for line in written[form]) == 150
+    assert written["--csv"][1] == f'0,{"x" * 300},"[1.5, null]",2017-10-11'
+    assert json.loads(written["--json"][0]) == {"n": 0, "long": "x" * 300, "list": [1.5, None], "day": "2017-10-11"}
+
+
+def test_only_one_form_can_be_asked_for(run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["query", run, "select 1", "--csv", "--json"]) == 2
+    assert capsys.readouterr().err == "toolformer: --csv and --json were given; choose one of them\n"
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", None])

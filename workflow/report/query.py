@@ -10,33 +10,39 @@ from collections.abc import Iterable
 import duckdb
 import pyarrow.dataset
 
+from toolformer_ray.records.errors import UnusableError
+from toolformer_ray.records.locations import without_keys
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.schema import Record, arrow_schema
 from toolformer_ray.records.stages import Dropped
 from toolformer_ray.workflow.book.settings import open_run
 from toolformer_ray.workflow.pipeline import PIPELINE
-from toolformer_ray.workflow.report.text_table import text_table
+from toolformer_ray.workflow.report.answers import Form, write_answer
 
 PROMPT, CONTINUED = "sql> ", "...> "
-MAX_ROWS_SHOWN = 100
-MAX_CELL_CHARS = 120
+MAX_QUOTED_CHARS = 40
+LEAVING = ("quit", "exit", "q", ".quit", ".exit", ".q", "\\q")
+ASKING_FOR_HELP = ("help", ".help", "?", "\\?", "\\h")
+LISTING = (".tables", "\\d", "\\dt")
 
 
-def query_run(location: str, sql: str | None) -> int:
+def query_run(location: str, sql: str | None, form: Form = "table") -> int:
     """Answer one question, or as many as are typed. Raises ValueError for what DuckDB does not understand."""
     run = open_run(location)
     connection = duckdb.connect()
     if sql is None:
-        _converse(run, connection)
+        _converse(run, connection, form)
         return 0
+    if not _asks(sql):
+        raise UnusableError("the question is empty; write SQL, such as SHOW TABLES, or leave it out for a prompt")
     try:
-        print(_answer(run, connection, sql))
+        _answer(run, connection, sql, form)
     except duckdb.Error as error:
         # What Arrow cannot read, and only that, comes back as invalid input; it is said which file that is.
         what = (
             "a table cannot be read" if isinstance(error, duckdb.InvalidInputException) else "the SQL is not understood"
         )
-        raise ValueError(f"{what}: {_first_line(error)}") from error
+        raise ValueError(f"{what}: {_told(error)}") from error
     return 0
 
 
@@ -54,26 +60,27 @@ def open_table(run: RunFolder, record: type[Record], paths: Iterable[str]) -> py
     return pyarrow.dataset.dataset(list(paths), schema=arrow_schema(record), filesystem=run.filesystem, format=parquet)
 
 
-def _answer(run: RunFolder, connection: duckdb.DuckDBPyConnection, sql: str) -> str:
+def _answer(run: RunFolder, connection: duckdb.DuckDBPyConnection, sql: str, form: Form) -> None:
     for name, table in open_tables(run).items():
         connection.register(name, table)
-    result = connection.execute(sql)
-    if not result.description:
-        return "done"
-    columns = [column[0] for column in result.description]
-    rows = result.fetchmany(MAX_ROWS_SHOWN + 1)
-    shown = text_table(columns, [[_shorten(value) for value in row] for row in rows[:MAX_ROWS_SHOWN]])
-    return f"{shown}\nonly the first {MAX_ROWS_SHOWN} rows" if len(rows) > MAX_ROWS_SHOWN else shown
+    write_answer(connection.execute(sql), form, sys.stdout)
 
 
-def _converse(run: RunFolder, connection: duckdb.DuckDBPyConnection) -> None:
+def _asks(sql: str) -> bool:
+    """Whether there is a statement, and not only white space, semicolons and comments."""
+    try:
+        return bool(duckdb.extract_statements(sql))
+    except duckdb.Error:
+        return True  # What is wrong is told by the attempt to answer it.
+
+
+def _converse(run: RunFolder, connection: duckdb.DuckDBPyConnection, form: Form) -> None:
     """Read questions until the end of the input; one may take several lines and ends with a semicolon."""
     import readline  # noqa: F401 - gives input() its history and cursor keys
 
     is_terminal = sys.stdin.isatty()
     if is_terminal:
-        tables = ", ".join([*(stage.table for stage in PIPELINE), "dropped"])
-        print(f"tables: {tables}; end a question with ; and the session with Ctrl-D")
+        print(_help(run))
     lines: list[str] = []
     while True:
         try:
@@ -84,28 +91,44 @@ def _converse(run: RunFolder, connection: duckdb.DuckDBPyConnection) -> None:
             print()
             lines = []
             continue
-        if not lines[-1].rstrip().endswith(";"):
-            continue
-        _reply(run, connection, "\n".join(lines))
-        lines = []
+        command = lines[0].strip().rstrip(";").lower() if len(lines) == 1 else ""
+        if command in LEAVING:
+            return
+        if command in ASKING_FOR_HELP or command in LISTING:
+            print(_help(run))
+            lines = []
+        elif lines[-1].rstrip().endswith(";"):
+            _reply(run, connection, "\n".join(lines), form)
+            lines = []
     if any(line.strip() for line in lines):
-        _reply(run, connection, "\n".join(lines))
+        _reply(run, connection, "\n".join(lines), form)
 
 
-def _reply(run: RunFolder, connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+def _help(run: RunFolder) -> str:
+    tables = ", ".join([*(stage.table for stage in PIPELINE), "dropped"])
+    return f"tables of {without_keys(run.shown)}: {tables}\nend a question with ; and the session with quit or Ctrl-D"
+
+
+def _reply(run: RunFolder, connection: duckdb.DuckDBPyConnection, sql: str, form: Form) -> None:
+    if not _asks(sql):
+        return
     try:
-        print(_answer(run, connection, sql))
+        _answer(run, connection, sql, form)
     except duckdb.Error as error:
-        print(_first_line(error), file=sys.stderr)
+        print(_told(error), file=sys.stderr)
 
 
-def _shorten(value: object) -> object:
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    # One row is one line: white space that would break it is written as Python does.
-    written = repr(value)[1:-1] if isinstance(value, str) else str(value)
-    return written if len(written) <= MAX_CELL_CHARS else written[: MAX_CELL_CHARS - 1] + "…"
+def _told(error: duckdb.Error) -> str:
+    """The message in one line. DuckDB underlines the place in a line below; here the words from there on are quoted."""
+    lines = str(error).splitlines()
+    caret = next((number for number, line in enumerate(lines) if number and set(line.strip()) == {"^"}), None)
+    if caret is None:
+        return _joined(lines)
+    line, _, _ = lines[caret - 1].partition(":")
+    rest = lines[caret - 1][lines[caret].index("^") :].strip()
+    place = f"at: {rest[:MAX_QUOTED_CHARS]}" if rest else "at its end"
+    return f"{_joined([*lines[: caret - 1], *lines[caret + 1 :]])} ({line.lower()}, {place})"
 
 
-def _first_line(error: duckdb.Error) -> str:
-    return " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+def _joined(lines: Iterable[str]) -> str:
+    return " ".join(line.strip() for line in lines if line.strip())
