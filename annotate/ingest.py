@@ -124,8 +124,13 @@ def check_corpus(options: IngestOptions, tokenizer: "TextTokenizer", max_text_to
 
 def _group(sources: Sequence[Source], groups: Sequence[Mapping[str, str]]) -> list[list[Source]]:
     """The sources in the given groups, under the names that they have there, and the others as the last group."""
-    left = {source.place: source for source in sources}
-    grouped = [[renamed(left.pop(place), name) for place, name in group.items() if place in left] for group in groups]
+    left = {source.name: source for source in sources}
+    here = {source.place: source.name for source in sources}
+    grouped = []
+    for group in groups:
+        # Another machine may reach a file by other links, but then by the same name.
+        known = {name if name in left else here.get(place, ""): name for place, name in group.items()}
+        grouped.append([renamed(left.pop(now), name) for now, name in known.items() if now in left])
     return [*grouped, list(left.values())]
 
 

@@ -87,6 +87,16 @@ class RunFolder:
         self._storage.write(self._path("write-test" + TEMPORARY_SUFFIX), b"write-test")
         self.delete("write-test" + TEMPORARY_SUFFIX)
 
+    def is_there(self) -> bool:
+        """Whether there is a folder, empty or not."""
+        return self._storage.is_folder(self.root)
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Delete files of these names, and then the folder if nothing else is in it."""
+        for name in names:
+            self.delete(name)
+        self._storage.remove_empty(self.root)
+
     def write_shard(
         self,
         table: str,

@@ -73,6 +73,14 @@ class Disk:
             for entry in entries:
                 yield entry.path, _is_file(entry)
 
+    def is_folder(self, path: str) -> bool:
+        """Whether there is a folder, which may be empty."""
+        return Path(path).is_dir()
+
+    def remove_empty(self, folder: str) -> None:
+        """Remove a folder. Raises OSError if something is in it."""
+        Path(folder).rmdir()
+
     def temporary_files(self, root: str) -> Iterator[str]:
         """Paths of the temporary files in a folder and below it. Links are not followed."""
         for folder, _, names in os.walk(root):
@@ -115,6 +123,13 @@ class Bucket:
         """See `Disk.listed`."""
         for info in self.filesystem.get_file_info(pa.fs.FileSelector(folder, allow_not_found=True)):
             yield info.path, info.is_file
+
+    def is_folder(self, path: str) -> bool:
+        """Whether an object is below the path."""
+        return next(self.listed(path), None) is not None
+
+    def remove_empty(self, folder: str) -> None:
+        """Nothing is to be done: a folder without objects is none."""
 
     def temporary_files(self, root: str) -> Iterator[str]:  # noqa: ARG002
         """None, since an object is written under its own name."""

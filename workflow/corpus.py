@@ -141,10 +141,10 @@ def _read_any_state(run: RunFolder) -> CorpusState | None:
 
 def _named_as(before: CorpusState, now: CorpusState) -> CorpusState:
     """The corpus now, with each file that was there before under the name that it had."""
-    found = {now.place(name) for name, *_ in now.files}
+    here = {name for name, *_ in now.files}
     known = {name for name, *_ in before.files}
-    old_names = {place: name for name in known if (place := before.place(name)) in found}
-    names = {name: name if name in known else old_names.get(now.place(name), name) for name, *_ in now.files}
+    old_names = {before.place(name): name for name in known - here}
+    names = {name: name if name in known else old_names.get(now.place(name), name) for name in here}
     files = [[names[name], *rest] for name, *rest in now.files]
     return replace(now, files=files, places={names[name]: now.place(name) for name in names})
 

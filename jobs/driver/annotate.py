@@ -21,6 +21,7 @@ from toolformer_ray.workflow.options import AnnotateOptions
 from toolformer_ray.workflow.paths import refuse_lost_paths
 from toolformer_ray.workflow.pipeline import PIPELINE
 from toolformer_ray.workflow.recipe import AnnotateRecipe
+from toolformer_ray.workflow.refused_run import leaving_nothing_if_refused
 from toolformer_ray.workflow.report.tables import describe_broken, describe_unanswered, screen_table, yield_table
 from toolformer_ray.workflow.report.unread import describe_unread
 from toolformer_ray.workflow.report.yields import screen_yields, tool_yields
@@ -45,10 +46,11 @@ def annotate(options: AnnotateOptions) -> int:
 def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
     tools = options.tools.make()
     refuse_lost_paths(options, tools)
-    open_store(options.tools.answers)  # Only tried: each worker opens it for itself.
     model = look_at_model(options.model.model)
     most = max_text_tokens(model.tokenizer, model.window, tools.values(), options.propose.max_call_tokens)
     check_corpus(options.ingest, model.tokenizer, most)
+    # Only tried: each worker opens it for itself. It makes a folder, so it comes after what may be refused.
+    open_store(options.tools.answers)
     settings = resolve_settings(PIPELINE, options, tools, model.fingerprint, most)
     run = RunFolder(options.run)
     job = Job(
@@ -67,6 +69,7 @@ def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
     )
     with contextlib.ExitStack() as stack:
         with blaming_run_folder(run):
+            stack.enter_context(leaving_nothing_if_refused(run))
             run.create()
             holder = stack.enter_context(hold_run(run))
             run.remove_leftovers(but_of=LEASE_FILE)

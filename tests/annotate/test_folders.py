@@ -7,9 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.support.corpora import lines, texts, write
+from tests.support.corpora import TOKENIZER, lines, texts, write
 from tests.support.s3_server import S3Server
 from toolformer_ray.annotate.corpus import find_corpus, find_sources, place_of
+from toolformer_ray.annotate.ingest import IngestOptions, ingest
 
 HIDDEN = ("._a.jsonl", "_temporary/b.jsonl", ".cache/c.jsonl", "b/_SUCCESS", "b/._d.jsonl")
 
@@ -111,3 +112,15 @@ def test_a_bucket_is_listed_by_the_same_rule(tmp_path: Path, s3: S3Server) -> No
         assert "".join(texts(s3.uri(bucket, location))) == expected, location
     for source in find_sources([s3.uri(bucket, "docs")]):
         assert source.place == source.name == place_of(source.name)
+
+
+def test_a_source_goes_by_the_name_of_its_group_and_groups_begin_shards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        write(tmp_path / f"corpus/{name}.jsonl", lines({"text": name}))
+    monkeypatch.chdir(tmp_path / "corpus")
+    groups = [{str(tmp_path / "corpus/b.jsonl"): "corpus/b.jsonl", "/another/machine/c": "./c.jsonl"}]
+    options = IngestOptions(corpus=(".",))
+    read = [[document.doc_id for document in shard.documents] for shard in ingest(options, TOKENIZER, 100, groups)]
+    assert read == [["corpus/b.jsonl#1", "./c.jsonl#1"], ["./a.jsonl#1"]]

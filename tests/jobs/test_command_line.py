@@ -102,8 +102,9 @@ def test_a_corpus_that_cannot_be_read_is_named_and_leaves_no_run(
     refuse: Refuse, name: str, line: str, tmp_path: Path, model: str
 ) -> None:
     write_corpora(tmp_path)
-    assert line in refuse(*annotate(tmp_path, "--corpus", str(tmp_path / name), "--model", model))
-    assert not (tmp_path / "run").exists()
+    given = annotate(tmp_path, "--corpus", str(tmp_path / name), "--model", model)
+    assert line in refuse(*given, "--cache", str(tmp_path / "answers"))
+    assert not (tmp_path / "run").exists() and not (tmp_path / "answers").exists()
 
 
 def test_a_model_that_cannot_annotate_is_named(

@@ -113,7 +113,6 @@ class Estimate:
 def make_estimate(options: EstimateOptions) -> Estimate:
     """Annotate a sample and extrapolate. Raises ValueError, one line, for what the user has to change."""
     tools = {tool.name: tool for tool in options.tools.make().values()}
-    open_store(options.tools.answers)  # Only tried, before the model is loaded; the recipe opens its own.
     files = look_at_model(options.model.model)
     most = max_text_tokens(files.tokenizer, files.window, tools.values(), options.propose.max_call_tokens)
     reading = Reading(only=None, factor=1.0, description=f"counted up to {options.ingest.max_documents} documents")
@@ -124,6 +123,8 @@ def make_estimate(options: EstimateOptions) -> Estimate:
     sample = draw_sample(shards, options.sample, options.propose.seed)
     if not sample.texts:
         raise UnusableError("the corpus holds no usable text; give another `corpus`")
+    # Only tried, before the model is loaded; the recipe opens its own. It makes a folder, so nothing is refused later.
+    open_store(options.tools.answers)
     recipe = AnnotateRecipe(options=options, max_text_tokens=most, model_revision=files.revision)
     rows, tokens, seconds = annotate_sample(recipe, list(tools), sample.texts)
     scored: list[Scored] = rows[Scored.table]
