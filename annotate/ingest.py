@@ -115,8 +115,8 @@ def check_corpus(options: IngestOptions, tokenizer: "TextTokenizer", max_text_to
     """Read up to the first text, which shows most of what may be wrong with a corpus. Raises ValueError as `ingest`
     does, and also if there is no text in all of it."""
     shards = ingest(replace(options, shard_size=1), tokenizer, max_text_tokens)
-    first, second = next(shards, None), next(shards, None)
-    if first and not first.documents and second is None:
+    first = next(shards, None)
+    if first and not first.documents and next(shards, None) is None:
         reasons = Counter(drop.reason for drop in first.dropped if drop.reason != UNUSABLE_SOURCE)
         told = ", ".join(f"{reason} {number:,}" for reason, number in reasons.items())
         raise UnusableError(f"the corpus holds no usable text ({told}): {first.dropped[0].detail}")
