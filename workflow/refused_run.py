@@ -17,7 +17,8 @@ def leaving_nothing_if_refused(run: RunFolder) -> Iterator[None]:
     try:
         yield
     except UnusableError:
-        if is_new and not run.shards(Document.table):
-            with contextlib.suppress(OSError):
+        # Of a folder that cannot be made or written to, the refusal tells already.
+        with contextlib.suppress(OSError):
+            if is_new and not run.shards(Document.table):
                 run.remove((RUN_FILE, INGEST_FILE, PROGRESS_FILE))
         raise

@@ -108,7 +108,7 @@ def test_a_bucket_is_listed_by_the_same_rule(tmp_path: Path, s3: S3Server) -> No
     content |= {f"docs/{name}": lines({"text": name}) for name in HIDDEN}
     content["docs/day.parquet/part-1.parquet"] = (tmp_path / "p.parquet").read_bytes()
     bucket = s3.make_bucket("listed-corpus", content)
-    for location, expected in {"docs": "abp", "docs/**": "abp", "docs/*.parquet": "p", "docs/*": "abp"}.items():
+    for location, expected in {"docs": "apb", "docs/**": "apb", "docs/*.parquet": "p", "docs/*": "apb"}.items():
         assert "".join(texts(s3.uri(bucket, location))) == expected, location
     for source in find_sources([s3.uri(bucket, "docs")]):
         assert source.place == source.name == place_of(source.name)
