@@ -132,10 +132,9 @@ clean:  ## remove .venv, the demo's run and all caches
 	rm -rf $(VENV) $(WORLD) $(DEMO) $(LOOP) runs/same-rows build *.egg-info .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The paper names no temperature. At 0.5 a model as small as this one seldom makes a slip in a long expression.
 define annotate_demo
 $(BIN)/toolformer annotate --corpus $(or $(4),$(WORLD))/corpus.jsonl --run $(1) --model $(or $(3),$(MODEL)) $(2) \
-    --temperature 0.5 $(call world_tools,$(or $(4),$(WORLD)))
+    $(call world_tools,$(or $(4),$(WORLD)))
 endef
 
 define finetune_loop

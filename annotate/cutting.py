@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from toolformer_ray.annotate.prompt import render_demonstrations, render_text_slot
+from toolformer_ray.annotate.propose_options import ProposeOptions
 from toolformer_ray.tools.tool import Tool
 
 if TYPE_CHECKING:
@@ -32,22 +33,25 @@ _BOUNDARIES = (
 
 
 def max_text_tokens(
-    tokenizer: "TextTokenizer", window: int, tools: Iterable[Tool | type[Tool]], max_call_tokens: int
+    tokenizer: "TextTokenizer", window: int, tools: Iterable[Tool | type[Tool]], options: ProposeOptions
 ) -> int:
-    """How many tokens a text may have so that every tool's prompt, the text twice and a call fit the window.
+    """How many tokens a text may have so that every tool's prompt, the text and a call fit the window.
+
+    The text stands twice in its prompt if the whole of it is shown.
 
     Raises ValueError if that leaves less than MIN_TEXT_TOKENS.
     """
-    prompts = {tool.name: len(tokenizer.encode(render_demonstrations(tool))) for tool in tools}
+    prompts = {tool.name: len(tokenizer.encode(render_demonstrations(tool, options.shown))) for tool in tools}
     longest = max(prompts, key=lambda name: (prompts[name], name))
-    slot = len(tokenizer.encode(render_text_slot("")))
-    taken = len(tokenizer.bos_ids) + prompts[longest] + slot + len(tokenizer.open_ids) + max_call_tokens + SPLICE_TOKENS
-    left = (window - taken) // 2
+    num_times, slot = (2, len(tokenizer.encode(render_text_slot("")))) if options.shown == "whole" else (1, 0)
+    called = len(tokenizer.open_ids) + options.max_call_tokens
+    taken = len(tokenizer.bos_ids) + prompts[longest] + slot + called + SPLICE_TOKENS
+    left = (window - taken) // num_times
     if left < MIN_TEXT_TOKENS:
         raise ValueError(
             f"the model's window of {window} tokens is too short: the prompt of {longest} takes {prompts[longest]}, "
-            f"a call {max_call_tokens}, and the text must fit twice; take a model with a window of at least "
-            f"{taken + 2 * MIN_TEXT_TOKENS} tokens or leave {longest} out"
+            f"a call {options.max_call_tokens}, and the text must fit {('once', 'twice')[num_times - 1]}; take a model "
+            f"with a window of at least {taken + num_times * MIN_TEXT_TOKENS} tokens or leave {longest} out"
         )
     return left
 

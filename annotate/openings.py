@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from toolformer_ray.annotate.prompt import NO_OPENING, CallOpening
 from toolformer_ray.lm.requests import Sample
 from toolformer_ray.losses.weights import weighted_token_indices
 from toolformer_ray.records.calls import parse_sample
@@ -44,6 +45,8 @@ class Opening:
     token_index: int
     open_probability: float
     """p_i, above tau_s."""
+    begins: CallOpening = NO_OPENING
+    """What is written before a sample begins."""
     loss_without: float = nan
     """L_i(epsilon), weighted nats; NaN until it is computed."""
 
@@ -59,8 +62,13 @@ class Opening:
 
 
 def distinct_calls(opening: Opening, samples: Sequence[Sample]) -> tuple[list[Candidate], list[Dropped]]:
-    """Each distinct call among the samples with its count, in the order of sampling, and the samples that are none."""
-    texts = [sample.text for sample in samples if sample.text is not None]
+    """Each distinct call among the samples with its count, in the order of sampling, and the samples that are none.
+
+    A call without an input is whole with its opening and was not sampled.
+    """
+    if opening.begins.is_whole_call:
+        return [_candidate(opening, "", 1)], []
+    texts = [opening.begins.text + sample.text for sample in samples if sample.text is not None]
     calls = [parse_sample(text) for text in texts]
     inputs = Counter(call[1] for call in calls if call and call[0] == opening.tool.name)
     malformed = [text for text, call in zip(texts, calls, strict=True) if not call or call[0] != opening.tool.name]

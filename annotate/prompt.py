@@ -8,17 +8,51 @@
     Input: <x>
     Output: <x, as far as it is written>
 
-The part before x is the same for every text of a tool, so its key-value cache is computed once.
+The part before x is the same for every text of a tool, so its key-value cache is computed once. Unless the whole text
+is shown first, as here and in the paper, the demonstrations are outputs only, and x stands once, as far as it is
+written.
 """
 
-from toolformer_ray.records.calls import remove_found_calls
+from dataclasses import dataclass
+
+from toolformer_ray.annotate.propose_options import ProposeOptions, Shown
+from toolformer_ray.records.calls import CALL_ARROW, CALL_END, find_calls, remove_found_calls
 from toolformer_ray.tools.tool import Tool
 
 
-def render_demonstrations(tool: type[Tool] | Tool) -> str:
-    """Everything before x: the instruction and the demonstrations, ending with `Input: `."""
-    shown = [f"Input: {remove_found_calls(output)}\nOutput: {output}" for output in tool.demonstrations]
-    return "\n\n".join([tool.instruction, *shown, "Input: "])
+@dataclass(frozen=True)
+class CallOpening:
+    """What a call begins with behind the start marker, written for the model instead of being sampled."""
+
+    text: str
+    """Such as `Calculator(`."""
+    is_whole_call: bool = False
+    """Whether nothing is left to be sampled, since the tool takes no input; the text then holds what ends the call."""
+
+
+NO_OPENING = CallOpening("")
+"""The model writes all of a call itself, as in the paper."""
+
+
+def render_opening(tool: type[Tool] | Tool, options: ProposeOptions) -> CallOpening:
+    """The name and, where all of the tool's demonstrations quote their inputs, a quotation mark.
+
+    In one piece with what a demonstration has behind it, since `("` and `()]` may each be one token.
+    """
+    inputs = [call.call_input for text in tool.demonstrations for call in find_calls(text)]
+    if inputs and not any(inputs):
+        end = CALL_ARROW.rstrip() if options.second_round else CALL_END
+        return CallOpening(f"{tool.name}(){end}", is_whole_call=True)
+    quote = '"' if inputs and all(call_input.startswith('"') for call_input in inputs) else ""
+    return CallOpening(f"{tool.name}({quote}")
+
+
+def render_demonstrations(tool: type[Tool] | Tool, shown: Shown = "whole") -> str:
+    """Everything before x: the instruction and the demonstrations, ending with `Input: ` if the whole text is shown."""
+    if shown == "output":
+        return "\n\n".join([tool.instruction, *tool.demonstrations, ""])
+    examples = [f"Input: {remove_found_calls(output)}\nOutput: {output}" for output in tool.demonstrations]
+    return "\n\n".join([tool.instruction, *examples, "Input: "])
 
 
 def render_text_slot(text: str) -> str:

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from toolformer_ray.annotate.execute import execute
-from toolformer_ray.annotate.propose import ProposeOptions, propose
+from toolformer_ray.annotate.propose import propose
+from toolformer_ray.annotate.propose_options import ProposeOptions
 from toolformer_ray.bench.models import MINIATURE
 from toolformer_ray.filter.score import score
 from toolformer_ray.lm.model import LanguageModel

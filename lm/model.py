@@ -112,10 +112,10 @@ class LanguageModel:
         temperature: float = 1.0,
         stop: str | None = None,
     ) -> list[Samples]:
-        """Per batch, per prompt, per chosen place, per key one sample: what the model writes after the start marker.
+        """Per batch, per prompt, per chosen place, per key one sample: what the model writes behind the opening.
 
-        A batch's `choose` is asked once about every prompt, about several at a time: from log p(start marker) before
-        each token of their texts, all spellings of the marker added, to the places where calls are to be sampled. Each
+        A batch's `choose` is asked once about every prompt, about several at a time: from log p(opening) before each
+        token of their texts, all spellings of the start marker added, to the places where calls are sampled. Each
         prompt is read once, and all its samples go on from its KV cache. A sample ends with the end marker, or with
         `stop` if it is given; neither is part of its text.
 
@@ -126,18 +126,19 @@ class LanguageModel:
         """
         options = SamplingOptions(max_new_tokens=max_new_tokens, temperature=temperature, stop=stop)
         sampler = CallSampler(self._network, self.tokenizer, self._budget, self._reader, options)
-        return sampler.run(self._checked(batches, len(self.tokenizer.open_ids) + max_new_tokens))
+        return sampler.run(self._checked(batches, max_new_tokens))
 
     @torch.inference_mode()
     def start_log_probs_alone(self, prompt: Prompt) -> np.ndarray:
-        """Float32 (tokens of the text,): log p(start marker) before each, computed in a batch of one.
+        """Float32 (tokens of the text,): log p(opening) before each, computed in batches of one; minus infinity where
+        it is not asked about.
 
         Settles choices of places that are too close to call.
         """
         prompt.check()
         self._check_length(len(prompt))
-        [log_starts] = self._budget.run([1], lambda _: [self._reader.log_starts_alone(prompt)])
-        return log_starts.numpy()
+        [log_openings] = self._budget.run([1], lambda _: [self._reader.log_openings_alone(prompt)])
+        return log_openings.numpy()
 
     def generator(self, num_slots: int) -> Generator:
         """Writes texts token by token, so many at a time."""
@@ -191,11 +192,12 @@ class LanguageModel:
         barred = sorted(self.tokenizer.bracket_ids) if without_calls else ()
         return SequenceScorer(self._network, self._budget, barred)
 
-    def _checked(self, batches: Iterable[PromptBatch], num_new: int) -> Iterator[PromptBatch]:
+    def _checked(self, batches: Iterable[PromptBatch], max_new_tokens: int) -> Iterator[PromptBatch]:
         for prompts, choose in batches:
             for prompt in prompts:
                 prompt.check()
-                self._check_length(len(prompt) + num_new)
+                num_opening = len(self.tokenizer.open_ids) + len(prompt.opening_ids)
+                self._check_length(len(prompt) + num_opening + max_new_tokens)
             yield prompts, choose
 
     def _check_length(self, length: int) -> None:

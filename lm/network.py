@@ -16,8 +16,8 @@ from toolformer_ray.lm.attention.cache import CachedSequence, Chain, LayerCache,
 from toolformer_ray.lm.attention.routing import route_attention, using
 from toolformer_ray.lm.attention.visibility import Layout, PackedTokens, PaddedTokens
 
-# 512 rows of a vocabulary of 50,000 entries are 100 MB of float32.
-HEAD_ROWS = 512
+HEAD_NUMBERS = 512 * 50_304
+"""Logits in memory at once, 100 MB of float32: 512 rows of GPT-2's vocabulary, 98 of one of 262,144 entries."""
 
 ReadSequence = tuple[CachedSequence, Tensor]
 """A sequence that has been read, and the hidden state (W,) after its last token."""
@@ -63,6 +63,11 @@ class Network:
     def vocabulary_size(self) -> int:
         """How many logits a row has: the tokenizer's entries, often padded to a round number."""
         return self._head.weight.shape[0]
+
+    @property
+    def head_rows(self) -> int:
+        """How many rows go through the vocabulary head at once."""
+        return max(1, HEAD_NUMBERS // self.vocabulary_size)
 
     @property
     def device(self) -> torch.device:
@@ -112,15 +117,24 @@ class Network:
 
     def append(self, cached: Sequence[CachedSequence], new_ids: Sequence[Sequence[int]]) -> list[ReadSequence]:
         """Read new tokens behind each of several sequences, in one batch; the longer sequences."""
+        return [(longer, hidden_LW[-1]) for longer, hidden_LW in self.append_all(cached, new_ids)]
+
+    def append_all(
+        self, cached: Sequence[CachedSequence], new_ids: Sequence[Sequence[int]]
+    ) -> list[tuple[CachedSequence, Tensor]]:
+        """The same with the hidden states (L, W) after each of the new tokens."""
         if not self.has_kv_cache:
             whole = [[*sequence.ids, *ids] for sequence, ids in zip(cached, new_ids, strict=True)]
             hidden = self.read_whole(whole)
-            return [(CachedSequence(ids), hidden_TW[-1]) for ids, hidden_TW in zip(whole, hidden, strict=True)]
+            return [
+                (CachedSequence(ids), hidden_TW[len(sequence.ids) :])
+                for ids, hidden_TW, sequence in zip(whole, hidden, cached, strict=True)
+            ]
         hidden_NLW, layers = self.extend(cached, new_ids, keep=True)
         read = []
         for row, (sequence, ids) in enumerate(zip(cached, new_ids, strict=True)):
             new = [(keys[row, :, : len(ids)], values[row, :, : len(ids)]) for keys, values in layers]
-            read.append((sequence.extended(ids, new), hidden_NLW[row, len(ids) - 1]))
+            read.append((sequence.extended(ids, new), hidden_NLW[row, : len(ids)]))
         return read
 
     def logits(self, hidden_RW: Tensor) -> Tensor:
@@ -132,24 +146,22 @@ class Network:
 
     def token_log_probs(self, hidden_RW: Tensor, ids_R: Tensor, barred: Sequence[int] = ()) -> Tensor:
         """The log-probability (R,) of one token per row; other barred tokens have probability 0."""
-        chunks = zip(hidden_RW.split(HEAD_ROWS), ids_R.split(HEAD_ROWS), strict=True)
-        return torch.cat(
-            [
-                torch.log_softmax(self._allowed_logits(rows, ids, barred), dim=-1).gather(1, ids[:, None])[:, 0]
-                for rows, ids in chunks
-            ]
-        )
+        found = []
+        for rows, ids in zip(hidden_RW.split(self.head_rows), ids_R.split(self.head_rows), strict=True):
+            logits_RV = self._allowed_logits(rows, ids, barred)
+            found.append(logits_RV.gather(1, ids[:, None])[:, 0] - logits_RV.logsumexp(1))
+        return torch.cat(found)
 
     def are_likeliest(self, hidden_RW: Tensor, ids_R: Tensor, barred: Sequence[int] = ()) -> bool:
         """Whether in every row the token is the likeliest; other barred tokens have probability 0."""
-        chunks = zip(hidden_RW.split(HEAD_ROWS), ids_R.split(HEAD_ROWS), strict=True)
+        chunks = zip(hidden_RW.split(self.head_rows), ids_R.split(self.head_rows), strict=True)
         return all(bool((self._allowed_logits(rows, ids, barred).argmax(1) == ids).all()) for rows, ids in chunks)
 
     def any_token_log_probs(self, hidden_RW: Tensor, ids: Sequence[int]) -> Tensor:
         """Per row the log-probability (R,) that the next token is one of `ids`."""
         columns = list(ids)
-        chunks = hidden_RW.split(HEAD_ROWS)
-        return torch.cat([torch.log_softmax(self.logits(rows), dim=-1)[:, columns].logsumexp(1) for rows in chunks])
+        logits = map(self.logits, hidden_RW.split(self.head_rows))
+        return torch.cat([logits_RV[:, columns].logsumexp(1) - logits_RV.logsumexp(1) for logits_RV in logits])
 
     def pad(self, sequences: Sequence[Sequence[int]]) -> Tensor:
         """Sequences as one tensor (N, longest), padded on the right with an arbitrary token that nothing sees."""

@@ -16,6 +16,15 @@ class Prompt:
     """What stands between the shared ids and the text; in an annotation prompt, x and the opening of its copy."""
     text_ids: Sequence[int]
     """The text's tokens. Only what precedes each of them matters, so the last one is never read."""
+    asked: Sequence[int] | None = None
+    """Before which tokens of the text a call may start, in rising order; None: before any. Only their rows go through
+    the vocabulary head."""
+    opening_ids: Sequence[int] = ()
+    """How a call goes on behind the start marker, such as with a tool's name. Its probability counts, and samples begin
+    behind it."""
+    num_best: int | None = None
+    """With `opening_ids`: of so many places, those where the opening is the most probable, its probability is found;
+    None: of all that are asked about."""
 
     def __len__(self) -> int:
         return len(self.shared_ids) + len(self.own_ids) + len(self.text_ids)
@@ -24,6 +33,8 @@ class Prompt:
         """Raises ValueError if nothing precedes the text."""
         if not self.shared_ids:
             raise ValueError("shared_ids is empty; every sequence begins with the tokenizer's bos_ids")
+        if self.asked and not 0 <= min(self.asked) <= max(self.asked) < len(self.text_ids):
+            raise ValueError(f"asked about token {max(self.asked)} of a text of {len(self.text_ids)} tokens")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +43,14 @@ class Place:
 
     token_index: int
     """The call goes before this token of the text."""
-    keys: Sequence[int]
-    """One sample per key. A key, 0 <= key < 2**128, is all the randomness of its sample."""
+    keys: Sequence[int | None]
+    """One sample per key. A key, 0 <= key < 2**128, is all the randomness of its sample; None takes the likeliest token
+    every time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """What the model wrote after the start marker."""
+    """What the model wrote behind the opening of a call."""
 
     ids: tuple[int, ...]
     """Every token drawn, the one that ended the sample included."""
@@ -53,7 +65,8 @@ class Sample:
 
 
 ChoosePlaces = Callable[[Sequence[int], Sequence[np.ndarray]], Sequence[Sequence[Place]]]
-"""From the numbers of some prompts, and log p(start marker) before each token of their texts, to each one's places."""
+"""From the numbers of some prompts, and log p(opening) before each token of their texts, to each one's places. It is
+minus infinity where it was not asked about or is not among the best (`Prompt.num_best`)."""
 
 PromptBatch = tuple[Sequence[Prompt], ChoosePlaces]
 """Prompts, and who chooses places in them."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from toolformer_ray.lm.attention.visibility import UnsupportedAttention
 from toolformer_ray.lm.files import read_window
 from toolformer_ray.lm.network import Network
-from toolformer_ray.lm.requests import Place, Prompt
+from toolformer_ray.lm.requests import Prompt
 from toolformer_ray.lm.tokenizer import TextTokenizer
 from toolformer_ray.lm.writing.prompts import PromptReader
 from toolformer_ray.lm.writing.sequences import CachedSequences
@@ -102,7 +102,7 @@ def _cached_rows(network: Network, tokenizer: TextTokenizer, prompt: Prompt, oth
         _, read = reader.read([other, prompt])
     except UnsupportedAttention:
         return []
-    starts = reader.open([(read, Place(token_index=index, keys=[])) for index in _places(prompt)])
+    starts = [start for start, _ in reader.open([(read, index) for index in _places(prompt)])]
     slots = CachedSequences(network)
     for start, _ in starts:
         slots.enter(start)

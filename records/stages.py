@@ -54,11 +54,12 @@ class Candidate(Record):
     char_offset: int
     """The same place in the text, in Unicode code points: where the token, its leading space included, starts."""
     open_probability: float
-    """p_i, the probability of the call-start marker at this place, all its spellings added (paper: > tau_s)."""
+    """p_i, the probability of a call's opening at this place: of the start marker, all its spellings added, times that
+    of the tool's name and what goes before an input; in the paper, of the start marker alone. Above tau_s."""
     call_input: str
     """Exactly what stands between the parentheses, quotes included."""
     num_samples: int
-    """How many of the m samples were this call."""
+    """How many of the m samples were this call; 1 for a call without an input, which need not be sampled."""
     loss_without: float
     """L_i(epsilon), weighted nats: the loss of the next tokens with no call at all."""
     loss_with_call: float | None = None

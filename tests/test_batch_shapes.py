@@ -5,9 +5,10 @@ from functools import cache
 
 import pytest
 
+from tests.support.in_paper import proposing_as_in_paper
 from tests.support.models import build_language_model
 from tests.support.small_world import Adder, Translator, make_document, make_executed
-from toolformer_ray.annotate.propose import ProposeOptions, propose
+from toolformer_ray.annotate.propose import propose
 from toolformer_ray.filter.score import score
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.records.stages import Candidate, Document, Dropped, Scored
@@ -31,7 +32,7 @@ def model(token_budget: int) -> LanguageModel:
 def proposals(documents: list[Document], token_budget: int) -> tuple[list[Candidate], list[Dropped]]:
     teaching = {"min_open_probability": 0.001, "max_places": 3, "min_loss_reduction": -1.0}
     tools = {"adder": Adder(**teaching), "translator": Translator(**teaching)}
-    return propose(documents, model(token_budget), tools, ProposeOptions(max_call_tokens=8))
+    return propose(documents, model(token_budget), tools, proposing_as_in_paper(max_call_tokens=8))
 
 
 def verdicts(documents: list[Document], token_budget: int) -> list[Scored]:

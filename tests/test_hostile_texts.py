@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.in_paper import proposing_as_in_paper
 from tests.support.models import build_language_model
 from tests.support.small_world import Adder, make_executed
 from toolformer_ray.annotate.cutting import max_text_tokens
 from toolformer_ray.annotate.ingest import IngestOptions, ingest
-from toolformer_ray.annotate.propose import ProposeOptions, propose
+from toolformer_ray.annotate.propose import propose
+from toolformer_ray.annotate.propose_options import ProposeOptions
 from toolformer_ray.filter.interleave import interleave
 from toolformer_ray.filter.score import score
 from toolformer_ray.lm.model import LanguageModel
@@ -45,7 +47,7 @@ def model() -> LanguageModel:
 def ingested(folder: Path, text: str) -> list[Document]:
     path = folder / "docs.jsonl"
     path.write_text(json.dumps({"text": text}))
-    longest = max_text_tokens(model().tokenizer, model().window, [Adder], 8)
+    longest = max_text_tokens(model().tokenizer, model().window, [Adder], proposing_as_in_paper(max_call_tokens=8))
     (shard,) = ingest(IngestOptions(corpus=(str(path),), shard_size=100_000), model().tokenizer, longest)
     assert shard.dropped == [] and "".join(piece.text for piece in shard.documents) == text
     return shard.documents
@@ -68,11 +70,15 @@ def with_a_call_at_every_place(documents: list[Document]) -> list[Augmented]:
     return augmented
 
 
+OURS, PAPERS = ProposeOptions(max_call_tokens=8), proposing_as_in_paper(max_call_tokens=8)
+
+
+@pytest.mark.parametrize("options", [OURS, PAPERS], ids=["ours", "the paper's"])
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_text_comes_out_to_the_letter(tmp_path: Path, name: str) -> None:
+def test_a_hostile_text_comes_out_to_the_letter(tmp_path: Path, name: str, options: ProposeOptions) -> None:
     documents = ingested(tmp_path, HOSTILE[name])
     tools = {"adder": Adder(min_open_probability=0.0, min_loss_reduction=-1e6)}
-    candidates, dropped = propose(documents, model(), tools, ProposeOptions(max_call_tokens=8))
+    candidates, dropped = propose(documents, model(), tools, options)
     assert {row.text_id for row in (*candidates, *dropped)} == {document.text_id for document in documents}
     assert list(from_plain(Dropped, to_table(Dropped, dropped).to_pylist())) == dropped
 
@@ -91,5 +97,5 @@ def test_a_million_characters_are_cut_into_texts_that_the_model_takes_in(tmp_pat
     documents = ingested(tmp_path, (unit * 1_000_000)[:1_000_000])
     assert len(documents) > 1_000
     tools = {"adder": Adder(min_open_probability=0.999)}
-    _, dropped = propose([*documents[:2], *documents[-2:]], model(), tools, ProposeOptions(max_call_tokens=8))
+    _, dropped = propose([*documents[:2], *documents[-2:]], model(), tools, proposing_as_in_paper(max_call_tokens=8))
     assert "too_long" not in {drop.reason for drop in dropped}

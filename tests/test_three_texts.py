@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.in_paper import proposing_as_in_paper
 from tests.support.scripted_model import BOS, ScriptedModel, suffixes
 from tests.support.small_world import Adder, Translator
 from toolformer_ray.annotate.execute import execute
 from toolformer_ray.annotate.ingest import IngestOptions, ingest
-from toolformer_ray.annotate.propose import ProposeOptions, propose
+from toolformer_ray.annotate.propose import propose
 from toolformer_ray.filter.interleave import interleave
 from toolformer_ray.filter.score import score
 from toolformer_ray.records.calls import remove_calls
@@ -49,7 +50,7 @@ MODEL = ScriptedModel(
 
 def annotate(corpus: Path) -> tuple[list[Document], list[Scored], list[Augmented], list[Dropped]]:
     (shard,) = ingest(IngestOptions(corpus=(str(corpus),)), MODEL.tokenizer, 1_000)
-    candidates, proposal_drops = propose(shard.documents, MODEL, TOOLS, ProposeOptions())
+    candidates, proposal_drops = propose(shard.documents, MODEL, TOOLS, proposing_as_in_paper())
     scored = score(execute(candidates, shard.documents, EXECUTOR), shard.documents, MODEL, TOOLS)
     augmented, given_way = interleave(scored, shard.documents)
     return shard.documents, scored, augmented, [*shard.dropped, *proposal_drops, *given_way]

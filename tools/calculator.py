@@ -1,15 +1,19 @@
 """Calculator: + - * /, rounded to two decimals (paper, section 3)."""
 
+from collections.abc import Iterable
+
 from toolformer_ray.records.stages import Document
 from toolformer_ray.tools.backends.arithmetic import evaluate, format_rounded
 from toolformer_ray.tools.backends.number_texts import wants_calculator
 from toolformer_ray.tools.options import Teaching
 from toolformer_ray.tools.tool import CallContext, Tool
+from toolformer_ray.tools.wanted_places import before_numbers
 
 
 class Calculator(Tool):
     name = "Calculator"
-    teaching = Teaching(min_open_probability=0.0, max_places=20, num_samples=10, min_loss_reduction=0.5)
+    teaching = Teaching(min_open_probability=0.0, max_places=12, num_samples=5, min_loss_reduction=0.5)
+    teaching_in_paper = Teaching(min_open_probability=0.0, max_places=20, num_samples=10, min_loss_reduction=0.5)
     one_at_a_time = True
     answers_at_once = True
     instruction = (
@@ -26,6 +30,9 @@ class Calculator(Tool):
 
     def wants(self, document: Document) -> bool:
         return wants_calculator(document.text_id, document.text)
+
+    def wanted_places(self, text: str) -> Iterable[int]:
+        return before_numbers(text)
 
     def run(self, call_input: str, context: CallContext) -> str:
         return format_rounded(evaluate(call_input))

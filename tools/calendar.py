@@ -1,9 +1,11 @@
 """Calendar: the day on which a text was written; at inference, today (paper, section 3)."""
 
 import datetime
+from collections.abc import Iterable
 
 from toolformer_ray.records.stages import Document
 from toolformer_ray.tools.tool import BadInput, CallContext, Tool
+from toolformer_ray.tools.wanted_places import before_dates
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = (
@@ -31,6 +33,9 @@ class Calendar(Tool):
 
     def wants(self, document: Document) -> bool:
         return document.date is not None
+
+    def wanted_places(self, text: str) -> Iterable[int]:
+        return before_dates(text)
 
     def run(self, call_input: str, context: CallContext) -> str:
         if call_input.strip():

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from toolformer_ray import tools
+from toolformer_ray.tools.demonstrations import read_demonstrations
 from toolformer_ray.tools.options import Asking, Teaching, ToolOptions
 from toolformer_ray.tools.tool import Tool
 
@@ -44,6 +45,9 @@ def make_tool(
     tool_class = find_tools()[key]
     tool = tool_class(options or tool_class.Options())
     tool.teaching, tool.asking = teaching or tool.teaching, asking or tool.asking
+    if tool.teaching.demonstrations is not None:
+        instruction, tool.demonstrations = read_demonstrations(tool.teaching.demonstrations, tool.name)
+        tool.instruction = instruction or tool.instruction
     return tool
 
 

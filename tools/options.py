@@ -6,29 +6,43 @@ the same for annotation and decoding. A tool's own options (a table, an index, a
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolformer_ray.records.errors import OptionError, one_line
+from toolformer_ray.records.fingerprint import added_later
+
+
+def _check_at_least(options: object, **lowest: int) -> None:
+    for name, least in lowest.items():
+        if getattr(options, name) < least:
+            raise OptionError(name, getattr(options, name), f"it must be at least {least}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Teaching:
-    """The paper's thresholds for one tool (appendix A, column `default`)."""
+    """How one tool is taught: the paper's thresholds (appendix A), and whose demonstrations are shown."""
 
-    min_open_probability: float = 0.05
-    """tau_s: a call may start only where the model gives its start marker more than this probability."""
+    min_open_probability: float = 0.0
+    """tau_s: a call may start only where the model gives its opening more than this probability."""
     max_places: int = 5
     """k: at most this many places per text, the most probable ones."""
     num_samples: int = 5
     """m: how many calls are sampled at each place."""
     min_loss_reduction: float = 1.0
     """tau_f, in nats: a call is kept if its result lowers the weighted loss by at least this much."""
+    demonstrations: str | None = field(default=None, metadata=added_later(before=None))
+    """Text file with demonstrations of your own: one a line, or between blank lines, with its calls and without their
+    results. What comes first and holds no call is the instruction."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.min_open_probability < 1.0:
             raise OptionError("min_open_probability", self.min_open_probability, "it must be at least 0 and below 1")
         _check_at_least(self, max_places=1, num_samples=1)
+
+
+IN_PAPER = Teaching(min_open_probability=0.05, max_places=5, num_samples=5, min_loss_reduction=1.0)
+"""The paper's column `default`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +73,6 @@ class Asking:
 @dataclass(frozen=True, kw_only=True)
 class ToolOptions:
     """The base of records of a tool's own options; as it is, for a tool that has none."""
-
-
-def _check_at_least(options: object, **lowest: int) -> None:
-    for field, least in lowest.items():
-        if getattr(options, field) < least:
-            raise OptionError(field, getattr(options, field), f"it must be at least {least}")
 
 
 @contextmanager

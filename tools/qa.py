@@ -1,6 +1,7 @@
 """Question answering: a question in, a short answer out (paper, section 3, which uses Atlas)."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from toolformer_ray.tools.backends.qa_reader import PassageReader
 from toolformer_ray.tools.backends.qa_table import QuestionTable
 from toolformer_ray.tools.options import ToolOptions, naming_option
 from toolformer_ray.tools.tool import BadInput, CallContext, Tool
+from toolformer_ray.tools.wanted_places import before_names_and_numbers
 
 MAX_QUESTION_CHARS = 1_000
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
@@ -117,6 +119,9 @@ class QuestionAnswering(Tool):
 
     def wants(self, document: Document) -> bool:
         return True
+
+    def wanted_places(self, text: str) -> Iterable[int]:
+        return before_names_and_numbers(text)
 
     def run(self, call_input: str, context: CallContext) -> str:
         question = unquote(call_input)

@@ -1,6 +1,7 @@
 """Wikipedia search: the beginning of the best passage of a file, found by BM25 (paper, section 3)."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from toolformer_ray.records.calls import MAX_RESULT_CHARS, unquote
@@ -9,6 +10,7 @@ from toolformer_ray.records.stages import Document
 from toolformer_ray.tools.backends.passage_index import Passage, PassageIndex, read_description
 from toolformer_ray.tools.options import ToolOptions, naming_option
 from toolformer_ray.tools.tool import BadInput, CallContext, Tool
+from toolformer_ray.tools.wanted_places import before_names_and_numbers
 
 _ARTICLE = re.compile(r"^(?:the|an?)\s+", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"""[.!?][.!?'"”’»)]*(?=\s|$)""")
@@ -63,6 +65,9 @@ class WikiSearch(Tool):
 
     def wants(self, document: Document) -> bool:
         return True
+
+    def wanted_places(self, text: str) -> Iterable[int]:
+        return before_names_and_numbers(text)
 
     def run(self, call_input: str, context: CallContext) -> str:
         query = unquote(call_input)

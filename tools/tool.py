@@ -6,7 +6,7 @@ tool's key on the command line (`tools/calculator.py` -> `--tools calculator`, `
 
 import datetime
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -14,7 +14,8 @@ from typing import ClassVar
 from toolformer_ray.records.fingerprint import MODEL_FILES, fingerprint, fingerprint_files
 from toolformer_ray.records.locations import without_keys
 from toolformer_ray.records.stages import Document
-from toolformer_ray.tools.options import Asking, Teaching, ToolOptions
+from toolformer_ray.tools.options import IN_PAPER, Asking, Teaching, ToolOptions
+from toolformer_ray.tools.wanted_places import before_new_words
 
 
 class BadInput(ValueError):  # noqa: N818  named for the status
@@ -44,16 +45,18 @@ class Tool(ABC):
     Options: ClassVar[type[ToolOptions]] = ToolOptions
     """The record of the tool's own options."""
     teaching: Teaching = Teaching()
-    """The paper's thresholds; the class has the defaults."""
+    """Our thresholds; the class has the defaults."""
+    teaching_in_paper: ClassVar[Teaching] = IN_PAPER
+    """The paper's (appendix A)."""
     asking: Asking = Asking()
     """Time limits, retries and rate limits."""
     name: ClassVar[str]
     """The name written in calls, such as `Calculator`."""
     version: ClassVar[int] = 1
     """To be raised when answers change, so that old answers are not taken for new ones."""
-    instruction: ClassVar[str]
+    instruction: str
     """The first lines of the prompt: what the tool does and how a call is written."""
-    demonstrations: ClassVar[Sequence[str]]
+    demonstrations: Sequence[str]
     """Texts with their calls, without results. The prompt shows each text without calls first."""
     reads_today: ClassVar[bool] = False
     """Whether the answer depends on `CallContext.today`. If not, equal inputs are one call."""
@@ -90,6 +93,13 @@ class Tool(ABC):
     @abstractmethod
     def wants(self, document: Document) -> bool:
         """Whether calls of the tool are proposed for this text (paper, appendix A.1)."""
+
+    def wanted_places(self, text: str) -> Iterable[int]:
+        """Before which words or numbers of a text a call could help at all: the char offsets where these begin.
+
+        Linear in the text. By default before words that are new; no place is inside a word or a number.
+        """
+        return before_new_words(text)
 
     @abstractmethod
     def run(self, call_input: str, context: CallContext) -> str:

@@ -1,5 +1,6 @@
 """Machine translation into English, source language found automatically (paper, section 3: NLLB)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,7 +9,12 @@ from toolformer_ray.records.stages import Document
 from toolformer_ray.tools.backends.data_file import hash_file
 from toolformer_ray.tools.backends.translation_glossary import Glossary
 from toolformer_ray.tools.backends.translation_model import SequenceTranslator
-from toolformer_ray.tools.backends.translation_texts import FastTextIdentifier, LanguageIdentifier, wants_translation
+from toolformer_ray.tools.backends.translation_texts import (
+    FastTextIdentifier,
+    LanguageIdentifier,
+    before_words_behind_foreign_ones,
+    wants_translation,
+)
 from toolformer_ray.tools.options import Teaching, ToolOptions, naming_option
 from toolformer_ray.tools.tool import BadInput, CallContext, Tool
 
@@ -39,7 +45,8 @@ class MachineTranslation(Tool):
     options: TranslationOptions
     one_at_a_time = True
     name = "MT"
-    teaching = Teaching(min_open_probability=0.0, max_places=20, num_samples=10, min_loss_reduction=0.5)
+    teaching = Teaching(min_open_probability=0.0, max_places=5, num_samples=5, min_loss_reduction=0.5)
+    teaching_in_paper = Teaching(min_open_probability=0.0, max_places=20, num_samples=10, min_loss_reduction=0.5)
     changes_no_answer = frozenset({"device"})
     locates_data = frozenset({"glossary"})
     strikes_future_inputs = True
@@ -74,6 +81,9 @@ class MachineTranslation(Tool):
 
     def wants(self, document: Document) -> bool:
         return wants_translation(document.text, self._open_identifier())
+
+    def wanted_places(self, text: str) -> Iterable[int]:
+        return before_words_behind_foreign_ones(text, self._open_identifier())
 
     def run(self, call_input: str, context: CallContext) -> str:
         text = unquote(call_input)

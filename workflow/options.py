@@ -1,14 +1,16 @@
 """The options of `toolformer annotate`, which are checked before any work begins."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Annotated
 
 from cyclopts import Group, Parameter
 
 from toolformer_ray.annotate.ingest import IngestOptions
-from toolformer_ray.annotate.propose import ProposeOptions
+from toolformer_ray.annotate.propose_options import ProposeOptions
 from toolformer_ray.filter.screening.screen import ScreenOptions
 from toolformer_ray.records.errors import OptionError
+from toolformer_ray.records.in_paper import as_in_paper
 from toolformer_ray.workflow.log import ProgressOptions
 from toolformer_ray.workflow.tool_choice import TaughtTools
 from toolformer_ray.workflow.workers import WorkerOptions
@@ -68,5 +70,12 @@ class AnnotateOptions:
     """Ask calls again that had no answer in time or whose tool crashed or could not be reached, and try texts and calls
     again that broke a stage. Shards that failed are always tried again."""
 
+    as_in_paper: bool = False
+    """Do as the paper does wherever our defaults differ; what is set to something else than its default stays."""
+
     def __post_init__(self) -> None:
+        if self.as_in_paper:
+            for name, record in vars(self).items():
+                if dataclasses.is_dataclass(record) and not isinstance(record, type):
+                    object.__setattr__(self, name, as_in_paper(record))
         self.screen.check_round(is_second=self.propose.second_round)

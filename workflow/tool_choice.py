@@ -79,17 +79,20 @@ class ToolChoice:
         """The chosen tools by key, not yet opened. Raises OptionError, or ValueError if one lacks what it needs."""
         return {key: self._make(key) for key in self.keys}
 
+    def _usual_teaching(self, tool: type[Tool]) -> Teaching:
+        return tool.teaching
+
     def _make(self, key: str) -> Tool:
         tool, given = find_tools()[key], dict(self.settings.get(key, {}))
         # A value that is the general default was not asked for: there a tool may have one of its own.
         for_all = {name: value for name, value in vars(self.asking).items() if value != getattr(Asking(), name)}
         with in_record(key):
             own = tool.Options(**_take(given, tool.Options))
-            teaching = dataclasses.replace(tool.teaching, **_take(given, Teaching))
+            teaching = dataclasses.replace(self._usual_teaching(tool), **_take(given, Teaching))
             asking = dataclasses.replace(tool.asking, **{**for_all, **_take(given, Asking)})
             if unknown := next(iter(given), None):
                 raise OptionError(unknown, given[unknown], f"{tool.name} has no such option; leave it out")
-        return make_tool(key, own, teaching, asking)
+            return make_tool(key, own, teaching, asking)
 
 
 @Parameter(name="*")
@@ -101,10 +104,16 @@ class TaughtTools(ToolChoice):
     """The tools to teach, separated by commas."""
     settings: TaughtSettings = field(default_factory=dict)
 
+    in_paper: Annotated[bool, Parameter(parse=False)] = field(default=False, metadata={"in_paper": True})
+    """Whether what is not said of a tool's thresholds is the paper's."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.keys:
             raise OptionError("tools", "empty", f"choose among {', '.join(find_tools())}")
+
+    def _usual_teaching(self, tool: type[Tool]) -> Teaching:
+        return tool.teaching_in_paper if self.in_paper else tool.teaching
 
 
 def _take(given: dict[str, Any], record: type) -> dict[str, Any]:

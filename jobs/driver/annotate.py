@@ -47,7 +47,7 @@ def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
     tools = options.tools.make()
     refuse_lost_paths(options, tools)
     model = look_at_model(options.model.model)
-    most = max_text_tokens(model.tokenizer, model.window, tools.values(), options.propose.max_call_tokens)
+    most = max_text_tokens(model.tokenizer, model.window, tools.values(), options.propose)
     check_corpus(options.ingest, model.tokenizer, most)
     # Only tried: each worker opens it for itself. It makes a folder, so it comes after what may be refused.
     open_store(options.tools.answers)

@@ -12,8 +12,9 @@ from typing import TypeVar
 
 import torch
 
+from toolformer_ray.lm.attention.cache import CachedSequence
 from toolformer_ray.lm.batching import TokenBudget
-from toolformer_ray.lm.network import HEAD_ROWS, Network, ReadSequence
+from toolformer_ray.lm.network import Network, ReadSequence
 from toolformer_ray.lm.tokenizer import TextTokenizer
 from toolformer_ray.lm.writing.author import Author, Choice, Step
 from toolformer_ray.lm.writing.next_token import Chooser
@@ -72,20 +73,22 @@ class Generator:
         return text
 
     def fork(
-        self, starts: Sequence[ReadSequence], branches: Sequence[Sequence[tuple[Author, int]]], *, temperature: float
+        self,
+        starts: Sequence[ReadSequence],
+        branches: Sequence[Sequence[tuple[Author, int | None]]],
+        *,
+        temperature: float,
     ) -> list[Text]:
         """Texts that go on from sequences already read, one per author and key, several from each sequence.
 
+        Without a key a text takes the likeliest token every time.
         Their first tokens are chosen here, from one row of logits per sequence; `enter` those that are not over.
         """
         texts = [
-            [
-                Text(author, list(start.ids), 0, temperature, self._noise(temperature, key), start=start, cached=start)
-                for author, key in branch
-            ]
+            [self._branch(start, author, key, temperature) for author, key in branch]
             for (start, _), branch in zip(starts, branches, strict=True)
         ]
-        at_once = max(1, HEAD_ROWS // max(1, *map(len, texts)))
+        at_once = max(1, self._network.head_rows // max(1, *map(len, texts)))
         for first in range(0, len(starts), at_once):
             logits_RV = self._network.logits(torch.stack([hidden for _, hidden in starts[first : first + at_once]]))
             some = texts[first : first + at_once]
@@ -94,6 +97,10 @@ class Generator:
             for text, choice in zip(flat, self._chooser.choose_by_logits(flat, logits_RV[rows]), strict=True):
                 text.take(choice)
         return [text for branch in texts for text in branch]
+
+    def _branch(self, start: CachedSequence, author: Author, key: int | None, temperature: float) -> Text:
+        temperature, key = (0.0, 0) if key is None else (temperature, key)
+        return Text(author, list(start.ids), 0, temperature, self._noise(temperature, key), start=start, cached=start)
 
     def enter(self, text: Text) -> None:
         """Put a text with one unread token behind its cached ones into a slot, at once."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from toolformer_ray.lm.network import HEAD_ROWS, Network
+from toolformer_ray.lm.network import Network
 from toolformer_ray.lm.tokenizer import TextTokenizer
 from toolformer_ray.lm.writing.author import Choice
 from toolformer_ray.lm.writing.noise import TIE_MARGIN, draw
@@ -31,8 +31,8 @@ class Chooser:
     def choose(self, texts: Sequence[Text], hidden_NW: Tensor) -> list[Choice]:
         """The next token of each text, from the hidden state after its last token."""
         choices: list[Choice] = []
-        for first in range(0, len(texts), HEAD_ROWS):
-            some = slice(first, first + HEAD_ROWS)
+        for first in range(0, len(texts), self._network.head_rows):
+            some = slice(first, first + self._network.head_rows)
             choices += self.choose_by_logits(texts[some], self._network.logits(hidden_NW[some]))
         return choices
 

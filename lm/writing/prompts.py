@@ -3,6 +3,7 @@
 Shapes: T tokens, W hidden width.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from toolformer_ray.lm.attention.cache import CachedSequence, Chain, Segment
 from toolformer_ray.lm.network import Network, ReadSequence
-from toolformer_ray.lm.requests import Place, Prompt
+from toolformer_ray.lm.requests import Prompt
 from toolformer_ray.lm.tokenizer import TextTokenizer
 
 MAX_PREFIXES = 8
@@ -25,7 +26,8 @@ class ReadPrompt:
 
     prompt: Prompt
     log_starts: Tensor
-    """(T,) float32: log p(start marker) before every token of the text, all spellings of the marker added."""
+    """(T,) float32: log p(start marker) before each token of the text, all spellings of the marker added; minus
+    infinity where it is not asked about."""
     chain: Chain = ()
     """Its keys and values: the segment of the shared ids but the last, and that of the rest; () without a KV cache."""
 
@@ -53,24 +55,34 @@ class PromptReader:
             for prompt, log_starts_T, segment in zip(prompts, self._log_starts(hidden, prompts), segments, strict=True)
         ]
 
-    def open(self, places: Sequence[tuple[ReadPrompt, Place]]) -> list[ReadSequence]:
-        """The prompts up to each place and the start marker there, in one batch: what samples go on from."""
-        cached = []
-        for read, place in places:
-            prompt, chain = read.prompt, read.chain
-            if chain:
-                chain = (*chain[:-1], (chain[-1][0], 1 + len(prompt.own_ids) + place.token_index))
-            ids = [*prompt.shared_ids, *prompt.own_ids, *prompt.text_ids[: place.token_index]]
-            cached.append(CachedSequence(ids, chain))
-        return self._network.append(cached, [self._tokenizer.open_ids] * len(places))
+    def open(self, places: Sequence[tuple[ReadPrompt, int]]) -> list[tuple[ReadSequence, float]]:
+        """The prompts up to each token and the opening there, in one batch: what samples go on from.
+
+        With it the log-probability of what follows the start marker, which is given: 0 if nothing does.
+        """
+        cached = [_before(read, token_index) for read, token_index in places]
+        marker, num_marker = self._tokenizer.open_ids, len(self._tokenizer.open_ids)
+        opened = self._network.append_all(cached, [[*marker, *read.prompt.opening_ids] for read, _ in places])
+        # The row after each token but the last predicts the token behind it.
+        rows = [hidden_LW[num_marker - 1 : -1] for _, hidden_LW in opened]
+        names = [torch.tensor(read.prompt.opening_ids, dtype=torch.long) for read, _ in places]
+        found = self._network.token_log_probs(torch.cat(rows), torch.cat(names).to(self._network.device))
+        sums = [float(log_probs.sum()) for log_probs in found.cpu().split([len(ids) for ids in names])]
+        return [((longer, hidden_LW[-1]), log_prob) for (longer, hidden_LW), log_prob in zip(opened, sums, strict=True)]
 
     def num_tokens_to_open(self, read: ReadPrompt) -> int:
         """At most how many tokens `open` reads for one place of this prompt."""
-        return len(self._tokenizer.open_ids) + (0 if self._network.has_kv_cache else len(read.prompt))
+        num_read_again = 0 if self._network.has_kv_cache else len(read.prompt)
+        return len(self._tokenizer.open_ids) + len(read.prompt.opening_ids) + num_read_again
 
-    def log_starts_alone(self, prompt: Prompt) -> Tensor:
-        """log p(start marker) before every token of the text, from the whole sequence in a batch of its own."""
-        return self._read_whole([prompt])[0].log_starts
+    def log_openings_alone(self, prompt: Prompt) -> Tensor:
+        """(T,) log p(opening) before each token of the text, from whole sequences, each in a batch of its own."""
+        [read] = self._read_whole([prompt])
+        log_openings_T = read.log_starts
+        if prompt.opening_ids:
+            for index in prompt.asked if prompt.asked is not None else range(len(prompt.text_ids)):
+                log_openings_T[index] += self._log_name_alone(prompt, index)
+        return log_openings_T
 
     def prefix(self, ids: Sequence[int]) -> Segment:
         """The segment of a shared beginning, read at its first use and kept until MAX_PREFIXES others were used."""
@@ -82,6 +94,12 @@ class PromptReader:
             self._prefixes.popitem(last=False)
         return self._prefixes[key]
 
+    def _log_name_alone(self, prompt: Prompt, token_index: int) -> float:
+        before = [*prompt.shared_ids, *prompt.own_ids, *prompt.text_ids[:token_index], *self._tokenizer.open_ids]
+        ids_L = torch.tensor(prompt.opening_ids, device=self._network.device)
+        [hidden_TW] = self._network.read_whole([[*before, *prompt.opening_ids]])
+        return float(self._network.token_log_probs(hidden_TW[len(before) - 1 : -1], ids_L).sum())
+
     def _read_whole(self, prompts: Sequence[Prompt]) -> list[ReadPrompt]:
         sequences = [[*prompt.shared_ids, *prompt.own_ids, *prompt.text_ids[:-1]] for prompt in prompts]
         log_starts = self._log_starts(self._network.read_whole(sequences), prompts)
@@ -89,7 +107,21 @@ class PromptReader:
 
     def _log_starts(self, hidden: Sequence[Tensor], prompts: Sequence[Prompt]) -> Sequence[Tensor]:
         """From hidden states (T, W), of which the last ones predict the text's tokens."""
-        counts = [len(prompt.text_ids) for prompt in prompts]
-        rows = [hidden_TW[len(hidden_TW) - count :] for hidden_TW, count in zip(hidden, counts, strict=True)]
-        log_starts = self._network.any_token_log_probs(torch.cat(rows), self._tokenizer.start_marker_ids)
-        return log_starts.cpu().split(counts)
+        asked = [range(len(prompt.text_ids)) if prompt.asked is None else prompt.asked for prompt in prompts]
+        rows = []
+        for hidden_TW, prompt, indices in zip(hidden, prompts, asked, strict=True):
+            first = len(hidden_TW) - len(prompt.text_ids)
+            rows.append(hidden_TW[[first + index for index in indices]])
+        found = self._network.any_token_log_probs(torch.cat(rows), self._tokenizer.start_marker_ids).cpu()
+        log_starts = [torch.full((len(prompt.text_ids),), -math.inf) for prompt in prompts]
+        for log_starts_T, indices, values in zip(log_starts, asked, found.split([len(i) for i in asked]), strict=True):
+            log_starts_T[list(indices)] = values
+        return log_starts
+
+
+def _before(read: ReadPrompt, token_index: int) -> CachedSequence:
+    """A prompt up to a token of its text."""
+    prompt, chain = read.prompt, read.chain
+    if chain:
+        chain = (*chain[:-1], (chain[-1][0], 1 + len(prompt.own_ids) + token_index))
+    return CachedSequence([*prompt.shared_ids, *prompt.own_ids, *prompt.text_ids[:token_index]], chain)

@@ -1,4 +1,4 @@
-"""Calls sampled at places of many prompts (paper, section 2): from the start marker up to the end marker.
+"""Calls sampled at places of many prompts (paper, section 2): from the opening up to the end marker.
 
 A sampled call is a text whose author ends it at the end marker or the stop string. Prompts come in batches and are read
 when slots run empty, so only those being sampled from are in memory; samples of one batch are still being written while
@@ -7,16 +7,18 @@ the next is read, and nothing drains before the end.
 
 import contextlib
 import functools
+import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from toolformer_ray.lm.batching import TokenBudget
-from toolformer_ray.lm.network import Network
+from toolformer_ray.lm.network import Network, ReadSequence
 from toolformer_ray.lm.requests import Place, Prompt, PromptBatch, Sample, Samples
 from toolformer_ray.lm.tokenizer import END_MARKER, TextTokenizer
 from toolformer_ray.lm.writing.author import Choice, End, Write
 from toolformer_ray.lm.writing.generator import Generator
+from toolformer_ray.lm.writing.openings import OpenedPrompt, open_best
 from toolformer_ray.lm.writing.prompts import PromptReader, ReadPrompt
 from toolformer_ray.lm.writing.sequences import TOKENS_PER_SLOT
 from toolformer_ray.lm.writing.text import Text
@@ -146,8 +148,9 @@ class CallSampler:
             begun: dict[int, _Authors] = {}
             unfinished.append(begun)
             for numbers, reads in self._read(prompts):
-                chosen = choose(numbers, [read.log_starts.numpy() for read in reads])
-                for number, places in zip(numbers, self._begin(reads, chosen), strict=True):
+                opened = open_best(self._reader, self._budget, reads)
+                chosen = choose(numbers, [one.log_openings for one in opened])
+                for number, places in zip(numbers, self._begin(opened, chosen), strict=True):
                     begun[number] = [authors for authors, _ in places]
                     yield from (text for _, texts in places for text in texts if not text.is_over)
 
@@ -172,24 +175,37 @@ class CallSampler:
         return self._reader.read([prompts[index] for index in indices])
 
     def _begin(
-        self, reads: Sequence[ReadPrompt], chosen: Sequence[Sequence[Place]]
+        self, opened: Sequence[OpenedPrompt], chosen: Sequence[Sequence[Place]]
     ) -> list[list[tuple[list[SampleAuthor], list[Text]]]]:
         """Per prompt, per place: the samples' authors and texts, their first tokens drawn."""
-        places = [(read, place) for read, its_places in zip(reads, chosen, strict=True) for place in its_places]
-        for read, place in places:
-            if not 0 <= place.token_index < len(read.prompt.text_ids):
+        places = [(one, place) for one, its_places in zip(opened, chosen, strict=True) for place in its_places]
+        for one, place in places:
+            if not 0 <= (index := place.token_index) < (num_tokens := len(one.read.prompt.text_ids)):
                 raise ValueError(
-                    f"place {place.token_index} is outside a text of {len(read.prompt.text_ids)} tokens; "
-                    "a call goes before one of them"
+                    f"place {index} is outside a text of {num_tokens} tokens; a call goes before one of them"
                 )
 
         def answer(indices: list[int]) -> list[tuple[list[SampleAuthor], list[Text]]]:
             keys = [places[index][1].keys for index in indices]
             authors = [[SampleAuthor(self._end) for _ in its_keys] for its_keys in keys]
-            starts = self._reader.open([places[index] for index in indices])
+            starts = self._starts([places[index] for index in indices])
             branches = [list(zip(*pair, strict=True)) for pair in zip(authors, keys, strict=True)]
             texts = iter(self._generator.fork(starts, branches, temperature=self._options.temperature))
             return [(its_authors, [next(texts) for _ in its_authors]) for its_authors in authors]
 
-        begun = iter(self._budget.run([self._reader.num_tokens_to_open(read) for read, _ in places], answer))
-        return [[next(begun) for _ in its_places] for its_places in chosen]
+        sampled = [number for number, (_, place) in enumerate(places) if place.keys]
+        lengths = [self._reader.num_tokens_to_open(places[number][0].read) for number in sampled]
+        begun = dict(
+            zip(sampled, self._budget.run(lengths, lambda batch: answer([sampled[n] for n in batch])), strict=True)
+        )
+        numbers = itertools.count()
+        return [[begun.get(next(numbers), ([], [])) for _ in its_places] for its_places in chosen]
+
+    def _starts(self, places: Sequence[tuple[OpenedPrompt, Place]]) -> list[ReadSequence]:
+        """What the samples of each place go on from: as it has been read already, or read now."""
+        missing = [(one, place.token_index) for one, place in places if place.token_index not in one.starts]
+        if missing:
+            read = self._reader.open([(one.read, token_index) for one, token_index in missing])
+            for (one, token_index), (start, _) in zip(missing, read, strict=True):
+                one.starts[token_index] = start
+        return [one.starts[place.token_index] for one, place in places]

@@ -6,6 +6,7 @@ from tests.support.models import build_tokenizer
 from tests.support.scripted_model import ScriptedTokenizer
 from toolformer_ray.annotate.cutting import MIN_TEXT_TOKENS, cut, max_text_tokens
 from toolformer_ray.annotate.prompt import render_demonstrations, render_text_slot
+from toolformer_ray.annotate.propose_options import ProposeOptions, Shown
 from toolformer_ray.lm.tokenizer import Places, TextTokenizer
 from toolformer_ray.tools.catalog import find_tools
 
@@ -114,20 +115,24 @@ def test_so_is_a_text_of_few_huge_tokens() -> None:
     assert tokenizer.num_chars < 10 * len(text)
 
 
+@pytest.mark.parametrize("shown", ["output", "whole"])
 @pytest.mark.parametrize("key", sorted(find_tools()))
-def test_the_prompt_with_the_longest_text_and_a_call_fits_the_window(key: str) -> None:
+def test_the_prompt_with_the_longest_text_and_a_call_fits_the_window(key: str, shown: Shown) -> None:
     tool = find_tools()[key]
-    window = num_tokens(render_demonstrations(tool)) + 400
-    longest = max_text_tokens(TOKENIZER, window, [tool], 64)
+    taught = render_demonstrations(tool, shown)
+    window = num_tokens(taught) + 400
+    longest = max_text_tokens(TOKENIZER, window, [tool], ProposeOptions(shown=shown))
     text = next(cut("The town lies on the river. " * 100, longest, TOKENIZER))
-    prompt = num_tokens(render_demonstrations(tool)) + num_tokens(render_text_slot(text))
-    sequence = len(TOKENIZER.bos_ids) + prompt + num_tokens(text) + len(TOKENIZER.open_ids) + 64
+    shown_first = num_tokens(render_text_slot(text)) if shown == "whole" else 0
+    call = len(TOKENIZER.open_ids) + 64
+    sequence = len(TOKENIZER.bos_ids) + num_tokens(taught) + shown_first + num_tokens(text) + call
     assert window - 40 < sequence <= window
 
 
-def test_a_window_that_the_prompt_alone_fills_is_refused() -> None:
-    tool = find_tools()["calculator"]
-    with pytest.raises(ValueError, match="window of 300 tokens is too short: the prompt of Calculator takes") as caught:
-        max_text_tokens(TOKENIZER, 300, [tool], 64)
+@pytest.mark.parametrize("shown, times", [("output", "once"), ("whole", "twice")])
+def test_a_window_that_the_prompt_alone_fills_is_refused(shown: Shown, times: str) -> None:
+    tool, options = find_tools()["calculator"], ProposeOptions(shown=shown)
+    with pytest.raises(ValueError, match=f"window of 200 tokens is too short: .* must fit {times}") as caught:
+        max_text_tokens(TOKENIZER, 200, [tool], options)
     needed = int(str(caught.value).split("at least ")[1].split()[0])
-    assert max_text_tokens(TOKENIZER, needed, [tool], 64) == MIN_TEXT_TOKENS
+    assert max_text_tokens(TOKENIZER, needed, [tool], options) == MIN_TEXT_TOKENS

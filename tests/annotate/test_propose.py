@@ -5,11 +5,14 @@ import weakref
 import numpy as np
 import pytest
 
+from tests.support.in_paper import proposing_as_in_paper
 from tests.support.models import build_language_model
 from tests.support.scripted_model import BOS, NextToken, ScriptedModel, suffixes
 from tests.support.small_world import Adder, Translator, make_document
+from toolformer_ray.annotate.portion import sample_keys
 from toolformer_ray.annotate.prompt import render_demonstrations, render_text_slot
-from toolformer_ray.annotate.propose import ProposeOptions, propose, sample_keys
+from toolformer_ray.annotate.propose import propose
+from toolformer_ray.annotate.propose_options import ProposeOptions
 from toolformer_ray.lm.requests import Prompt
 from toolformer_ray.lm.writing.generator import Generator
 from toolformer_ray.lm.writing.sequences import TOKENS_PER_SLOT
@@ -22,7 +25,7 @@ def proposals(
     model: ScriptedModel, *documents: Document, options: ProposeOptions | None = None, **thresholds: float
 ) -> tuple[list[Candidate], list[Dropped]]:
     tools = {"adder": Adder(**thresholds), "translator": Translator(**thresholds)}
-    return propose(documents, model, tools, options or ProposeOptions())
+    return propose(documents, model, tools, options or proposing_as_in_paper())
 
 
 def of_the_adder(drops: list[Dropped]) -> list[tuple[str, int | None, int]]:
@@ -73,7 +76,7 @@ def test_in_a_second_round_the_text_stands_alone_and_a_call_ends_at_its_arrow() 
         {place: {" [": 0.5}, f"{place} [": {"Add(2+3)": 1.0}, "Add(2+3)": {" -> 9": 1.0}, "9": {"]": 1.0}}
     )
     model = ScriptedModel(guessing)
-    (candidate,), _ = proposals(model, make_document(SUM), options=ProposeOptions(second_round=True))
+    (candidate,), _ = proposals(model, make_document(SUM), options=proposing_as_in_paper(second_round=True))
     assert model.sequences[0] == f"{BOS}{SUM}"
     assert (candidate.tool, candidate.call_input, candidate.num_samples) == ("Add", "2+3", 4)
     assert model.written == ["Add(2+3) -> 9"] * 4, "the guess of one token came with the arrow; nothing after it"
@@ -93,7 +96,7 @@ def test_in_a_second_round_an_arrow_with_the_last_token_allowed_ends_the_sample(
     )
     # Add ( 2 + 3 ) - > are eight.
     for max_call_tokens, num_calls in [(8, 1), (7, 0)]:
-        options = ProposeOptions(second_round=True, max_call_tokens=max_call_tokens)
+        options = proposing_as_in_paper(second_round=True, max_call_tokens=max_call_tokens)
         candidates, _ = proposals(ScriptedModel(guessing), make_document(SUM), options=options)
         assert len(candidates) == num_calls
 
@@ -139,9 +142,9 @@ def test_samples_that_are_no_call_of_the_tool_are_counted_by_reason() -> None:
 def test_a_call_that_takes_exactly_the_most_tokens_allowed_is_finished() -> None:
     # Add ( 2 + 3 ) ] are seven.
     model = ScriptedModel(writing())
-    (candidate,), _ = proposals(model, make_document(SUM), options=ProposeOptions(max_call_tokens=7))
+    (candidate,), _ = proposals(model, make_document(SUM), options=proposing_as_in_paper(max_call_tokens=7))
     assert candidate.call_input == "2+3"
-    candidates, drops = proposals(model, make_document(SUM), options=ProposeOptions(max_call_tokens=6))
+    candidates, drops = proposals(model, make_document(SUM), options=proposing_as_in_paper(max_call_tokens=6))
     assert candidates == [] and of_the_adder(drops) == [("sample_unfinished", 10, 4)]
 
 
@@ -198,7 +201,7 @@ def test_the_k_places_are_chosen_first_and_dropped_for_their_loss_after() -> Non
 def test_a_lower_bound_for_later_sweeps_keeps_places_of_lower_loss() -> None:
     model = ScriptedModel(OPENS_THRICE)
     for prune_below, places in [(None, "b"), (0.2, "b"), (0.0, "ab"), (9.0, "b")]:
-        options = ProposeOptions(prune_below=prune_below)
+        options = proposing_as_in_paper(prune_below=prune_below)
         candidates, _ = proposals(model, make_document(A_THEN_B_THEN_C), options=options)
         assert "".join(A_THEN_B_THEN_C[candidate.char_offset - 1] for candidate in candidates) == places
 
@@ -223,7 +226,7 @@ def test_what_is_proposed_for_a_text_does_not_depend_on_the_other_texts() -> Non
     assert len({tuple(sorted(drawn)) for drawn in inputs}) > 1, "every text draws its own samples"
     backwards, _ = proposals(model, *reversed(documents), num_samples=8)
     assert sorted(map(repr, backwards)) == sorted(map(repr, alone))
-    other_seed, _ = proposals(model, *documents, num_samples=8, options=ProposeOptions(seed=1))
+    other_seed, _ = proposals(model, *documents, num_samples=8, options=proposing_as_in_paper(seed=1))
     assert other_seed != together
 
 
@@ -276,7 +279,7 @@ def proposals_of_a_random_model(
     if watch is not None:
         watch(model)
     documents = [make_document(f"{n} and {n + 1} is {2 * n + 1}, so they say") for n in range(12)]
-    options = ProposeOptions(max_call_tokens=10)
+    options = proposing_as_in_paper(max_call_tokens=10)
     tools = {"adder": Adder(min_open_probability=0.0, num_samples=3, min_loss_reduction=0.0)}
     return propose(documents, model, tools, options)
 

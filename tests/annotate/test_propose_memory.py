@@ -6,9 +6,10 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from tests.support.in_paper import proposing_as_in_paper
 from tests.support.models import build_language_model
 from tests.support.small_world import Adder, make_document
-from toolformer_ray.annotate.propose import ProposeOptions, propose
+from toolformer_ray.annotate.propose import propose
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.network import Network
 from toolformer_ray.lm.requests import Samples
@@ -22,7 +23,7 @@ BUDGET = 256
 CALL_SITES: list[tuple[type, str]] = [
     (PromptReader, "read"),
     (PromptReader, "open"),
-    (PromptReader, "log_starts_alone"),
+    (PromptReader, "log_openings_alone"),
     (Generator, "fork"),
     (CachedSequences, "enter"),
     (CachedSequences, "write"),
@@ -47,7 +48,7 @@ def proposals(model: LanguageModel) -> tuple[list[Samples], list[Dropped]]:
     model.stream_calls = kept  # type: ignore[method-assign]
     documents = [make_document(f"{n} and {n + 1} is {2 * n + 1}, so they say") for n in range(8)]
     tools = {"adder": Adder(min_open_probability=0.0, num_samples=9, min_loss_reduction=6.0)}
-    _, dropped = propose(documents, model, tools, ProposeOptions(max_call_tokens=6))
+    _, dropped = propose(documents, model, tools, proposing_as_in_paper(max_call_tokens=6))
     return answers, dropped
 
 

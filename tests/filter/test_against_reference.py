@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from tests.support.in_paper import proposing_as_in_paper
 from tests.support.models import FAMILIES, build_model, build_tokenizer, gpt2_tokenizer
 from tests.support.reference import (
     reference_log_probs,
@@ -21,8 +22,9 @@ from tests.support.reference import (
     reference_start_log_probs,
 )
 from tests.support.small_world import Adder, Translator, make_document, make_executed
+from toolformer_ray.annotate.portion import sample_keys
 from toolformer_ray.annotate.prompt import render_demonstrations, render_text_slot
-from toolformer_ray.annotate.propose import ProposeOptions, propose, sample_keys
+from toolformer_ray.annotate.propose import propose
 from toolformer_ray.filter.score import score
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.tokenizer import TextTokenizer
@@ -93,7 +95,7 @@ def reference_outcomes(
 def test_places_probabilities_samples_and_losses_without_a_call_are_the_formulas(family: str) -> None:
     teaching = {"min_open_probability": 0.001, "max_places": 2, "num_samples": 3, "min_loss_reduction": -1.0}
     tools = {"adder": Adder(**teaching), "translator": Translator(**teaching)}
-    candidates, drops = propose(DOCUMENTS, engine(family), tools, ProposeOptions(seed=3, max_call_tokens=6))
+    candidates, drops = propose(DOCUMENTS, engine(family), tools, proposing_as_in_paper(seed=3, max_call_tokens=6))
     for document in DOCUMENTS:
         for tool in tools.values():
             if not tool.wants(document):

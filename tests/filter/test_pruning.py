@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 
+from tests.support.in_paper import proposing_as_in_paper
 from tests.support.models import FAMILIES, build_language_model, build_model
 from tests.support.reference import reference_loss
 from tests.support.rows import make_row
@@ -15,7 +16,7 @@ from tests.support.scripted_model import BOS, NoisyModel, ScriptedModel
 from tests.support.small_world import Adder, make_document
 from toolformer_ray.annotate.execute import execute
 from toolformer_ray.annotate.openings import EncodedText, Opening
-from toolformer_ray.annotate.propose import ProposeOptions, propose
+from toolformer_ray.annotate.propose import propose
 from toolformer_ray.annotate.pruning import Found, drop_hopeless_calls
 from toolformer_ray.filter.score import score
 from toolformer_ray.lm.model import LanguageModel
@@ -71,7 +72,7 @@ def annotate_four(prune_below: float | None) -> tuple[list[Scored], SlowAdder, l
     """All rows, the tool, and the reasons for which propose dropped anything."""
     tool = SlowAdder(max_places=4, num_samples=2)
     tools, model = {"adder": tool}, ScriptedModel(four_fates)
-    candidates, drops = propose([FOUR_PLACES], model, tools, ProposeOptions(prune_below=prune_below))
+    candidates, drops = propose([FOUR_PLACES], model, tools, proposing_as_in_paper(prune_below=prune_below))
     executed = execute(candidates, [FOUR_PLACES], ToolExecutor({tool.name: tool}))
     rows = score(executed, [FOUR_PLACES], model, tools, prune_below=prune_below)
     return rows, tool, [drop.reason for drop in drops]

@@ -119,7 +119,7 @@ def test_rows_go_through_the_head_in_chunks(monkeypatch):
     start = Asked(own_ids=[], text_ids=list(range(20)))
     model = build_language_model()
     whole = [model.log_probs([request])[0], start_log_probs(model, [0], [start])[0]]
-    monkeypatch.setattr(toolformer_ray.lm.network, "HEAD_ROWS", 3)
+    monkeypatch.setattr(toolformer_ray.lm.network, "HEAD_NUMBERS", 3 * model._network.vocabulary_size)
     assert model.log_probs([request])[0] == pytest.approx(whole[0], abs=1e-6)
     assert start_log_probs(model, [0], [start])[0] == pytest.approx(whole[1], abs=1e-6)
 

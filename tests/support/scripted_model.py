@@ -77,7 +77,10 @@ class ScriptedModel:
         chosen = choose(range(len(prompts)), [self._start_log_probs(prompt) for prompt in prompts])
         answers = []
         for prompt, places in zip(prompts, chosen, strict=True):
-            before = [[*prompt.shared_ids, *prompt.own_ids, *prompt.text_ids[: p.token_index]] for p in places]
+            before = [
+                [*prompt.shared_ids, *prompt.own_ids, *prompt.text_ids[: p.token_index], 1, *prompt.opening_ids]
+                for p in places
+            ]
             answers.append(
                 [
                     [self._sample(ids, key, max_new_tokens, stop) for key in place.keys]
@@ -124,9 +127,17 @@ class ScriptedModel:
 
     def _start_log_probs(self, prompt: Prompt) -> np.ndarray:
         before = [*prompt.shared_ids, *prompt.own_ids]
-        starts = [self._log_prob([*before, *prompt.text_ids[:i]], 1) for i in range(len(prompt.text_ids))]
+        asked = range(len(prompt.text_ids)) if prompt.asked is None else prompt.asked
+        starts = [
+            self._log_opening([*before, *prompt.text_ids[:i]], prompt.opening_ids) if i in asked else -math.inf
+            for i in range(len(prompt.text_ids))
+        ]
         self.sequences.append(self.tokenizer.decode([*before, *prompt.text_ids]))
         return np.array(starts, np.float32)
+
+    def _log_opening(self, before: Sequence[int], opening_ids: Sequence[int]) -> float:
+        ids = [1, *opening_ids]
+        return sum(self._log_prob([*before, *ids[:n]], token) for n, token in enumerate(ids))
 
     def _log_probs(self, request: ScoreRequest) -> np.ndarray:
         self.sequences.append(self.tokenizer.decode(request.ids))
@@ -136,13 +147,15 @@ class ScriptedModel:
         known = self._next_token(self.tokenizer.decode(before))
         return math.log(known.get(self.tokenizer.entries[token], self._otherwise))
 
-    def _sample(self, before: Sequence[int], key: int, max_new_tokens: int, stop: str | None) -> Sample:
+    def _sample(self, before: Sequence[int], key: int | None, max_new_tokens: int, stop: str | None) -> Sample:
         chance = random.Random(key)
-        context, ids, written = self.tokenizer.decode([*before, 1]), [], ""
+        context, ids, written = self.tokenizer.decode(before), [], ""
         ends = ["]"] if stop is None else [stop, "]"]
         while len(ids) < max_new_tokens and not any(end in written for end in ends):
             known = self._next_token(context + written)
-            (token,) = chance.choices(list(known), list(known.values()))
+            (token,) = (
+                chance.choices(list(known), list(known.values())) if key is not None else [max(known, key=known.get)]
+            )
             ids += self.tokenizer.encode(token)
             written += token
         self.written.append(written)

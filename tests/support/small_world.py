@@ -15,7 +15,9 @@ class SmallTool(Tool):
 
     def __init__(self, **teaching: Any) -> None:
         super().__init__()
-        self.teaching = Teaching(**{"max_places": 2, "num_samples": 4, "min_loss_reduction": 0.5} | teaching)
+        self.teaching = Teaching(
+            **{"min_open_probability": 0.05, "max_places": 2, "num_samples": 4, "min_loss_reduction": 0.5} | teaching
+        )
 
 
 class Adder(SmallTool):

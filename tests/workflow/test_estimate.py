@@ -12,7 +12,7 @@ import pytest
 from tests.support.calling_model import save_calling_model
 from tests.support.rows import make_row
 from toolformer_ray.annotate.ingest import IngestOptions
-from toolformer_ray.annotate.propose import ProposeOptions
+from toolformer_ray.annotate.propose_options import ProposeOptions
 from toolformer_ray.jobs.cli.main import main
 from toolformer_ray.records.schema import Record
 from toolformer_ray.records.stages import Document, Scored

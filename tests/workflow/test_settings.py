@@ -9,7 +9,7 @@ import pytest
 from tests.support.rows import make_row
 from tests.support.scripted_model import BOS, ScriptedModel
 from toolformer_ray.annotate.ingest import IngestOptions
-from toolformer_ray.annotate.propose import ProposeOptions
+from toolformer_ray.annotate.propose_options import ProposeOptions
 from toolformer_ray.filter.screening.screen import ScreenOptions
 from toolformer_ray.records.fingerprint import added_later
 from toolformer_ray.records.run_folder import RunFolder

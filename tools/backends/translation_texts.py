@@ -12,6 +12,7 @@ fifth of it missing.
 
 import itertools
 import re
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 CHUNK_TOKENS = 10
@@ -63,6 +64,19 @@ def wants_translation(text: str, identifier: LanguageIdentifier) -> bool:
     return _Chunks(text, identifier).has_foreign_between_english()
 
 
+def before_words_behind_foreign_ones(text: str, identifier: LanguageIdentifier) -> Iterator[int]:
+    """Where a translation could begin: before the words in a foreign chunk and in the ten tokens behind it.
+
+    Where in its chunk a foreign phrase ends is not known, so places inside of it are among them.
+    """
+    end = 0
+    for first, end_of_chunk in _Chunks(text, identifier).foreign_surroundings():
+        for match in _TOKEN.finditer(text, max(first, end), end_of_chunk):
+            if match["word"]:
+                yield match.start()
+        end = max(end, end_of_chunk)
+
+
 class _Chunks:
     """The chunks of a text, each known by the index of its first token."""
 
@@ -85,6 +99,15 @@ class _Chunks:
             if self._may_be_between_english(coarse)
             for start in range(max(0, coarse - STRIDE_TOKENS + 1), min(self._num_chunks, coarse + STRIDE_TOKENS))
         )
+
+    def foreign_surroundings(self) -> list[tuple[int, int]]:
+        """Char offsets from the beginning of each foreign chunk to ten tokens behind its end; they may overlap."""
+        last = len(self._spans) - 1
+        return [
+            (self._spans[start][0], self._spans[min(last, start + 2 * CHUNK_TOKENS)][1])
+            for start in self._guesses
+            if self._is_foreign(start)
+        ]
 
     def _is_foreign(self, start: int) -> bool:
         guess = self._guesses[start] if start in self._guesses else self._identify_chunk(start)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolformer_ray.records.errors import UnusableError
+from toolformer_ray.records.fingerprint import fingerprint
 from toolformer_ray.records.locations import without_keys
 from toolformer_ray.records.run_folder import RUN_FILE, RunFolder
 from toolformer_ray.records.stages import Document
@@ -63,7 +64,7 @@ def resolve_settings(
     max_text_tokens: int,
 ) -> RunSettings:
     """The settings of a run and the fingerprints of its stages. Longer texts than `max_text_tokens` are cut."""
-    per_tool = {key: plain_options(tool.teaching) | plain_own_options(tool) for key, tool in tools.items()}
+    per_tool = {key: _teaching(tool) | plain_own_options(tool) for key, tool in tools.items()}
     settings = {
         **plain_options(options.ingest),
         "model": options.model.model,
@@ -129,6 +130,12 @@ def read_tool_names(run: RunFolder) -> list[str]:
     if gone := [str(key) for key in keys if key not in find_tools()]:
         raise UnusableError(f"{run.shown} was made with tools that are not here: {', '.join(gone)}")
     return [find_tools()[key].name for key in keys]
+
+
+def _teaching(tool: Tool) -> dict[str, Any]:
+    """How a tool is taught; of demonstrations that are the user's own not where they are, but what they say."""
+    own = {"demonstrations": fingerprint(tool.instruction, tool.demonstrations)} if tool.teaching.demonstrations else {}
+    return plain_options(tool.teaching) | own
 
 
 def _differences(before: Mapping[str, Any], now: RunSettings) -> Iterator[str]:

@@ -114,7 +114,7 @@ def make_estimate(options: EstimateOptions) -> Estimate:
     """Annotate a sample and extrapolate. Raises ValueError, one line, for what the user has to change."""
     tools = {tool.name: tool for tool in options.tools.make().values()}
     files = look_at_model(options.model.model)
-    most = max_text_tokens(files.tokenizer, files.window, tools.values(), options.propose.max_call_tokens)
+    most = max_text_tokens(files.tokenizer, files.window, tools.values(), options.propose)
     reading = Reading(only=None, factor=1.0, description=f"counted up to {options.ingest.max_documents} documents")
     if options.ingest.max_documents is None:
         corpus = look_at_corpus(options.ingest.corpus, "")
