@@ -77,7 +77,7 @@ class Portion:
                     shared_ids=shared_ids,
                     own_ids=text.own_ids,
                     text_ids=text.places.ids,
-                    asked=None if options.places == "all" else [n for n, is_one in enumerate(is_place) if is_one],
+                    asked=[index for index, is_one in enumerate(is_place) if is_one],
                     opening_ids=opening_ids,
                     # Whether the choice is close is seen from the first that is not chosen.
                     num_best=tool.teaching.max_places + 1,

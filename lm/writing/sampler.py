@@ -7,7 +7,6 @@ the next is read, and nothing drains before the end.
 
 import contextlib
 import functools
-import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -184,22 +183,18 @@ class CallSampler:
                 raise ValueError(
                     f"place {index} is outside a text of {num_tokens} tokens; a call goes before one of them"
                 )
+        sampled = [(one, place) for one, place in places if place.keys]
 
         def answer(indices: list[int]) -> list[tuple[list[SampleAuthor], list[Text]]]:
-            keys = [places[index][1].keys for index in indices]
+            keys = [sampled[index][1].keys for index in indices]
             authors = [[SampleAuthor(self._end) for _ in its_keys] for its_keys in keys]
-            starts = self._starts([places[index] for index in indices])
+            starts = self._starts([sampled[index] for index in indices])
             branches = [list(zip(*pair, strict=True)) for pair in zip(authors, keys, strict=True)]
             texts = iter(self._generator.fork(starts, branches, temperature=self._options.temperature))
             return [(its_authors, [next(texts) for _ in its_authors]) for its_authors in authors]
 
-        sampled = [number for number, (_, place) in enumerate(places) if place.keys]
-        lengths = [self._reader.num_tokens_to_open(places[number][0].read) for number in sampled]
-        begun = dict(
-            zip(sampled, self._budget.run(lengths, lambda batch: answer([sampled[n] for n in batch])), strict=True)
-        )
-        numbers = itertools.count()
-        return [[begun.get(next(numbers), ([], [])) for _ in its_places] for its_places in chosen]
+        begun = iter(self._budget.run([self._reader.num_tokens_to_open(one.read) for one, _ in sampled], answer))
+        return [[next(begun) if place.keys else ([], []) for place in its_places] for its_places in chosen]
 
     def _starts(self, places: Sequence[tuple[OpenedPrompt, Place]]) -> list[ReadSequence]:
         """What the samples of each place go on from: as it has been read already, or read now."""

@@ -65,7 +65,7 @@ def watch(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, before: Calla
 @pytest.fixture(autouse=True)
 def small_portions_and_close_choices(monkeypatch):
     monkeypatch.setattr("toolformer_ray.annotate.propose.TEXTS_AT_ONCE", 2)
-    monkeypatch.setattr("toolformer_ray.annotate.propose.is_close_choice", lambda *_: True)
+    monkeypatch.setattr("toolformer_ray.annotate.portion.is_close_choice", lambda *_: True)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def undisturbed() -> tuple[tuple[list[Samples], list[Dropped]], Counter]:
     passed: Counter = Counter()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("toolformer_ray.annotate.propose.TEXTS_AT_ONCE", 2)
-        patch.setattr("toolformer_ray.annotate.propose.is_close_choice", lambda *_: True)
+        patch.setattr("toolformer_ray.annotate.portion.is_close_choice", lambda *_: True)
         model = build_language_model(token_budget=BUDGET)
         for owner, name in CALL_SITES:
             watch(patch, owner, name, lambda name=name: passed.update([name]))

@@ -169,6 +169,7 @@ def test_stages_of_old_run_folders_keep_their_fingerprints_until_a_version_is_ra
         tools=TaughtTools(keys=("calculator", "calendar"), settings=asked),
         ingest=IngestOptions(corpus=("c",)),
         model=ModelOptions(model="m"),
+        as_in_paper=True,
     )
     settings = resolve_settings(PIPELINE, options, options.tools.make(), "f", 100)
     assert settings.stage_fingerprints == {
