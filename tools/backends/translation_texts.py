@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 
 CHUNK_TOKENS = 10
 STRIDE_TOKENS = 5
+REACH_TOKENS = 15
 MIN_CONFIDENCE = 0.8
 MIN_ENGLISH_CONFIDENCE = 0.5
 ENGLISH = "en"
@@ -65,12 +66,13 @@ def wants_translation(text: str, identifier: LanguageIdentifier) -> bool:
 
 
 def before_words_behind_foreign_ones(text: str, identifier: LanguageIdentifier) -> Iterator[int]:
-    """Where a translation could begin: before the words in a foreign chunk and in the ten tokens behind it.
+    """Where a translation could begin: before the words from the middle of a foreign chunk to fifteen tokens behind it.
 
-    Where in its chunk a foreign phrase ends is not known, so places inside of it are among them.
+    Where a foreign phrase ends is not known, since every fifth chunk is looked at; so places inside of it are among
+    them.
     """
     end = 0
-    for first, end_of_chunk in _Chunks(text, identifier).foreign_surroundings():
+    for first, end_of_chunk in _Chunks(text, identifier).behind_foreign_chunks():
         for match in _TOKEN.finditer(text, max(first, end), end_of_chunk):
             if match["word"]:
                 yield match.start()
@@ -100,11 +102,11 @@ class _Chunks:
             for start in range(max(0, coarse - STRIDE_TOKENS + 1), min(self._num_chunks, coarse + STRIDE_TOKENS))
         )
 
-    def foreign_surroundings(self) -> list[tuple[int, int]]:
-        """Char offsets from the beginning of each foreign chunk to ten tokens behind its end; they may overlap."""
+    def behind_foreign_chunks(self) -> list[tuple[int, int]]:
+        """Char offsets from the middle of each foreign chunk to fifteen tokens behind its end; they may overlap."""
         last = len(self._spans) - 1
         return [
-            (self._spans[start][0], self._spans[min(last, start + 2 * CHUNK_TOKENS)][1])
+            (self._spans[start + STRIDE_TOKENS][0], self._spans[min(last, start + CHUNK_TOKENS + REACH_TOKENS)][1])
             for start in self._guesses
             if self._is_foreign(start)
         ]
