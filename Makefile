@@ -132,9 +132,10 @@ clean:  ## remove .venv, the demo's run and all caches
 	rm -rf $(VENV) $(WORLD) $(DEMO) $(LOOP) runs/same-rows build *.egg-info .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# The miniature was trained on prompts that show the whole text first, and understands no others.
 define annotate_demo
 $(BIN)/toolformer annotate --corpus $(or $(4),$(WORLD))/corpus.jsonl --run $(1) --model $(or $(3),$(MODEL)) $(2) \
-    $(call world_tools,$(or $(4),$(WORLD)))
+    --shown whole $(call world_tools,$(or $(4),$(WORLD)))
 endef
 
 define finetune_loop

@@ -30,6 +30,8 @@ def arguments(
 ) -> list[str]:
     return [
         *("annotate", "--run", str(run), "--corpus", str(corpus), "--model", model, "--tools", "calculator"),
+        # The model writes its calls from their start, with any name.
+        "--as-in-paper",
         *("--shard-size", str(shard_size), "--max-call-tokens", "10", "--calculator.max-places", "8"),
         *("--calculator.num-samples", "40", "--calculator.min-loss-reduction=-1", "--retry-delay", "0"),
         *("--model-workers", str(model_workers), *more),

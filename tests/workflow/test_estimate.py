@@ -49,6 +49,7 @@ def options_for(corpus: Path, model: str, sample: int) -> EstimateOptions:
         ingest=IngestOptions(corpus=(str(corpus),)),
         model=ModelOptions(model=model),
         propose=ProposeOptions(max_call_tokens=10),
+        as_in_paper=True,
     )
 
 
