@@ -150,7 +150,7 @@ endef
 
 define annotate_real
 $(BIN)/toolformer annotate --corpus $(2) --run $(1) --model $(MODEL) \
-    --tools calculator,calendar,search --search.index runs/wiki-index $(FEWER)
+    --shown whole --tools calculator,calendar,search --search.index runs/wiki-index $(FEWER)
 $(BIN)/toolformer verify $(1)
 endef
 

@@ -66,7 +66,7 @@ def test_a_key_is_in_no_table_no_log_no_recording_and_nothing_that_is_printed(
         output = annotate(
             *("--corpus", str(tmp_path / "texts.jsonl"), "--run", run, "--model", model, "--tools", "qa"),
             *(*endpoint, "--qa.api-key-variable", NAME, "--record", str(tmp_path / "answers"), "--log-format", "json"),
-            *(*asking.split(), "--max-call-tokens", "10"),
+            *(*asking.split(), "--max-call-tokens", "10", "--as-in-paper"),
         )
     assert f"Bearer {KEY}" in asked and len(asked) > 3, output
     monkeypatch.setenv(NAME, KEY)

@@ -41,7 +41,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         *("python", "-m", "jobs.annotate_corpus", "--corpus", str(folder / "texts.jsonl"), "--model", model),
         *("--tools", "calculator", "--shard-size", "2", "--max-call-tokens", "10", "--calculator.num-samples", "20"),
         *("--calculator.max-places", "8", "--calculator.min-loss-reduction=-1", "--model-workers", "1"),
-        *("--log-every", "0.2"),
+        *("--log-every", "0.2", "--as-in-paper"),
     ]
 
 
