@@ -5,35 +5,33 @@ Works on log p_i, since p_i itself may be smaller than any float.
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from toolformer_ray.tools.options import Teaching
 from toolformer_ray.tools.wanted_places import before_openers
 
-if TYPE_CHECKING:
-    from toolformer_ray.lm.tokenizer import Places
-
 CLOSE_LOG_RATIO = 1e-4
 """Log-probabilities of one place from different batches differ by less than this."""
 
 
-def wanted_tokens(places: "Places", text: str, wanted: Iterable[int]) -> list[bool]:
+def wanted_tokens(
+    char_offsets: Sequence[int], is_place: Sequence[bool], text: str, wanted: Iterable[int]
+) -> list[bool]:
     """Before which tokens a call stands directly before one of the wanted char offsets.
 
     What opens a word or number belongs to it, as does one space before it: the place for the `5` of ` $5` is before the
     space, or before the sign where the space is in the token before. Where the tokens allow neither, as in `=$5` with a
     token `=$`, it is before the `5`.
     """
-    by_offset = {first: n for n, first in enumerate(places.char_offsets) if places.is_place[n]}
+    by_offset = {first: n for n, first in enumerate(char_offsets) if is_place[n]}
     chosen = set()
     for offset in wanted:
         first = before_openers(text, offset)
         first -= first > 0 and text[first - 1] == " "
         chosen |= set(list(filter(by_offset.__contains__, range(first, offset + 1)))[:1])
     tokens = {by_offset[offset] for offset in chosen}
-    return [n in tokens for n in range(len(places.ids))]
+    return [n in tokens for n in range(len(char_offsets))]
 
 
 def choose_places(log_starts: np.ndarray, is_place: Sequence[bool], teaching: Teaching) -> list[int]:

@@ -87,7 +87,8 @@ class Portion:
     def _places(self, text: EncodedText, tool: Tool) -> Sequence[bool]:
         if self._options.places == "all":
             return text.places.is_place
-        return wanted_tokens(text.places, text.document.text, tool.wanted_places(text.document.text))
+        places, written = text.places, text.document.text
+        return wanted_tokens(places.char_offsets, places.is_place, written, tool.wanted_places(written))
 
     def choose(self, batch: Sequence[int], log_starts: Sequence[np.ndarray]) -> list[list[Place]]:
         """For some prompts the k most probable places above tau_s, without those where no result could help."""

@@ -134,5 +134,5 @@ def places_of(*tokens: str) -> tuple[Places, str]:
 )
 def test_a_place_is_before_the_space_and_the_signs_that_open_a_number(tokens: list[str], expected: str | None) -> None:
     places, text = places_of(*tokens)
-    wanted = wanted_tokens(places, text, before_numbers(text))
+    wanted = wanted_tokens(places.char_offsets, places.is_place, text, before_numbers(text))
     assert [token for token, is_one in zip(tokens, wanted, strict=True) if is_one] == ([expected] if expected else [])
