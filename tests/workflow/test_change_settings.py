@@ -35,7 +35,7 @@ def annotate(run: Path, corpus: Path, model: str, *more: str, tools: str = "calc
         [
             *("annotate", "--run", str(run), "--corpus", str(corpus), "--model", model, "--tools", tools),
             *("--shard-size", "2", "--max-call-tokens", "10", "--calculator.max-places", "8", "--retry-delay", "0"),
-            *("--calculator.num-samples", "40", "--model-workers", "1", "--as-in-paper", *more),
+            *("--calculator.num-samples", "40", "--model-workers", "1", *more),
         ]
     )
 
