@@ -48,7 +48,7 @@ class Attempts:
         self._pools[ingest.needs].want(1)
         try:
             return await self._try(
-                ingest, "", ingest.needs, tries, lambda actor: actor.next_shard.remote(ingest, fingerprint)
+                ingest, "", ingest.needs, tries, lambda actor: actor.next_shard.remote(ingest.name, fingerprint)
             )
         except GivenUpError as failed:
             raise UnusableError(f"the corpus cannot be read: {failed}") from failed
@@ -56,16 +56,16 @@ class Attempts:
     async def do(self, shard: str, stage: Stage) -> ShardReport | None:
         """Do a shard at a stage; None if it failed each time and is put aside in `failed/`."""
         expected = self._ledger.expected(stage, shard)
-        task = ShardTask(stage=stage, shard=shard, expected=expected, ask_again=self._ledger.ask_again)
-        if report := await self._reuse(task):
+        task = ShardTask(stage=stage.name, shard=shard, expected=expected, ask_again=self._ledger.ask_again)
+        if report := await self._reuse(stage, task):
             return report
         self._want_workers_from(stage)
         tries = self.tries()
         try:
-            return await self._work(task, stage.needs, tries)
+            return await self._work(stage, task, stage.needs, tries)
         except GivenUpError as failed:
             try:
-                return await self._isolate(task, failed)
+                return await self._isolate(stage, task, failed)
             except NotToBlameError as reason:
                 await self._put_aside(task, failed, tries, str(reason))
         return None
@@ -83,36 +83,36 @@ class Attempts:
         for following in self._pipeline[self._pipeline.index(stage) :]:
             self._pools[following.needs].want(max(1, self._ledger.num_open))
 
-    async def _reuse(self, task: ShardTask) -> ShardReport | None:
+    async def _reuse(self, stage: Stage, task: ShardTask) -> ShardReport | None:
         """If an output for other settings may hold all that is needed, have a plain worker see, without a model."""
-        if task.stage.needs == "cpu" or not self._ledger.may_reuse(task.stage, task.shard):
+        if stage.needs == "cpu" or not self._ledger.may_reuse(stage, task.shard):
             return None
         self._pools["cpu"].want(1)
         try:
-            return await self._work(replace(task, only_reuse=True), "cpu", self.tries())
+            return await self._work(stage, replace(task, only_reuse=True), "cpu", self.tries())
         except GivenUpError:
             return None
 
-    async def _work(self, task: ShardTask, needs: Needs, tries: Tries) -> ShardReport | None:
+    async def _work(self, stage: Stage, task: ShardTask, needs: Needs, tries: Tries) -> ShardReport | None:
         def ask(actor: Any) -> Any:
             return actor.work.remote(replace(task, may_be_done=tries.total > 0))
 
-        return await self._try(task.stage, task.shard, needs, tries, ask)
+        return await self._try(stage, task.shard, needs, tries, ask)
 
-    async def _isolate(self, task: ShardTask, failed: GivenUpError) -> ShardReport:
+    async def _isolate(self, stage: Stage, task: ShardTask, failed: GivenUpError) -> ShardReport:
         """Have a shard that failed written without the rows that break it. Raises NotToBlameError."""
 
         async def ask(call: Callable[[Any], Any]) -> Any:
             # A trial that fails is an answer: only the loss of a node has it tried again.
             tries = Tries(1, self._options.retry_delay)
-            return await self._try(task.stage, task.shard, task.stage.needs, tries, call)
+            return await self._try(stage, task.shard, stage.needs, tries, call)
 
         # A row is tried alone as often as a shard is, and with as much patience.
         pauses = [delay_after(number, self._options.retry_delay) for number in range(self._options.max_attempts)]
         return await leave_out_broken_rows(task, failed, ask, pauses)
 
     async def _put_aside(self, task: ShardTask, failed: GivenUpError, tries: Tries, reason: str) -> None:
-        stage, shard, told = task.stage.name, task.shard, describe(failed.error)
+        stage, shard, told = task.stage, task.shard, describe(failed.error)
         warn("shard_failed", stage=stage, shard=shard, attempt=tries.total, error=told)
         failure = {
             "stage": stage,

@@ -30,7 +30,7 @@ async def leave_out_broken_rows(
     """
     if failed.verdict != "isolate":
         raise NotToBlameError("no row is to blame for such an error")
-    name, where = f"{task.shard} at {task.stage.name}", {"stage": task.stage.name, "shard": task.shard}
+    name, where = f"{task.shard} at {task.stage}", {"stage": task.stage, "shard": task.shard}
     told = describe_briefly(failed.error)
     warn("splitting_shard", f"{name} fails ({told}); looking for the rows that break it", **where, error=told)
     try:

@@ -50,7 +50,7 @@ class Driver:
         self._ledger, self._pipeline = ledger, pipeline
         self._count_pools, self._on_ingested = count_pools, on_ingested
         self.pools = {
-            needs: WorkerPool(needs, size, run=run, recipe=recipe, options=options, fail=self._end)
+            needs: WorkerPool(needs, size, run=run, recipe=recipe, pipeline=pipeline, options=options, fail=self._end)
             for needs, size in count_pools().items()
         }
         self._attempts = Attempts(run, ledger, pipeline, self.pools, options)

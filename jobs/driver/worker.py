@@ -25,7 +25,8 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 class ShardTask:
     """A shard to do at one stage. The driver makes it, an actor gets it."""
 
-    stage: Stage
+    stage: str
+    """Its name: the actor has the pipeline, so that not every call carries the stage's functions."""
     shard: str
     expected: Expected
     ask_again: Collection[str] = ()
@@ -50,8 +51,11 @@ class RowTrial:
 class ShardActor:
     """Does one shard a call. It is opened by a call of its own, so that a bad option comes back as an error."""
 
-    def __init__(self, run: RunFolder, recipe: Recipe, num_threads: int, folder: str) -> None:
+    def __init__(
+        self, run: RunFolder, recipe: Recipe, pipeline: Sequence[Stage], num_threads: int, folder: str
+    ) -> None:
         self._run, self._recipe = run, recipe
+        self._stages = {stage.name: stage for stage in pipeline}
         self._corpus: CorpusReader | None = None
         # Relative paths, of the corpus or of an index, are relative to where the command was typed.
         with contextlib.suppress(OSError):
@@ -67,7 +71,7 @@ class ShardActor:
 
     def work(self, task: ShardTask) -> ShardReport | None:
         """Do a shard at a stage; None if it was only to be reused and something has to be computed."""
-        order = (task.stage, task.shard, task.expected, task.ask_again)
+        order = (self._stages[task.stage], task.shard, task.expected, task.ask_again)
         if task.may_be_done and (report := self._worker.find(*order)):
             return report
         return self._worker.work(*order, only_reuse=task.only_reuse, broken=task.broken)
@@ -75,11 +79,12 @@ class ShardActor:
     def try_rows(self, trial: RowTrial) -> int:
         """See whether some rows of a shard break a stage. Returns how many rows there are in all."""
         task = trial.task
-        return self._worker.try_rows(task.stage, task.shard, task.expected, task.ask_again, trial.rows)
+        stage = self._stages[task.stage]
+        return self._worker.try_rows(stage, task.shard, task.expected, task.ask_again, trial.rows)
 
-    def next_shard(self, stage: Stage, stage_fingerprint: str) -> ShardReport | None:
+    def next_shard(self, stage: str, stage_fingerprint: str) -> ShardReport | None:
         """Write the next shard of documents; None after the last. After an error it begins with the first again."""
-        corpus = self._corpus or self._worker.read_corpus(stage, stage_fingerprint)
+        corpus = self._corpus or self._worker.read_corpus(self._stages[stage], stage_fingerprint)
         self._corpus = None
         report = corpus.next_shard()
         self._corpus = corpus
@@ -96,9 +101,9 @@ def _refuse_absent(run: RunFolder) -> None:
         raise OptionError("run", run.shown, f"it does not exist on {platform.node()}; {remedy}")
 
 
-def start_actor(run: RunFolder, recipe: Recipe, size: PoolSize) -> Any:
+def start_actor(run: RunFolder, recipe: Recipe, pipeline: Sequence[Stage], size: PoolSize) -> Any:
     """Ask the cluster for one worker; it may start much later, when there is room."""
     options = RemoteShardActor.options(
         num_cpus=size.num_cpus, num_gpus=size.num_gpus, label_selector=NOT_WHERE_ONLY_DRIVERS_ARE
     )
-    return options.remote(run, recipe, size.num_threads, str(Path.cwd()))
+    return options.remote(run, recipe, pipeline, size.num_threads, str(Path.cwd()))

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -25,7 +25,7 @@ from toolformer_ray.jobs.driver.worker import start_actor
 from toolformer_ray.records.errors import UnusableError
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.workflow.log import warn
-from toolformer_ray.workflow.shard.stage import Needs
+from toolformer_ray.workflow.shard.stage import Needs, Stage
 from toolformer_ray.workflow.shard.work import Recipe
 from toolformer_ray.workflow.workers import PoolSize, WorkerOptions
 
@@ -65,11 +65,13 @@ class WorkerPool:
         *,
         run: RunFolder,
         recipe: Recipe,
+        pipeline: Sequence[Stage],
         options: WorkerOptions,
         fail: Callable[[Exception], None],
     ) -> None:
         self.needs, self.size = needs, size
-        self._run, self._recipe, self._options, self._fail = run, recipe, options, fail
+        self._run, self._recipe, self._pipeline = run, recipe, pipeline
+        self._options, self._fail = options, fail
         self._queue: asyncio.PriorityQueue[Call] = asyncio.PriorityQueue()
         self._numbers = itertools.count()
         self.in_hand: Counter[str] = Counter()
@@ -162,7 +164,7 @@ class WorkerPool:
         self._waiting.add(seat)
         try:
             while actor is None:
-                actor = start_actor(self._run, self._recipe, self.size)
+                actor = start_actor(self._run, self._recipe, self._pipeline, self.size)
                 try:
                     node_id = await self._result(actor.open.remote(self.needs))
                 except RayError as error:

@@ -35,7 +35,7 @@ class Asked:
     """An actor, asked and waited for: `asked.next_shard(…)`."""
 
     def __init__(self, job: Job, folder: Path) -> None:
-        self.actor = RemoteShardActor.remote(job.run, job.recipe, 1, str(folder))
+        self.actor = RemoteShardActor.remote(job.run, job.recipe, STAND_IN_PIPELINE, 1, str(folder))
 
     def __getattr__(self, name: str) -> Any:
         return lambda *given: ray.get(getattr(self.actor, name).remote(*given))
@@ -44,14 +44,14 @@ class Asked:
 def read_first_shard(asked: Asked, job: Job) -> ShardTask:
     """The first shard of documents, as it is to be proposed for."""
     ledger = Ledger(STAND_IN_PIPELINE, job.stage_fingerprints, {})
-    report = asked.next_shard(INGEST, ledger.ingest_fingerprint)
+    report = asked.next_shard(INGEST.name, ledger.ingest_fingerprint)
     ledger.admit(report.shard, report.header)
-    return ShardTask(stage=PROPOSE, shard=report.shard, expected=ledger.expected(PROPOSE, report.shard))
+    return ShardTask(stage=PROPOSE.name, shard=report.shard, expected=ledger.expected(PROPOSE, report.shard))
 
 
 def test_a_worker_that_does_not_see_the_run_folder_makes_none_of_its_own(tmp_path: Path) -> None:
     run = RunFolder(str(tmp_path / "mounted" / "run"))
-    actor = RemoteShardActor.remote(run, SmallRecipe(), 1, str(tmp_path))
+    actor = RemoteShardActor.remote(run, SmallRecipe(), STAND_IN_PIPELINE, 1, str(tmp_path))
     with pytest.raises(ValueError, match=rf"run is {run.shown}; it does not exist on .*; give a path or URI that all"):
         ray.get(actor.open.remote("cpu"))
     run.create()
@@ -62,10 +62,10 @@ def test_reading_begins_with_the_first_shard_again_after_an_error(tmp_path: Path
     job = make_job(tmp_path / "run", BreaksOnce(num_shards=2))
     asked = Asked(job, tmp_path)
     asked.open("cpu")
-    assert asked.next_shard(INGEST, "0").shard == "part-00000"
+    assert asked.next_shard(INGEST.name, "0").shard == "part-00000"
     with pytest.raises(OSError, match="no such luck"):
-        asked.next_shard(INGEST, "0")
-    reports = [asked.next_shard(INGEST, "0") for _ in range(3)]
+        asked.next_shard(INGEST.name, "0")
+    reports = [asked.next_shard(INGEST.name, "0") for _ in range(3)]
     assert [report and report.shard for report in reports] == ["part-00000", "part-00001", None]
 
 

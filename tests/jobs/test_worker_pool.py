@@ -71,7 +71,7 @@ def in_pool(
         errors: list[Exception] = []
         size = PoolSize(num_workers=num_workers)
         options = WorkerOptions(retry_delay=0.0)
-        pool = WorkerPool("model", size, run=None, recipe=None, options=options, fail=errors.append)
+        pool = WorkerPool("model", size, run=None, recipe=None, pipeline=(), options=options, fail=errors.append)
         calls = [asyncio.create_task(pool.call((0, ""), "score", work)) for _ in range(NUM_CALLS)]
         await test(pool)
         for call in calls:

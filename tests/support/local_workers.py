@@ -5,7 +5,7 @@ A process that holds a model takes six seconds of processor time to import what 
 
 import asyncio
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ray.exceptions import RayTaskError
 from toolformer_ray.jobs.driver import worker_pool
 from toolformer_ray.jobs.driver.worker import ShardActor, start_actor
 from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.workflow.shard.stage import Stage
 from toolformer_ray.workflow.shard.work import Recipe
 from toolformer_ray.workflow.workers import PoolSize
 
@@ -25,8 +26,8 @@ KILL = ray.kill
 class LocalWorker:
     """Answers as the handle of an actor does: `worker.work.remote(task)` can be awaited."""
 
-    def __init__(self, run: RunFolder, recipe: Recipe, size: PoolSize) -> None:
-        self._server = ShardActor(run, recipe, size.num_threads, str(Path.cwd()))
+    def __init__(self, run: RunFolder, recipe: Recipe, pipeline: Sequence[Stage], size: PoolSize) -> None:
+        self._server = ShardActor(run, recipe, pipeline, size.num_threads, str(Path.cwd()))
 
     def __getattr__(self, name: str) -> "Method":
         return Method(getattr(self._server, name))

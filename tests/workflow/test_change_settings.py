@@ -60,9 +60,7 @@ def pools(workers_in_process: None, monkeypatch: pytest.MonkeyPatch) -> list[flo
 
     asked: list[float] = []
     start = worker_pool.start_actor
-    monkeypatch.setattr(
-        worker_pool, "start_actor", lambda run, recipe, size: asked.append(size.num_cpus) or start(run, recipe, size)
-    )
+    monkeypatch.setattr(worker_pool, "start_actor", lambda *given: asked.append(given[-1].num_cpus) or start(*given))
     return asked
 
 
