@@ -35,6 +35,13 @@ LOOP_TEXTS ?= 200
 # where calls are disabled.
 LOOP_TRAINING := --max-steps 200 --batch-size 8 --rows-at-once 4 --max-length 512 --learning-rate 0.0004 \
     --evaluate-every 50 --dtype float32 --zero-stage 2 --num-workers 2 --once-per-text calculator --plain-copies 0.25
+# Of `make real`: a model of your own, by name, folder or GGUF file; how many texts a tool is offered, after how many that
+# are left out; options of annotate, such as REAL="--as-in-paper".
+REAL_RUN := runs/real
+REAL_MODEL := $(if $(filter command,$(firstword $(origin MODEL))),$(MODEL),$(REAL_RUN)/gemma-3-270m-q4_k_m.gguf)
+REAL_TEXTS ?= 100
+REAL_SKIP ?= 0
+REAL ?=
 # Number of shards of `make measure`.
 SHARDS ?= 1000
 # Options of `make bench`, such as BENCH="--model miniature --texts 2"; it takes all cores unless told --threads.
@@ -53,7 +60,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 # Nothing that is made here may depend on a download.
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help demo loop second-round test lint format train real-text same-rows measure simulate chaos bench bench-decoding clean
+.PHONY: help demo loop second-round test lint format train real real-text same-rows measure simulate chaos bench bench-decoding clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -104,6 +111,21 @@ real-text: $(INSTALLED)  ## annotate the real corpora under DATA=../shared/data 
 	$(call annotate_real,runs/real-government,$(DATA)/corpus/digitalgov $(DATA)/corpus/18f_blog)
 	$(call annotate_real,runs/real-wikipedia,$(DATA)/corpus/wikipedia_docs --max-documents 2000)
 
+real: $(INSTALLED)  ## a real model annotates real text; MODEL=, REAL_TEXTS=100, CORPUS= for your own with the calculator
+	$(if $(filter command,$(firstword $(origin MODEL))),,$(BIN)/pip install -q -c constraints.txt gguf)
+	$(if $(filter command,$(firstword $(origin MODEL))),,$(BIN)/python -m toolformer_ray.real.model --out $(REAL_RUN))
+	$(BIN)/python -m toolformer_ray.real.corpora --data $(DATA) --out $(REAL_RUN) --texts $(REAL_TEXTS) --skip $(REAL_SKIP)
+	$(call annotate_with_real,calculator,$(or $(CORPUS),$(REAL_RUN)/calculator.jsonl),)
+	$(BIN)/python -m toolformer_ray.real.report --run $(REAL_RUN)/run-calculator --model $(REAL_MODEL) \
+	    $(if $(CORPUS),,--key $(REAL_RUN)/key.jsonl)
+ifneq ($(and $(wildcard $(DATA)/corpus/wiki_passages),$(if $(CORPUS),,all)),)
+	test -e $(REAL_RUN)/index || $(BIN)/toolformer build-index $(DATA)/corpus/wiki_passages/passages.jsonl.gz $(REAL_RUN)/index
+	$(call annotate_with_real,search,$(REAL_RUN)/search.jsonl,--search.index $(REAL_RUN)/index)
+	$(BIN)/python -m toolformer_ray.real.report --run $(REAL_RUN)/run-search --model $(REAL_MODEL)
+	$(call annotate_with_real,calendar,$(REAL_RUN)/calendar.jsonl,)
+	$(BIN)/python -m toolformer_ray.real.report --run $(REAL_RUN)/run-calendar --model $(REAL_MODEL)
+endif
+
 same-rows: demo  ## the demo again, with other workers, shards and batches: the same rows?
 	rm -rf runs/same-rows
 	$(call annotate_demo,runs/same-rows/again,--shard-size 16)
@@ -129,13 +151,19 @@ bench-decoding: $(INSTALLED)  ## what decoding with tools costs: batches, slow t
 	$(BIN)/python -m toolformer_ray.bench.decoding $(BENCH)
 
 clean:  ## remove .venv, the demo's run and all caches
-	rm -rf $(VENV) $(WORLD) $(DEMO) $(LOOP) runs/same-rows build *.egg-info .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(WORLD) $(DEMO) $(LOOP) $(REAL_RUN) runs/same-rows build *.egg-info .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The miniature was trained on prompts that show the whole text first, and understands no others.
 define annotate_demo
 $(BIN)/toolformer annotate --corpus $(or $(4),$(WORLD))/corpus.jsonl --run $(1) --model $(or $(3),$(MODEL)) $(2) \
     --shown whole $(call world_tools,$(or $(4),$(WORLD)))
+endef
+
+define annotate_with_real
+$(BIN)/toolformer annotate --corpus $(2) --run $(REAL_RUN)/run-$(1) --model $(REAL_MODEL) --tools $(1) $(3) \
+    --shard-size 8 --max-call-tokens 32 $(REAL)
+$(BIN)/toolformer status $(REAL_RUN)/run-$(1)
 endef
 
 define finetune_loop
