@@ -11,7 +11,7 @@ from toolformer_ray.annotate.reading.source import SourceRow
 
 MAX_ELEMENT_CHARS = 1 << 28
 """Where an array is broken, this much is read to see whether it only goes on."""
-_ARRAY_OF_OBJECTS = re.compile(rb"\s*\[\s*\{")
+_ARRAY_OF_OBJECTS = re.compile(rb"\s*\[\s*[{\]]")
 _BLANK = re.compile(r"[ \t\r\n]*")
 
 

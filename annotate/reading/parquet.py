@@ -11,8 +11,7 @@ from toolformer_ray.annotate.reading.source import SourceRow
 from toolformer_ray.records.errors import first_line
 
 _ROWS_PER_BATCH = 1_000
-# A UnicodeDecodeError is one of a name of a column, a NotImplementedError one of a way to pack it.
-_UNREADABLE = (OSError, UnicodeDecodeError, NotImplementedError, pa.ArrowException)
+_UNREADABLE = (OSError, NotImplementedError, pa.ArrowException)
 
 
 class ParquetSource(FileSource):
@@ -51,6 +50,8 @@ class ParquetSource(FileSource):
             file = pq.ParquetFile(self.filesystem.open_input_file(self.path))
             # Where a name is no UTF-8, this is where it is found.
             _ = file.schema_arrow.names
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{self.name} cannot be read: the name of a column is no UTF-8, rename it") from error
         except _UNREADABLE as error:
             raise ValueError(f"{self.name} is no readable Parquet file: {first_line(error)}") from error
         return file

@@ -115,6 +115,13 @@ def test_no_more_of_a_broken_array_is_read_than_an_element_may_be_long(
         list(source.rows([]))
 
 
+def test_an_array_of_nothing_is_an_empty_file(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl", lines({"text": "a"}))
+    write(tmp_path / "b.json", b" [ ]\n")
+    documents, dropped = ingested(tmp_path)
+    assert (len(documents), dropped) == (1, [])
+
+
 def test_elements_that_are_no_objects_are_dropped_one_by_one(tmp_path: Path) -> None:
     documents, dropped = ingested(write(tmp_path / "a.json", b'[{"text": "a"}, 12, "x", null, {"text": "b"}, [1]]'))
     assert [document.text for document in documents] == ["a", "b"]

@@ -107,6 +107,13 @@ def test_a_damaged_column_is_named_with_its_file_and_row_group(tmp_path: Path) -
         ingested(path)
 
 
+def test_a_column_whose_name_is_no_utf8_is_told_without_a_codec(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "a.parquet", text=["a"], xyxy=["b"])
+    path.write_bytes(path.read_bytes().replace(b"xyxy", b"\xff\xfe\xfd\xfc"))
+    with pytest.raises(ValueError, match=r"a.parquet cannot be read: the name of a column is no UTF-8, rename it$"):
+        ingested(path)
+
+
 @pytest.mark.parametrize(
     "column, ids",
     [
