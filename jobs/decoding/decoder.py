@@ -45,11 +45,12 @@ def open_decoder(options: DecoderOptions, barred: Sequence[str] = ()) -> "Decode
     found before seconds go into weights.
     """
     tools = {tool.name: tool for tool in options.tools.make().values()}
-    store = open_store(options.tools.answers)
-    if store is None or not store.is_replayed:
+    if options.tools.answers.replay is None:
         for tool in tools.values():
             tool.open()
     files = look_at_model(options.model.model)
+    # This makes a folder, so it comes after what is most often refused.
+    store = open_store(options.tools.answers)
     # Torch and transformers take seconds to import, and most that can be wrong is found without them.
     from transformers.utils.logging import disable_progress_bar
 

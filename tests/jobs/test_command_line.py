@@ -138,6 +138,13 @@ def test_a_run_folder_that_cannot_be_written_is_refused(
     assert line.endswith("; move away what is there or give another folder")
 
 
+def test_a_refused_text_leaves_no_folder_of_answers(refuse: Refuse, tmp_path: Path) -> None:
+    answers = str(tmp_path / "answers")
+    given = ["generate", "--model", "/no/such/folder", "--tools", "calculator", "--record", answers, "A text."]
+    assert "--model is /no/such/folder" in refuse(*given)
+    assert not Path(answers).exists()
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 def test_a_device_that_is_not_there_is_refused_before_ray_starts(
     refuse: Refuse, tmp_path: Path, corpus: Path, model: str, monkeypatch: pytest.MonkeyPatch
