@@ -90,6 +90,11 @@ class LanguageModel:
         """Tokens that went through the model since it was loaded, its self-check included: the unit of cost."""
         return self._network.num_tokens_read
 
+    @property
+    def done(self) -> Mapping[str, int]:
+        """What was answered since the model was loaded, at any moment: `Network.done`."""
+        return dict(self._network.done)
+
     def sample_calls(
         self,
         prompts: Sequence[Prompt],

@@ -5,6 +5,7 @@ vocabulary entries.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import torch
@@ -36,6 +37,9 @@ class Network:
         self._undo_routing: Callable[[], None] | None = None
         self.num_tokens_read = 0
         """Tokens that went through the model so far, padding included."""
+        self.done: Counter[str] = Counter()
+        """What was answered so far: `prompts` that were read, `samples` that were begun, sequences with their `losses`.
+        Another thread may look while the model is busy."""
 
     @property
     def has_kv_cache(self) -> bool:

@@ -26,6 +26,8 @@ class ProgressOptions:
 
     log_every: float = 30.0
     """Seconds between two lines where the output is not a terminal, such as the log of a job."""
+    quiet: bool = False
+    """Whether the first kept calls are left unsaid."""
     log_format: str = "text"
     """What a run writes to stderr: text for people, json for one JSON object a line."""
 

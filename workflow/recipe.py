@@ -55,6 +55,11 @@ class Opened:
         """Longer texts are cut."""
         return self.recipe.max_text_tokens
 
+    @property
+    def done(self) -> Mapping[str, int]:
+        """What was answered so far, counted while a shard is worked on; nothing without a model."""
+        return {}
+
     def load_tokenizer(self) -> "TextTokenizer":
         """The tokenizer of the model."""
         from toolformer_ray.lm.tokenizer import TextTokenizer
@@ -67,6 +72,11 @@ class OpenedModel(Opened):
     """What workers with the model have."""
 
     model: "LanguageModel"
+
+    @property
+    def done(self) -> Mapping[str, int]:
+        """Prompts, samples and losses."""
+        return self.model.done
 
 
 @dataclass(frozen=True, kw_only=True)

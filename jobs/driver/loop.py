@@ -8,7 +8,7 @@ and scoring share the workers that hold the model.
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
@@ -47,7 +47,7 @@ class Driver:
         count_pools: CountPools,
         on_ingested: Callable[[], None],
     ) -> None:
-        self._ledger, self._pipeline = ledger, pipeline
+        self._ledger, self.pipeline = ledger, pipeline
         self._count_pools, self._on_ingested = count_pools, on_ingested
         self.pools = {
             needs: WorkerPool(needs, size, run=run, recipe=recipe, pipeline=pipeline, options=options, fail=self._end)
@@ -89,10 +89,14 @@ class Driver:
         """The pools that have something to do and no worker yet that is open."""
         return [needs for needs, pool in self.pools.items() if pool.is_awaited]
 
+    async def news(self) -> Counter[str]:
+        """What the model's workers have answered of the shards that they have in hand."""
+        return await self.pools["model"].news()
+
     @property
     def in_flight(self) -> Mapping[str, int]:
         """Shards that a worker has in hand, per stage."""
-        return {stage.name: sum(pool.in_hand[stage.name] for pool in self.pools.values()) for stage in self._pipeline}
+        return {stage.name: sum(pool.in_hand[stage.name] for pool in self.pools.values()) for stage in self.pipeline}
 
     async def _read_corpus(self) -> None:
         """Have shards of documents written, one by one. After an error reading begins again, and finds them there."""

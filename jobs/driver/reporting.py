@@ -7,6 +7,7 @@ has to stop.
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
@@ -16,6 +17,7 @@ from toolformer_ray.records.errors import UnusableError
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.workflow.book.ledger import Ledger
 from toolformer_ray.workflow.log import ProgressOptions, warn
+from toolformer_ray.workflow.report.kept_calls import KeptCalls
 from toolformer_ray.workflow.report.progress import (
     PROGRESS_FILE,
     SECONDS_BETWEEN_REDRAWS,
@@ -25,6 +27,8 @@ from toolformer_ray.workflow.report.progress import (
     take_snapshot,
 )
 
+SECONDS_BETWEEN_NEWS = 3.0
+MAX_CALLS_SHOWN = 8
 SECONDS_OF_PATIENCE = 60.0
 """How long a run waits for its first workers before it says so."""
 
@@ -45,15 +49,22 @@ class Reporter:
         self._options, self._tools, self._taken_by = options, tools, taken_by
         self._record = start_metrics(run.shown)
         self._working_since = time.monotonic()
+        self._in_hand: Counter[str] = Counter()
+        self._kept = KeptCalls(run, driver.pipeline[-1], 0 if options.quiet else MAX_CALLS_SHOWN)
 
     async def report(self) -> None:
         """Report every half second until it is cancelled."""
         line = ProgressLine(self._options)
-        started = next_save = time.monotonic()
+        started = next_save = next_news = time.monotonic()
         is_patient = True
         try:
             while True:
                 now = time.monotonic()
+                if now >= next_news:
+                    next_news = now + SECONDS_BETWEEN_NEWS
+                    self._in_hand = await self._driver.news()
+                    for call in await asyncio.to_thread(self._kept.found, self._ledger.done):
+                        line.tell(call)
                 snapshot = self._look()
                 line.show(snapshot)
                 if successor := self._taken_by():
@@ -84,6 +95,7 @@ class Reporter:
             in_flight=self._driver.in_flight,
             opening=self._driver.awaited,
             is_ingesting=self._driver.is_ingesting,
+            in_hand=self._in_hand,
         )
 
     def _publish(self, snapshot: Snapshot) -> None:

@@ -18,6 +18,8 @@ from toolformer_ray.workflow.shard.stage import Needs, Stage
 from toolformer_ray.workflow.shard.work import CorpusReader, Recipe, StageWorker
 from toolformer_ray.workflow.workers import PoolSize
 
+NEWS = "news"
+"""A thread of the actor's own, for questions while it works."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -82,6 +84,11 @@ class ShardActor:
         stage = self._stages[task.stage]
         return self._worker.try_rows(stage, task.shard, task.expected, task.ask_again, trial.rows)
 
+    @ray.method(concurrency_group=NEWS)
+    def news(self) -> Mapping[str, int]:
+        """What was answered of the shard in hand; asked while `work` is at it, once the worker is open."""
+        return self._worker.news()
+
     def next_shard(self, stage: str, stage_fingerprint: str) -> ShardReport | None:
         """Write the next shard of documents; None after the last. After an error it begins with the first again."""
         corpus = self._corpus or self._worker.read_corpus(self._stages[stage], stage_fingerprint)
@@ -91,7 +98,10 @@ class ShardActor:
         return report
 
 
-RemoteShardActor = ray.remote(max_restarts=0, max_task_retries=0)(ShardActor)
+# Ray's types do not know groups of methods.
+RemoteShardActor = ray.remote(  # type: ignore[call-overload]
+    max_restarts=0, max_task_retries=0, concurrency_groups={NEWS: 1}
+)(ShardActor)
 
 
 def _refuse_absent(run: RunFolder) -> None:

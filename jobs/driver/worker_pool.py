@@ -30,6 +30,7 @@ from toolformer_ray.workflow.shard.work import Recipe
 from toolformer_ray.workflow.workers import PoolSize, WorkerOptions
 
 MAX_FAILED_STARTS = 5
+SECONDS_FOR_NEWS = 2.0
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class WorkerPool:
         self._numbers = itertools.count()
         self.in_hand: Counter[str] = Counter()
         """Calls that a worker has in hand, per stage."""
-        self._num_open = 0
+        self._open: set[Worker] = set()
         self._num_wanted = 0
         self._num_given_up = 0
         self._seats: set[asyncio.Task[None]] = set()
@@ -95,7 +96,13 @@ class WorkerPool:
     @property
     def is_awaited(self) -> bool:
         """Whether there is something to do and no worker yet that is open."""
-        return bool(self._num_wanted) and not self._num_open
+        return bool(self._num_wanted) and not self._open
+
+    async def news(self) -> Counter[str]:
+        """What was answered so far of the shards that are in hand; workers that do not say so soon are left out."""
+        asked = [asyncio.wait_for(self._result(worker.actor.news.remote()), SECONDS_FOR_NEWS) for worker in self._open]
+        told = await asyncio.gather(*asked, return_exceptions=True)
+        return sum((Counter(news) for news in told if isinstance(news, dict)), Counter())
 
     def want(self, num_workers: int) -> None:
         """Have at least so many workers, but no more than the pool's size."""
@@ -131,12 +138,12 @@ class WorkerPool:
                 async with self._worker() as worker:
                     if worker is None:
                         return
-                    self._num_open += 1
+                    self._open.add(worker)
                     try:
                         while await self._serve(worker):
                             pass
                     finally:
-                        self._num_open -= 1
+                        self._open.discard(worker)
         except Exception as error:  # noqa: BLE001 - handed on to whoever awaits the run
             self._fail(error)
 

@@ -27,6 +27,7 @@ class SequenceScorer:
             rows = [self._rows(request, hidden_TW) for request, hidden_TW in self._read(chosen)]
             targets = [request.ids[target] for request in chosen for target in request.targets]
             values = self._network.token_log_probs(torch.cat(rows), self._ids(targets), self._barred).cpu()
+            self._network.done["losses"] += len(chosen)
             return [part.numpy() for part in values.split([len(request.targets) for request in chosen])]
 
         return self._budget.run([_end(request) for request in requests], answer)

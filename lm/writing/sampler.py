@@ -115,6 +115,7 @@ class CallSampler:
         options: SamplingOptions,
     ) -> None:
         self._reader = reader
+        self._done = network.done
         self._budget = budget
         self._options = options
         self._end = SampleEnd(tokenizer, options)
@@ -149,6 +150,7 @@ class CallSampler:
             for numbers, reads in self._read(prompts):
                 opened = open_best(self._reader, self._budget, reads)
                 chosen = choose(numbers, [one.log_openings for one in opened])
+                self._done["prompts"] += len(numbers)
                 for number, places in zip(numbers, self._begin(opened, chosen), strict=True):
                     begun[number] = [authors for authors, _ in places]
                     yield from (text for _, texts in places for text in texts if not text.is_over)
@@ -184,6 +186,7 @@ class CallSampler:
                     f"place {index} is outside a text of {num_tokens} tokens; a call goes before one of them"
                 )
         sampled = [(one, place) for one, place in places if place.keys]
+        self._done["samples"] += sum(len(place.keys) for _, place in sampled)
 
         def answer(indices: list[int]) -> list[tuple[list[SampleAuthor], list[Text]]]:
             keys = [sampled[index][1].keys for index in indices]

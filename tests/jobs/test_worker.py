@@ -1,12 +1,14 @@
 """What an actor does when it is asked, on a real Ray: open, read the corpus, do a shard, find one that is done."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
 
+from tests.support.gate import Gate
 from tests.support.small_jobs import SmallRecipe, make_job
 from tests.support.stand_in import STAND_IN_PIPELINE
 from toolformer_ray.jobs.driver.run_job import Job
@@ -14,6 +16,7 @@ from toolformer_ray.jobs.driver.worker import RemoteShardActor, ShardTask
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.stages import Document, Dropped
 from toolformer_ray.workflow.book.ledger import Ledger
+from toolformer_ray.workflow.shard.reuse import StageOutput
 
 pytestmark = pytest.mark.usefixtures("shared_ray")
 INGEST, PROPOSE, *_ = STAND_IN_PIPELINE
@@ -82,3 +85,31 @@ def test_what_a_worker_had_done_before_it_died_is_found_and_not_done_again(tmp_p
 
     first = written_at()
     assert written_at(may_be_done=True) == first < written_at()
+
+
+DONE = Counter[str]()
+"""In the process of the actor."""
+
+
+class CountsPrompts(SmallRecipe):
+    @property
+    def done(self) -> dict[str, int]:
+        return dict(DONE)
+
+    def compute(self, stage: str, inputs: Sequence[list[Any]], tools: Collection[str]) -> StageOutput:
+        DONE["prompts"] += len(inputs[0])
+        return super().compute(stage, inputs, tools)
+
+
+def test_a_worker_tells_what_it_has_done_of_the_shard_that_it_is_at(tmp_path: Path) -> None:
+    gate = Gate(str(tmp_path / "gate")).build()
+    job = make_job(tmp_path / "run", CountsPrompts(gate=gate, gate_at=("propose", "part-00000")))
+    asked = Asked(job, tmp_path)
+    asked.open("model")
+    task = read_first_shard(asked, job)
+    assert asked.news() == {}
+    at_work = asked.actor.work.remote(task)
+    gate.wait_for_worker()
+    assert asked.news() == {"prompts": 3}
+    gate.let_through()
+    ray.get(at_work)

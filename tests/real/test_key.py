@@ -1,4 +1,4 @@
-"""What became of due calls: numbers that can be checked by eye, on texts of single characters and letters for tokens."""
+"""What became of due calls, on a sentence whose words are its tokens."""
 
 from pathlib import Path
 

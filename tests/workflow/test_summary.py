@@ -2,14 +2,18 @@
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from tests.support.rows import make_row
 from tests.support.small_run import STAGES
+from tests.support.stand_in import STAND_IN_PIPELINE
 from toolformer_ray.records.counts import ROWS, Count, read_counts
+from toolformer_ray.records.shard_header import ShardHeader
 from toolformer_ray.records.stages import Candidate, Dropped, Executed, Scored
-from toolformer_ray.workflow.report.progress import Snapshot, describe, describe_seconds
+from toolformer_ray.workflow.book.ledger import Ledger
+from toolformer_ray.workflow.report.progress import Snapshot, describe, describe_seconds, take_snapshot
 from toolformer_ray.workflow.report.tables import describe_unanswered, drop_table, pruned_table, screen_table
 from toolformer_ray.workflow.report.text_table import text_table
 from toolformer_ray.workflow.report.yields import ScreenYield, ToolYield, screen_yields, tool_yields
@@ -156,6 +160,21 @@ def test_a_progress_line_tells_speed_time_left_and_yield() -> None:
         snapshot, texts=0, finished_texts=0, texts_per_second=0.0, seconds_left=None, calls={}, in_flight={}
     )
     assert describe(begun) == "no text yet; opening: model"
+    first = replace(begun, texts=40, seconds_left=90.0, in_hand={"prompts": 12, "samples": 1200}, opening=())
+    assert describe(first) == "0 of 40 texts; 1 min 30 s left; 12 prompts, 1,200 samples"
+
+
+def test_before_the_first_text_is_through_the_time_left_is_guessed_from_the_prompts_that_were_read() -> None:
+    ledger = Ledger(STAND_IN_PIPELINE, {stage.name: "f" for stage in STAND_IN_PIPELINE}, {})
+    ledger.admit("part-00000", ShardHeader(fingerprint="f", counts={ROWS: 40}, content="c", parts={}))
+
+    def seconds_left(**given: Any) -> float | None:
+        told = {"state": "running", "seconds": 10.0, "tools": ["A", "B"], "is_ingesting": False}
+        return take_snapshot(ledger, **told | given).seconds_left
+
+    # 20 prompts of two tools are 10 texts' worth, and proposing is 0.7 of the work: 40 texts take 57 s.
+    assert seconds_left(in_hand={"prompts": 20}) == pytest.approx(40 / (0.7 * 10 / 10.0))
+    assert seconds_left() is None
 
 
 def test_durations_have_two_units_at_most() -> None:

@@ -19,6 +19,8 @@ PROGRESS_FILE = "progress.json"
 SECONDS_BETWEEN_REDRAWS = 0.5
 SECONDS_BETWEEN_SAVES = 5.0
 MAX_FAILURES_NAMED = 20
+PROPOSING = 0.7
+"""About the share of a text's time in the model that goes to proposing calls, the rest to the losses of the filter."""
 NOT_LOGGED = ("updated", "counts", "failures")
 """Fields of a snapshot that a line of the log leaves out: it has a time of its own, and the rest is in
 progress.json."""
@@ -61,6 +63,8 @@ class Snapshot:
     """The first MAX_FAILURES_NAMED of them, as `<stage>/<shard>`."""
     tried_again: Mapping[str, int] = field(default_factory=dict)
     """Failed attempts of this run that were repeated, per stage."""
+    in_hand: Mapping[str, int] = field(default_factory=dict)
+    """What the model has answered of the shards that it is at, such as `samples`."""
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """The counts of all done shards, per stage (`records.counts.write_counts`)."""
 
@@ -74,9 +78,15 @@ def take_snapshot(
     is_ingesting: bool,
     in_flight: Mapping[str, int] = MappingProxyType({}),
     opening: Sequence[str] = (),
+    in_hand: Mapping[str, int] = MappingProxyType({}),
 ) -> Snapshot:
-    """The progress of a run after so many seconds."""
+    """The progress of a run after so many seconds.
+
+    Until the first text has passed all stages, the time left is a first guess: by the prompts that were read, of which
+    a text has one for each tool, as if proposing were PROPOSING of the work.
+    """
     rate = ledger.num_new_texts / seconds if seconds > 0 else 0.0
+    guessed = rate or PROPOSING * in_hand.get("prompts", 0) / max(1, len(tools)) / max(seconds, 1e-9)
     open_texts = ledger.num_texts - ledger.num_finished_texts
     return Snapshot(
         state=state,
@@ -85,8 +95,9 @@ def take_snapshot(
         finished_texts=ledger.num_finished_texts,
         is_ingesting=is_ingesting,
         texts_per_second=rate,
-        seconds_left=open_texts / rate if rate and not is_ingesting else None,
+        seconds_left=open_texts / guessed if guessed and not is_ingesting else None,
         in_flight=dict(in_flight),
+        in_hand=dict(in_hand),
         opening=list(opening),
         failed_shards=ledger.num_failed,
         calls={tool: ledger.total(Count("calls", tool=tool)) for tool in tools},
@@ -116,6 +127,8 @@ def describe(snapshot: Snapshot) -> str:
         parts.append(f"kept of calls: {', '.join(kept)}")
     if snapshot.failed_shards:
         parts.append(f"failed shards: {snapshot.failed_shards:,}")
+    if snapshot.in_hand and not snapshot.finished_texts:
+        parts.append(", ".join(f"{number:,} {what}" for what, number in snapshot.in_hand.items()))
     if busy := [f"{stage} {number}" for stage, number in snapshot.in_flight.items() if number]:
         parts.append(f"now: {', '.join(busy)}")
     if snapshot.opening:
@@ -154,6 +167,13 @@ class ProgressLine:
                 print(describe(snapshot), file=self._stream, flush=True)
             else:
                 say("progress", **{name: value for name, value in asdict(snapshot).items() if name not in NOT_LOGGED})
+
+    def tell(self, message: str) -> None:
+        """Print a line for people above the one that is redrawn."""
+        if is_for_people():
+            cleared = "\r\x1b[K" if self._is_live else ""
+            width = shutil.get_terminal_size().columns if self._is_live else None
+            print(f"{cleared}{message[:width]}", file=self._stream, flush=True)
 
     def close(self) -> None:
         """Clear the line of a terminal for what is printed next."""

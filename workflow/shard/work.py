@@ -41,6 +41,7 @@ class StageWorker:
     def __init__(self, run: RunFolder, recipe: Recipe, needs: Needs) -> None:
         self._run = run
         self._opened = recipe.open(needs)
+        self._done_before: Mapping[str, int] = {}
 
     def work(
         self,
@@ -57,6 +58,7 @@ class StageWorker:
         With `only_reuse` nothing is computed, and the result is None if something would have to be. Rows of the first
         input whose numbers are in `broken` are left out, and dropped with that error.
         """
+        self._done_before = self._done()
         compute = refuse if only_reuse else self._compute_of(stage)
         order, tables, earlier = self._read(stage, shard, expected, ask_again)
         reuse = _reuse_of(stage, order)
@@ -68,6 +70,14 @@ class StageWorker:
         except NothingToReuseError:
             return None
         return write_output(self._run, stage, shard, rows, drops, expected)
+
+    def news(self) -> dict[str, int]:
+        """What was answered of the shard in hand so far; another thread may ask while it is worked on."""
+        return {name: number - self._done_before.get(name, 0) for name, number in self._done().items()}
+
+    def _done(self) -> Mapping[str, int]:
+        """What was answered since the worker was opened, if that is counted (`workflow.recipe.Opened.done`)."""
+        return getattr(self._opened, "done", {})
 
     def find(self, stage: Stage, shard: str, expected: Expected, ask_again: Collection[str]) -> ShardReport | None:
         """The report of an output that is there already; None if it is not, or if calls are asked again."""
