@@ -42,6 +42,10 @@ REAL_MODEL := $(if $(filter command,$(firstword $(origin MODEL))),$(MODEL),$(REA
 REAL_TEXTS ?= 100
 REAL_SKIP ?= 0
 REAL ?=
+# Of `make real-loop`: questions of each benchmark at most, and how it is trained.
+REAL_QUESTIONS ?= 200
+REAL_TRAINING ?= --max-steps 60 --batch-size 8 --rows-at-once 2 --max-length 256 --learning-rate 0.00003 \
+    --evaluate-every 20 --zero-stage 2 --num-workers 2 --plain-copies 0.25 --num-held-out 40
 # Number of shards of `make measure`.
 SHARDS ?= 1000
 # Options of `make bench`, such as BENCH="--model miniature --texts 2"; it takes all cores unless told --threads.
@@ -60,7 +64,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 # Nothing that is made here may depend on a download.
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help demo loop second-round test lint format train real real-text same-rows measure simulate chaos bench bench-decoding clean
+.PHONY: help demo loop second-round test lint format train real real-loop real-text same-rows measure simulate chaos bench bench-decoding clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -126,6 +130,15 @@ ifneq ($(and $(wildcard $(DATA)/corpus/wiki_passages),$(if $(CORPUS),,all)),)
 	$(BIN)/python -m toolformer_ray.real.report --run $(REAL_RUN)/run-calendar --model $(REAL_MODEL)
 endif
 
+# The fine-tuned model and its control, on the texts of `make real`, asked word problems in the paper's way.
+real-loop:  ## after make real: fine-tune on C* and on C, then ASDiv, SVAMP, MAWPS and perplexity (hours on 2 cores)
+	$(MAKE) real
+	$(call finetune_real,control,--without-calls)
+	$(call finetune_real,tuned,)
+	$(call ask_real,$(REAL_MODEL),untuned)
+	$(call ask_real,$(REAL_RUN)/control,control)
+	$(call ask_real,$(REAL_RUN)/tuned,tuned)
+
 same-rows: demo  ## the demo again, with other workers, shards and batches: the same rows?
 	rm -rf runs/same-rows
 	$(call annotate_demo,runs/same-rows/again,--shard-size 16)
@@ -164,6 +177,15 @@ define annotate_with_real
 $(BIN)/toolformer annotate --corpus $(2) --run $(REAL_RUN)/run-$(1) --model $(REAL_MODEL) --tools $(1) $(3) \
     --shard-size 8 --max-call-tokens 32 $(REAL)
 $(BIN)/toolformer status $(REAL_RUN)/run-$(1)
+endef
+
+define finetune_real
+$(BIN)/toolformer finetune --run $(REAL_RUN)/run-calculator --model $(REAL_MODEL) --out $(REAL_RUN)/$(1) $(REAL_TRAINING) $(2)
+endef
+
+define ask_real
+$(BIN)/toolformer evaluate --model $(1) --tasks asdiv,svamp,mawps,wikitext2 --data $(DATA)/eval --tools calculator \
+    --most $(REAL_QUESTIONS) --max-new-tokens 64 --out $(REAL_RUN)/$(2).parquet
 endef
 
 define finetune_loop
