@@ -41,7 +41,7 @@ class PlainPipeline:
         self._tokenizer = tokenizer
         self._sizes = sizes
         self._meter = meter
-        self._ends = sorted(tokenizer.end_marker_ids | tokenizer.special_ids)
+        self._ends = sorted(tokenizer.end_marker_ids | tokenizer.stop_ids)
 
     @torch.inference_mode()
     def annotate(self, work: Workload, engine: Annotation) -> Annotation:

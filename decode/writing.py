@@ -31,7 +31,7 @@ class Vocabulary(Protocol):
     @property
     def bracket_ids(self) -> Collection[int]: ...
     @property
-    def special_ids(self) -> Collection[int]: ...
+    def stop_ids(self) -> Collection[int]: ...
     def encode(self, text: str) -> list[int]: ...
     def decode(self, ids: list[int]) -> str: ...
 
@@ -123,7 +123,7 @@ class Writing:
 
     def _write_plain(self, token: int) -> Step:
         self._is_barred_here = False
-        if token in self._vocabulary.special_ids:
+        if token in self._vocabulary.stop_ids:
             return self._end("stop")
         self._num_standing += 1
         self._num_plain += 1
@@ -146,7 +146,7 @@ class Writing:
         return Write(ids)
 
     def _go_on_with_call(self, token: int) -> Step:
-        if token in self._vocabulary.special_ids:
+        if token in self._vocabulary.stop_ids:
             return self._false_start("unfinished")
         self._call_ids.append(token)
         call = parse_call(self._decoded().partition(_BRACKET)[2])

@@ -1,17 +1,17 @@
-"""The files of a causal LM: loads it, refusing what the engine would not run exactly, and fingerprints it."""
+"""The weights of a causal LM: loads them, refusing what the engine would not run exactly, and fingerprints them."""
 
+import contextlib
 import hashlib
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
-from transformers.utils import cached_file
+from transformers.utils import logging as transformers_logging
 
-from toolformer_ray.records.errors import OptionError, UnusableError, first_line
-from toolformer_ray.records.fingerprint import MODEL_FILES, fingerprint_files
+from toolformer_ray.lm.configuration import read_config
+from toolformer_ray.lm.sources import is_gguf, loading_arguments
+from toolformer_ray.records.errors import OptionError, UnusableError, explain
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -26,26 +26,26 @@ def load_network(
     if dtype not in DTYPES:
         raise OptionError("dtype", dtype, f"it must be one of {', '.join(DTYPES)}")
     target = _check_device(device)
+    config = read_config(name_or_path)
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            name_or_path,
-            dtype=DTYPES[dtype],
-            device_map=device_map,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        raise ValueError(
-            f"model {name_or_path!r} cannot be loaded ({first_line(error)}); give the folder of a Hugging Face causal "
-            "language model with safetensors weights, or its name on the Hub"
-        ) from error
+        with _without_tables():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                **loading_arguments(name_or_path),
+                config=config,
+                dtype=DTYPES[dtype],
+                device_map=device_map,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+            )
+    except Exception as error:  # weights and configuration that do not fit raise whatever first finds out
+        raise ValueError(_describe_failure(name_or_path, config, error)) from error
     model, report = loaded
-    if missing := sorted(report["missing_keys"]):
-        raise ValueError(
-            f"model {name_or_path!r} lacks {len(missing)} of its weights, such as {missing[0]}; "
-            "save it as the causal language model that it is"
-        )
+    _refuse_misfits(report, name_or_path)
+    if is_gguf(name_or_path):
+        _forget_quantisation(model)
+    _refuse_weights_that_are_no_numbers(model, name_or_path)
     if device_map is None:
         return model.to(target)
     if target.type != "cpu" and not {"cpu", "disk"}.isdisjoint(map(str, model.hf_device_map.values())):
@@ -54,41 +54,6 @@ def load_network(
             "more with `gpus_per_worker`, or use `dtype` bfloat16"
         )
     return model
-
-
-def read_window(config: PreTrainedConfig, name: str) -> int:
-    """The longest sequence that the model reads exactly, in tokens.
-
-    Sliding windows do not shorten it: they say what a layer sees, not how long a text may be. Where a family attends in
-    separate chunks, or changes its rotary positions beyond the length it was trained at, it ends there: every batch
-    then has the same masks and the same positions.
-    """
-    text_config = config.get_text_config()
-    window = getattr(text_config, "max_position_embeddings", None)
-    if not window:
-        raise ValueError(f"config.json of model {name!r} states no max_position_embeddings; add it, in tokens")
-    rope = getattr(text_config, "rope_parameters", None) or {}
-    # Families whose layers differ have one set of parameters for each type of layer.
-    by_type = [entry for entry in rope.values() if isinstance(entry, dict)] or [rope]
-    stretched = [entry for entry in by_type if entry.get("rope_type") in ("dynamic", "longrope")]
-    trained = [entry.get("original_max_position_embeddings", window) for entry in stretched]
-    return min(window, getattr(text_config, "attention_chunk_size", None) or window, *trained)
-
-
-def find_folder(name_or_path: str) -> Path | None:
-    """The folder of a model's files, be it in the Hub's cache; None if there is none on this machine."""
-    if Path(name_or_path).is_dir():
-        return Path(name_or_path)
-    try:
-        config = cached_file(name_or_path, "config.json", local_files_only=True)
-    except OSError:
-        return None
-    return Path(config).parent if config else None
-
-
-def fingerprint_folder(folder: Path) -> str:
-    """A hash of a model folder's configuration, weights and tokenizer; other files and the path do not count."""
-    return fingerprint_files(folder, MODEL_FILES)
 
 
 def fingerprint_weights(model: PreTrainedModel) -> str:
@@ -106,3 +71,64 @@ def _check_device(device: str) -> torch.device:
     if device not in known and not (device == "cuda" and len(known) > 1):
         raise ValueError(f"device {device!r} is not available; this machine has {', '.join(known)}")
     return torch.device(device)
+
+
+def _describe_failure(name: str, config: PreTrainedConfig, error: Exception) -> str:
+    if quantisation := getattr(config, "quantization_config", None):
+        method = quantisation.get("quant_method") if isinstance(quantisation, dict) else quantisation.quant_method
+        return (
+            f"model {name!r} is quantised ({method}), which this installation of torch cannot run ({explain(error)}); "
+            "give its weights as they were before, or as a GGUF file"
+        )
+    return (
+        f"model {name!r} cannot be loaded ({explain(error)}); give the folder of a Hugging Face causal language model "
+        "with safetensors weights, a GGUF file, or its name on the Hub"
+    )
+
+
+def _forget_quantisation(model: Any) -> None:
+    """The weights of a GGUF file are plain numbers once they are loaded, and are trained and saved as such."""
+    model.hf_quantizer = None
+    model.is_quantized = False
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+
+
+def _refuse_weights_that_are_no_numbers(model: PreTrainedModel, name: str) -> None:
+    for key, weight in model.named_parameters():
+        # A sum is several times cheaper than a test of each number, and is finite if each of them is, or nearly always.
+        if (
+            weight.is_floating_point()
+            and not weight.sum(dtype=torch.float32).isfinite()
+            and not weight.isfinite().all()
+        ):
+            raise ValueError(
+                f"model {name!r} has weights that are no numbers (NaN or infinite) in {key}; copy it again, or take an "
+                "earlier checkpoint"
+            )
+
+
+@contextlib.contextmanager
+def _without_tables() -> Iterator[None]:
+    """Keep transformers from printing tables of the weights that do not fit: they are refused in one line, by name."""
+    before = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(before)
+
+
+def _refuse_misfits(report: Mapping[str, Any], name_or_path: str) -> None:
+    """Raise ValueError if weights are missing or of another shape: transformers makes up random ones."""
+    if missing := sorted(report["missing_keys"]):
+        raise ValueError(
+            f"model {name_or_path!r} lacks {len(missing)} of its weights, such as {missing[0]}; "
+            "save it as the causal language model that it is"
+        )
+    if mismatched := sorted(report["mismatched_keys"]):
+        key, saved, wanted = mismatched[0]
+        raise ValueError(
+            f"weight {key} of model {name_or_path!r} has the shape {tuple(saved)}, where its configuration asks for "
+            f"{tuple(wanted)}; give the configuration that the model was saved with"
+        )

@@ -14,13 +14,15 @@ import torch
 from transformers import PreTrainedModel
 
 from toolformer_ray.lm.batching import TokenBudget
-from toolformer_ray.lm.files import find_folder, fingerprint_folder, fingerprint_weights, load_network, read_window
+from toolformer_ray.lm.configuration import read_config, read_window
+from toolformer_ray.lm.files import fingerprint_weights, load_network
 from toolformer_ray.lm.network import Network
 from toolformer_ray.lm.requests import ChoosePlaces, Insertion, Prompt, PromptBatch, Samples, ScoreRequest
 from toolformer_ray.lm.scoring.insertion import InsertionReader
 from toolformer_ray.lm.scoring.text_reading import TextReading
 from toolformer_ray.lm.scoring.whole_sequences import SequenceScorer
 from toolformer_ray.lm.self_check import check_and_prepare
+from toolformer_ray.lm.sources import find_files, fingerprint_model
 from toolformer_ray.lm.tokenizer import TextTokenizer
 from toolformer_ray.lm.writing.generator import Generator
 from toolformer_ray.lm.writing.prompts import PromptReader
@@ -39,10 +41,11 @@ class LanguageModel:
         tokenizer: TextTokenizer,
         *,
         token_budget: int | None = None,
-        folder: Path | None = None,
+        files: Path | None = None,
     ) -> None:
-        """`folder` holds the model's files, if it came from there. `token_budget`: by default what suits the device.
+        """`files`: the folder or GGUF file that the model came from, if any.
 
+        `token_budget`: by default what suits the device.
         Raises ValueError for a model that the engine cannot run exactly.
         """
         if not tokenizer.bos_ids:
@@ -51,7 +54,7 @@ class LanguageModel:
                 "can stand before a text's first token; set bos_token in its tokenizer_config.json"
             )
         self.tokenizer = tokenizer
-        self._folder = folder
+        self._files = files
         self.window = read_window(model.config, tokenizer.name)
         """The longest sequence, in tokens."""
         self._network = Network(model)
@@ -70,20 +73,21 @@ class LanguageModel:
         token_budget: int | None = None,
         device_map: str | Mapping[str, Any] | None = None,
     ) -> Self:
-        """A model by its folder or name; `device` as torch names it, `dtype` "float32" or "bfloat16".
+        """A model by its folder, GGUF file or name; `device` as torch names it, `dtype` "float32" or "bfloat16".
 
         A model that is too large for one device is laid over several by `device_map`, as from_pretrained understands
         it, and has no KV cache then. Only safetensors are read, and no code from the model's folder is run. Raises
         ValueError, one line, if a value is wrong or the model cannot be used.
         """
+        read_config(name_or_path)  # What is wrong with it would be told by the tokenizer, as if it were its own fault.
         tokenizer = TextTokenizer.load(name_or_path)
         model = load_network(name_or_path, device=device, dtype=dtype, device_map=device_map)
-        return cls(model, tokenizer, token_budget=token_budget, folder=find_folder(name_or_path))
+        return cls(model, tokenizer, token_budget=token_budget, files=find_files(name_or_path))
 
     @property
     def fingerprint(self) -> str:
         """A hash of the configuration, weights and tokenizer; the same for a copy elsewhere and on every device."""
-        return fingerprint_folder(self._folder) if self._folder else fingerprint_weights(self._network.model)
+        return fingerprint_model(self._files) if self._files else fingerprint_weights(self._network.model)
 
     @property
     def num_tokens_read(self) -> int:

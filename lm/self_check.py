@@ -3,19 +3,21 @@
 Families whose positions, masks or heads are not as the engine takes them to be are found out here, not in the data.
 """
 
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from toolformer_ray.lm.attention.visibility import UnsupportedAttention
-from toolformer_ray.lm.files import read_window
+from toolformer_ray.lm.configuration import read_window
 from toolformer_ray.lm.network import Network
 from toolformer_ray.lm.requests import Prompt
 from toolformer_ray.lm.tokenizer import TextTokenizer
 from toolformer_ray.lm.writing.prompts import PromptReader
 from toolformer_ray.lm.writing.sequences import CachedSequences
+from toolformer_ray.records.errors import UnusableError, explain
 
 AGREEMENT = {torch.float32: 1e-3, torch.bfloat16: 0.05}
 """By what share of the largest logit two ways to compute a row may differ.
@@ -48,18 +50,38 @@ def check_and_prepare(network: Network, tokenizer: TextTokenizer) -> None:
         for new in ((), tokenizer.bos_ids)
         for index in _places(prompt)
     ]
-    expected = [network.model(network.pad([ids])).logits[0, -1].float() for ids in sequences]
-    if network.enable_kv_cache():
-        if _agree(network, _cached_rows(network, tokenizer, prompt, other), expected):
-            return
-        network.disable_kv_cache()
-    if not _agree(network, [hidden_TW[-1] for hidden_TW in network.read_whole(sequences)], expected):
+    with _naming(tokenizer.name):
+        expected = [network.model(network.pad([ids])).logits[0, -1].float() for ids in sequences]
+    if any(logits_V.isnan().any() for logits_V in expected):
+        raise UnusableError(
+            f"model {tokenizer.name!r} ({family}) answers with what is no number (NaN); copy it again, or use `dtype` "
+            "float32"
+        )
+    with _naming(tokenizer.name):
+        if network.enable_kv_cache():
+            if _agree(network, _cached_rows(network, tokenizer, prompt, other), expected):
+                return
+            network.disable_kv_cache()
+        agrees = _agree(network, [hidden_TW[-1] for hidden_TW in network.read_whole(sequences)], expected)
+    if not agrees:
         raise ValueError(f"model {tokenizer.name!r} ({family}) answers differently in a batch; {KNOWN_FAMILIES}")
     logger.warning(
         "samples of %s (%s) cannot share what they begin with: each is read whole for every token, which is slow",
         tokenizer.name,
         family,
     )
+
+
+@contextlib.contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """For a block that runs the model for the first time: what it raises is told as what is wrong with the model."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(
+            f"model {name!r} breaks in its first pass ({explain(error)}); its weights and its configuration do not fit "
+            "one another, or the device has too little memory"
+        ) from error
 
 
 def _prompts(network: Network, tokenizer: TextTokenizer) -> list[Prompt]:

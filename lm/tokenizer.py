@@ -4,8 +4,9 @@ Needs the tokenizer's files only, no weights. Only fast tokenizers: places need 
 """
 
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,7 +14,10 @@ import regex  # type: ignore[import-untyped]
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from toolformer_ray.records.errors import first_line
+from toolformer_ray.lm.configuration import read_end_ids
+from toolformer_ray.lm.sources import loading_arguments
+from toolformer_ray.lm.tokenizer_probe import find_loss
+from toolformer_ray.records.errors import UnusableError, explain
 
 START_MARKER = " ["
 END_MARKER = "]"
@@ -37,11 +41,13 @@ class Places:
 class TextTokenizer:
     """A model's tokenizer as the engine needs it. Encoded pieces may be concatenated: nothing is added around them."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, name: str = "") -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, name: str = "", end_ids: Collection[int] = ()) -> None:
+        """`end_ids`: tokens that end a text, beside those that the tokenizer itself knows as special."""
+        self._more_end_ids = frozenset(end_ids)
         self.name = name or tokenizer.name_or_path
         """The name or path that it was loaded from."""
         if not tokenizer.is_fast:
-            raise ValueError(
+            raise UnusableError(
                 f"tokenizer of {self.name!r} is a slow one ({type(tokenizer).__name__}), without character offsets; "
                 "save its fast version (a tokenizer.json) into the model's folder"
             )
@@ -52,29 +58,40 @@ class TextTokenizer:
         self.end_ids: tuple[int, ...] = () if tokenizer.eos_token_id is None else (tokenizer.eos_token_id,)
         """What a whole text ends with, if the tokenizer has an end-of-sequence token."""
         if not self.start_marker_ids:
-            raise ValueError(
+            raise UnusableError(
                 f"vocabulary of {self.name!r} has no entry for the call-start marker {START_MARKER.strip()!r}; "
                 "use a model whose tokenizer has one"
             )
 
     @classmethod
     def load(cls, name_or_path: str) -> Self:
-        """The tokenizer of a model by its folder or name. Raises ValueError if there is none or it cannot be used."""
-        if _is_missing_path(name_or_path):
-            raise ValueError(f"there is no model folder {name_or_path!r}; correct the path or give a name on the Hub")
+        """The tokenizer of a model by its folder, GGUF file or name.
+
+        Raises ValueError, one line, if there is none, or if texts do not come back from it to the letter.
+        """
+        source = loading_arguments(name_or_path)
         if Path(name_or_path).is_dir() and not any(Path(name_or_path, name).is_file() for name in _TOKENIZER_FILES):
             raise ValueError(
                 f"there is no tokenizer in {name_or_path!r}, whose answers mean nothing without; "
                 "save the one that the model was trained with beside it (a tokenizer.json)"
             )
+        end_ids = read_end_ids(name_or_path)
         try:
-            tokenizer = AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False)
-        except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+            tokenizer = cls(_load(source), name=str(name_or_path), end_ids=end_ids)
+            loss = find_loss(tokenizer.encode, tokenizer.decode)
+        except UnusableError:
+            raise
+        except Exception as error:  # the library of tokenizers raises bare exceptions
             raise ValueError(
-                f"tokenizer of {name_or_path!r} cannot be loaded ({first_line(error)}); "
-                "give a model's folder or its name on the Hugging Face Hub"
+                f"tokenizer of {name_or_path!r} cannot be loaded ({explain(error)}); "
+                "give a model's folder, a GGUF file, or its name on the Hugging Face Hub"
             ) from error
-        return cls(tokenizer, name=str(name_or_path))
+        if loss is not None:
+            raise ValueError(
+                f"tokenizer of {name_or_path!r} loses {loss}; "
+                "use a model whose tokenizer gives texts back to the letter"
+            )
+        return tokenizer
 
     def encode(self, text: str) -> list[int]:
         """The text's token ids; what looks like a special token is plain text."""
@@ -133,6 +150,11 @@ class TextTokenizer:
         return frozenset(token for token, entry in self._backend.get_added_tokens_decoder().items() if entry.special)
 
     @cached_property
+    def stop_ids(self) -> frozenset[int]:
+        """Entries that end what is being written: special ones, and those that the model's configuration names."""
+        return self.special_ids | self._more_end_ids
+
+    @cached_property
     def _entries(self) -> dict[int, str]:
         """The text of every entry of the vocabulary that stands for text."""
         ids = sorted(set(self._backend.get_vocab(with_added_tokens=True).values()) - self.special_ids)
@@ -145,11 +167,18 @@ def _grapheme_starts(text: str) -> set[int] | None:
     return None if text.isascii() else {match.start() for match in _GRAPHEME.finditer(text)}
 
 
-def _is_missing_path(name_or_path: str) -> bool:
-    """Whether this can only be meant as a folder and is none: asking the Hub first costs half a minute offline."""
-    path = Path(name_or_path)
-    may_be_a_name = len(path.parts) == 1 or (len(path.parts) == 2 and not path.parent.is_dir())
-    return not path.is_dir() and not may_be_a_name
+def _load(source: Mapping[str, str]) -> PreTrainedTokenizerBase:
+    gguf = source.get("gguf_file")
+    if gguf is None:
+        return AutoTokenizer.from_pretrained(**source, trust_remote_code=False)
+    path = Path(source["pretrained_model_name_or_path"], gguf)
+    return _load_from_gguf(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _load_from_gguf(path: Path, _: int) -> PreTrainedTokenizerBase:
+    """Kept, since reading the vocabulary of a GGUF file takes seconds: up to half a minute for 262,144 entries."""
+    return AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name, trust_remote_code=False)
 
 
 def _make_splicing_tokenizer(backend: Tokenizer) -> Tokenizer:
@@ -166,6 +195,9 @@ def _make_splicing_tokenizer(backend: Tokenizer) -> Tokenizer:
     pipeline["decoder"] = _without(pipeline["decoder"], "Strip")
     for step in ("pre_tokenizer", "decoder"):
         _add_no_prefix(pipeline[step])
+    for entry in pipeline["added_tokens"]:
+        # An added token may take the spaces around it with it, which nobody gets back.
+        entry |= {"lstrip": False, "rstrip": False}
     copy = Tokenizer.from_str(json.dumps(pipeline))
     copy.encode_special_tokens = True
     return copy

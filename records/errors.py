@@ -47,3 +47,19 @@ def one_line(error: BaseException | str) -> str:
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, for libraries that append pages of advice."""
     return (str(error).strip() or "no message").splitlines()[0]
+
+
+MOST_EXPLAINED = 300
+
+
+def explain(error: BaseException) -> str:
+    """One line of at most 300 characters for an error of a library: the message, and its type where that says more.
+
+    >>> explain(KeyError("eos"))
+    "KeyError: 'eos'"
+    >>> explain(OSError("no such file"))
+    'no such file'
+    """
+    message = one_line(error) or "no message"
+    tells_all = type(error) in (ValueError, OSError, RuntimeError) or isinstance(error, UnusableError)
+    return (message if tells_all else f"{type(error).__name__}: {message}")[:MOST_EXPLAINED]

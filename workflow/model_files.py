@@ -22,27 +22,26 @@ class ModelFiles:
     revision: str | None
     """The commit on the Hugging Face Hub that all workers have to load; None for a folder."""
     fingerprint: str
-    """Hash of the content of a folder's files, or of the name and commit of a model on the Hub."""
+    """Hash of the content of a folder's files or a GGUF file, or of the name and commit of a model on the Hub."""
 
 
 def look_at_model(name_or_path: str) -> ModelFiles:
     """Read a model's configuration and tokenizer. Raises OptionError if the model cannot annotate."""
     # Torch and transformers take seconds to import, and most that imports this module needs neither.
-    from transformers import AutoConfig
-
-    from toolformer_ray.lm.files import find_folder, fingerprint_folder, read_window
+    from toolformer_ray.lm.configuration import read_config, read_window
+    from toolformer_ray.lm.sources import find_folder, fingerprint_model
     from toolformer_ray.lm.tokenizer import TextTokenizer
 
-    is_folder = Path(name_or_path).is_dir()
-    if not is_folder and find_folder(name_or_path) is None:
+    is_here = Path(name_or_path).exists()
+    if not is_here and find_folder(name_or_path) is None:
         _check_hub(name_or_path)
     try:
+        window = read_window(read_config(name_or_path), name_or_path)
         tokenizer = TextTokenizer.load(name_or_path)
-        window = read_window(AutoConfig.from_pretrained(name_or_path, trust_remote_code=False), name_or_path)
     except (ValueError, OSError) as error:
         raise OptionError("model", name_or_path, one_line(error)) from error
-    if is_folder:
-        identity, revision = fingerprint_folder(Path(name_or_path)), None
+    if is_here:
+        identity, revision = fingerprint_model(Path(name_or_path)), None
     else:
         revision = hub_revision(name_or_path)
         identity = fingerprint(name_or_path, revision)
@@ -51,7 +50,7 @@ def look_at_model(name_or_path: str) -> ModelFiles:
 
 def hub_revision(name: str) -> str | None:
     """The commit of a model in this machine's cache of the Hub; the folder of a snapshot is named by it."""
-    from toolformer_ray.lm.files import find_folder
+    from toolformer_ray.lm.sources import find_folder
 
     folder = find_folder(name)
     return folder.name if folder else None

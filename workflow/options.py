@@ -27,7 +27,7 @@ class ModelOptions:
     """The model that annotates or writes, and how it is run."""
 
     model: str
-    """The causal language model: a folder with its files, or its name on the Hugging Face Hub."""
+    """The causal language model: a folder with its files, a GGUF file, or its name on the Hugging Face Hub."""
     device: str = "cpu"
     """The torch device that it runs on: cpu or cuda."""
     dtype: str = "float32"

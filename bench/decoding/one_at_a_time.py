@@ -46,7 +46,7 @@ class OneAtATime:
         self._model, self._tokenizer, self._ask = model, tokenizer, ask
         self._stop = _AtCall(tokenizer, model.config.vocab_size)
         self._opens = _Opens(tokenizer.open_ids[-1], top_k)
-        self._end_ids = sorted(tokenizer.special_ids)
+        self._end_ids = sorted(tokenizer.stop_ids)
 
     @torch.inference_mode()
     def write(self, prompt: str, max_new_tokens: int) -> list[int]:

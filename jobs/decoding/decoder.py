@@ -91,7 +91,7 @@ def refuse_missing_tools(options: DecoderOptions, decode: DecodeOptions) -> None
 
 def _missing_tools(options: DecoderOptions, barred: Sequence[str]) -> dict[str, str]:
     """Tools that fine-tuning taught the model, by the name in calls, with their keys; not those loaded or barred."""
-    from toolformer_ray.lm.files import find_folder
+    from toolformer_ray.lm.sources import find_folder
 
     folder = find_folder(options.model.model)
     if folder is None or not (folder / TOOLS_FILE).is_file():

@@ -56,7 +56,7 @@ class SampleEnd:
     def has_come(self, ids: Sequence[int]) -> bool:
         """Whether a sample is at its end with the last of these tokens."""
         last = ids[-1]
-        is_marker = last in self._tokenizer.end_marker_ids or last in self._tokenizer.special_ids
+        is_marker = last in self._tokenizer.end_marker_ids or last in self._tokenizer.stop_ids
         return is_marker or len(ids) >= self._options.max_new_tokens or self._has_stopped(ids)
 
     def sample(self, ids: Sequence[int]) -> Sample:

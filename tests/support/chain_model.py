@@ -4,6 +4,7 @@
 texts differ. Behind an arrow it would like to write ` 9`. Where no call may start it says ` 7`.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from tests.support.models import build_table_model
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.tokenizer import TextTokenizer
+from toolformer_ray.lm.tokenizer_probe import PROBES
 
 OPEN = {" [": 5.0, " 7": 3.0}
 NEXT = {
@@ -36,20 +38,21 @@ NEXT = {
 WORDS = [*NEXT, "QA(", " 9"]
 CHARACTERS = [chr(code) for code in range(32, 127)]
 ENTRIES = ["<s>", "<unk>", *dict.fromkeys([*WORDS, *CHARACTERS, *(f" {digit}" for digit in "0123456789")])]
+# One that is loaded from a folder has to give back all that it is probed with.
+SAVED = [*ENTRIES, *sorted(set("".join(PROBES.values())) - set(ENTRIES))]
 
 
-@cache
-def build_chain_tokenizer() -> PreTrainedTokenizerFast:
+def build_chain_tokenizer(entries: Sequence[str] = ENTRIES) -> PreTrainedTokenizerFast:
     """Words, signs and single digits; the longest entry that fits is the token."""
-    tokenizer = Tokenizer(models.WordLevel({entry: number for number, entry in enumerate(ENTRIES)}, unk_token="<unk>"))
-    pieces = Regex(r"Calculator\(|QA\(| (?:so|it|is|->)(?!\w)| [\[\d]|is(?!\w)|.")
+    tokenizer = Tokenizer(models.WordLevel({entry: number for number, entry in enumerate(entries)}, unk_token="<unk>"))
+    pieces = Regex(r"Calculator\(|QA\(| (?:so|it|is|->)(?!\w)| [\[\d]|is(?!\w)|[\s\S]")
     tokenizer.pre_tokenizer = pre_tokenizers.Split(pieces, "isolated")
     tokenizer.decoder = decoders.Fuse()
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="<s>", unk_token="<unk>")
 
 
-def build_chain_network() -> torch.nn.Module:
-    logits_VV = torch.full((len(ENTRIES), len(ENTRIES)), -6.0)
+def build_chain_network(entries: Sequence[str] = ENTRIES) -> torch.nn.Module:
+    logits_VV = torch.full((len(entries), len(entries)), -6.0)
     for entry, following in NEXT.items():
         for token, logit in following.items():
             logits_VV[ENTRIES.index(entry), ENTRIES.index(token)] = logit
@@ -63,6 +66,6 @@ def chain_model() -> LanguageModel:
 
 def save_chain_model(folder: Path) -> str:
     """The same as a Hugging Face folder; its path."""
-    build_chain_network().save_pretrained(folder)
-    build_chain_tokenizer().save_pretrained(folder)
+    build_chain_network(SAVED).save_pretrained(folder)
+    build_chain_tokenizer(SAVED).save_pretrained(folder)
     return str(folder)

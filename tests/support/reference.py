@@ -69,6 +69,6 @@ def reference_sample(
         drawn.append(best_block * size + best)
         if drawn[-1] in tokenizer.end_marker_ids:
             return tuple(drawn), tokenizer.decode(drawn).split("]")[0]
-        if drawn[-1] in tokenizer.special_ids:
+        if drawn[-1] in tokenizer.stop_ids:
             break
     return tuple(drawn), None

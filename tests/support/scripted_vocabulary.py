@@ -28,7 +28,7 @@ class ScriptedVocabulary:
         return frozenset(number for number, entry in enumerate(self.entries) if "[" in entry)
 
     @property
-    def special_ids(self) -> frozenset[int]:
+    def stop_ids(self) -> frozenset[int]:
         return frozenset({0})
 
     def id(self, entry: str) -> int:
