@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 
 # The models of the tests are so small that a second thread only waits for the first. Read when torch is imported.
@@ -13,6 +14,9 @@ from hypothesis import settings
 from tests.support.local_workers import workers_in_process, workers_in_ray  # noqa: F401 - fixtures for all tests
 from tests.support.refusals import refuse  # noqa: F401 - a fixture for all tests
 from tests.support.s3_server import S3Server, serve_s3
+
+# A shell ignores Ctrl-C for what it starts in the background, and what the tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A first call may load a model or a table of Unicode; how long a case takes says nothing about whether it is right.
 settings.register_profile("no deadline", deadline=None)

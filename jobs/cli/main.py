@@ -4,26 +4,42 @@ Nothing heavy is imported before Ctrl-C is answered for, and for `--help` and `-
 """
 
 import contextlib
+import difflib
 import logging
 import os
 import re
+import select
 import sys
 from collections.abc import Sequence
 
+from toolformer_ray.jobs.driver.interrupts import SECONDS_TO_END, Interrupts
 from toolformer_ray.records.errors import OptionError, UnusableError, one_line
 
 EXIT_BAD_INPUT = 2
 EXIT_CTRL_C = 130
+EXIT_BROKEN_PIPE = 141
+"""What a shell shows of a program whose reader, such as `head`, has ended: 128 and the number of SIGPIPE."""
+LEAST_LIKENESS = 0.8
+"""How much an option has to be like one that was mistyped to be suggested."""
 
+_SUGGESTION = re.compile(r"(?P<said>Unknown option: (?P<given>\S+?)(=\S*)?\.) Did you mean (?P<suggested>\S+)\?")
 _FIELD = re.compile(r"`([a-z][a-z0-9_.]*)`")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    try:
-        return _run(sys.argv[1:] if arguments is None else list(arguments))
-    except KeyboardInterrupt:
-        return EXIT_CTRL_C
+    with Interrupts(seconds_to_end=SECONDS_TO_END) as interrupts:
+        try:
+            exit_code = _run(sys.argv[1:] if arguments is None else list(arguments))
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+        except KeyboardInterrupt:
+            return interrupts.exit_code if interrupts.has_received else EXIT_CTRL_C
+        except BrokenPipeError:
+            if not _drop_what_nobody_reads():
+                raise
+            return EXIT_BROKEN_PIPE
+    return interrupts.exit_code if interrupts.has_received else exit_code
 
 
 def run_as_job(command: str) -> None:
@@ -43,12 +59,46 @@ def describe_error(error: Exception) -> str:
     """One line in which options are spelled as they are typed: the field `max_steps` is `--max-steps`."""
     if isinstance(error, OptionError):
         return one_line(f"{_flag(error.field)} is {error.value}; {_spell_options(error.remedy)}")
-    if record := getattr(error, "argument", None):
-        # Of a record that lacks a value, the option is named, and not the record, which nobody types.
-        lacking = (one for one in record.children_recursive if one.required and not (one.children or one.tokens))
-        error.argument = next(lacking, record)  # type: ignore[attr-defined]
-    line = one_line(error)
-    return _spell_options(line) if isinstance(error, UnusableError) else line
+    if isinstance(error, UnusableError):
+        return _spell_options(one_line(error))
+    return _without_far_suggestion(one_line(_missing_options(error) or error))
+
+
+def _missing_options(error: Exception) -> str | None:
+    """All options that have to be given and were not, where the error names the first of them, or their record."""
+    record, command = getattr(error, "argument", None), getattr(error, "app", None)
+    if type(error).__name__ != "MissingArgumentError" or record is None or command is None:
+        return None
+    given = {token.partition("=")[0] for token in error.root_input_tokens}  # type: ignore[attr-defined]
+    needed = [one for one in command.assemble_argument_collection() if one.required and not one.children]
+    # What may be given without its name is counted by its place, which cyclopts does.
+    lacking = [one.name for one in needed if one.index is None and not given.intersection(one.names)]
+    if not lacking:
+        return None
+    options = lacking[0] if len(lacking) == 1 else f"{', '.join(lacking[:-1])} and {lacking[-1]}"
+    return f'Command "{" ".join(error.command_chain)}" needs {options}.'  # type: ignore[attr-defined]
+
+
+def _without_far_suggestion(line: str) -> str:
+    """The line without an option that cyclopts suggests for a mistyped one that is hardly like it."""
+    if not (found := _SUGGESTION.fullmatch(line)):
+        return line
+    likeness = difflib.SequenceMatcher(None, found["given"], found["suggested"]).ratio()
+    return line if likeness >= LEAST_LIKENESS else f"{found['said']} `--help` lists all options."
+
+
+def _drop_what_nobody_reads() -> bool:
+    """Whether the reader of what this process prints has gone; the rest is then written nowhere, also at the exit."""
+    is_broken = False
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            poll = select.poll()
+            poll.register(stream.fileno(), 0)
+            if any(event & select.POLLERR for _, event in poll.poll(0)):
+                is_broken = True
+                with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+                    os.dup2(nowhere.fileno(), stream.fileno())
+    return is_broken
 
 
 def _run(arguments: list[str]) -> int:
@@ -61,6 +111,8 @@ def _run(arguments: list[str]) -> int:
     set_format("text")
     try:
         result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except BrokenPipeError:
+        raise
     except (CycloptsError, ValueError, OSError) as error:
         line = without_keys(describe_error(error))
         say("refused", f"toolformer: {line}", level=logging.ERROR, error=line)

@@ -54,7 +54,7 @@ class Replica:
         try:
             match request.method, request.url.path.rstrip("/"):
                 case "POST", "/v1/completions":
-                    asked = read_request(await _json(request), self._name)
+                    asked = await _read(request, self._name)
                     if asked.is_streamed:
                         stream = self._stream(asked)
                         # Waiting for the first event finds what is wrong with a prompt before the status is sent.
@@ -114,9 +114,13 @@ class Replica:
                 self._service.cancel(one)
 
 
-async def _json(request: "Request") -> object:
+async def _read(request: "Request", name: str) -> CompletionRequest:
     try:
-        return await request.json()
+        return read_request(await request.json(), name)
+    except BadRequest:
+        raise
+    except RecursionError as error:
+        raise BadRequest("the body is nested too deep") from error
     except ValueError as error:
         raise BadRequest("the body is no JSON") from error
 

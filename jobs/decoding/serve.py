@@ -6,7 +6,6 @@ written. `POST /v1/completions`, streamed or not, and `GET /v1/models`.
 
 import contextlib
 import re
-import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from cyclopts import Parameter
 
 from toolformer_ray.decode.options import DecodeOptions
 from toolformer_ray.jobs.decoding.decoder import DecoderOptions, refuse_missing_tools
+from toolformer_ray.jobs.driver.interrupts import SECONDS_TO_END, Interrupted, Interrupts
 from toolformer_ray.records.errors import OptionError, UnusableError, one_line
 from toolformer_ray.workflow.model_files import look_at_model
 
@@ -58,7 +58,14 @@ class ServeOptions:
 
 
 def serve(options: ServeOptions) -> int:
-    """Serve until Ctrl-C or SIGTERM; returns the exit code. Raises ValueError, one line, for what has to be changed."""
+    """Serve until Ctrl-C or SIGTERM; returns 130 or 143. Raises ValueError, one line, for what has to be changed."""
+    with Interrupts(seconds_to_end=SECONDS_TO_END) as interrupts:
+        with contextlib.suppress(Interrupted):
+            _serve(options, interrupts)
+        return interrupts.exit_code
+
+
+def _serve(options: ServeOptions, interrupts: Interrupts) -> None:
     decoder = options.decoder
     look_at_model(decoder.model.model)
     refuse_missing_tools(decoder, DecodeOptions(barred=options.barred))
@@ -67,23 +74,13 @@ def serve(options: ServeOptions) -> int:
     for tool in decoder.tools.make().values():
         tool.open()
     port = _free_port(options)
-    stopped = threading.Event()
-
-    def stop(number: int, _: object) -> None:
-        # A second signal ends the process at once.
-        signal.signal(number, signal.SIG_DFL)
-        stopped.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
-    with _serving(options, port):
+    with _serving(options, port, interrupts):
         print(f"{options.name} is served at http://{options.host}:{port}/v1; end with Ctrl-C", flush=True)
-        stopped.wait()
-    return 0
+        threading.Event().wait()
 
 
 @contextlib.contextmanager
-def _serving(options: ServeOptions, port: int) -> Iterator[None]:
+def _serving(options: ServeOptions, port: int, interrupts: Interrupts) -> Iterator[None]:
     # Ray takes seconds to import, and most that can be wrong is found without it.
     from ray import serve as ray_serve
 
@@ -93,7 +90,10 @@ def _serving(options: ServeOptions, port: int) -> Iterator[None]:
 
     decoder = options.decoder
     workers = WorkerOptions(model_workers=options.replicas, address=options.address)
-    with ray_session(workers, on_gpu=decoder.model.on_gpu) as count_pools:
+    with contextlib.ExitStack() as stack:
+        # Ray has handlers of its own, which would end the process with a stack trace: they are replaced afterwards.
+        with interrupts.deferred():
+            count_pools = stack.enter_context(ray_session(workers, on_gpu=decoder.model.on_gpu))
         size = count_pools()["model"]
         deployment = ray_serve.deployment(
             num_replicas=options.replicas,
@@ -133,7 +133,7 @@ def _look_at_weights(name_or_path: str) -> None:
     """Raise OptionError if the weights are not there or damaged, as far as the beginnings of their files tell."""
     from safetensors import SafetensorError, safe_open
 
-    from toolformer_ray.lm.files import find_folder
+    from toolformer_ray.lm.sources import find_folder
 
     if (folder := find_folder(name_or_path)) is None:
         return

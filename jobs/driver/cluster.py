@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 import ray
 
 from toolformer_ray.records.errors import OptionError, UnusableError, first_line
+from toolformer_ray.workflow.log import say
 from toolformer_ray.workflow.shard.stage import Needs
 from toolformer_ray.workflow.workers import Node, PoolSize, WorkerOptions, pool_sizes
 
@@ -108,6 +109,7 @@ def _start_own_ray(options: WorkerOptions, *, on_gpu: bool) -> dict[Needs, PoolS
     sizes = pool_sizes(options, [Node(num_cpus=num_cpus, num_gpus=num_gpus)], on_gpu=on_gpu)
     # A Ray CPU is a slot, not a core: as many as the workers ask for, so that none waits for another to end.
     slots = sum(size.num_workers * size.num_cpus for size in sizes.values())
+    say("starting_ray", "starting Ray on this machine, which takes some seconds", slots=slots)
     try:
         ray.init(
             address="local",

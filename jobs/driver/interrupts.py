@@ -3,28 +3,40 @@
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SECONDS_TO_END = 4.0
+"""Whoever asks a process to end, such as Slurm or Docker, kills it after some seconds."""
 
 
-class Interrupted(BaseException):
+class Interrupted(KeyboardInterrupt):
     """A signal came while nothing was running that could be asked to stop. No Exception, so that nobody swallows it."""
 
 
 class Interrupts:
-    """While entered, the first signal stops what `call` names, or raises Interrupted, instead of ending the process."""
+    """While entered, the first signal stops what `call` names, or raises Interrupted, instead of ending the process.
 
-    def __init__(self) -> None:
+    One within another takes the signals over. Outside the main thread, which alone may catch signals, it does nothing.
+    """
+
+    def __init__(self, *, seconds_to_end: float | None = None) -> None:
+        """`seconds_to_end`: how long after a first signal that was not deferred the process is ended at all events.
+
+        None for a run, whose end has a last word to write.
+        """
+        self._seconds_to_end = seconds_to_end
         self._stop: Callable[[], object] | None = None
         self._received: int | None = None
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> Self:
-        self._previous = {number: signal.getsignal(number) for number in SIGNALS}
-        self.take_over()
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {number: signal.getsignal(number) for number in SIGNALS}
+            self.take_over()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -33,7 +45,7 @@ class Interrupts:
 
     def take_over(self) -> None:
         """Catch the signals, again if a library has set handlers of its own."""
-        for number in SIGNALS:
+        for number in self._previous:
             signal.signal(number, self._receive)
 
     def call(self, stop: Callable[[], object]) -> None:
@@ -57,7 +69,13 @@ class Interrupts:
             self.take_over()
             self._stop = None
         if self._received is not None:
+            self._end_in_time()
             raise Interrupted
+
+    @property
+    def has_received(self) -> bool:
+        """Whether a first signal has come."""
+        return self._received is not None
 
     @property
     def exit_code(self) -> int:
@@ -68,9 +86,17 @@ class Interrupts:
         if self._received is not None:
             os._exit(128 + number)
         self._received = number
+        if self._stop is not _wait:
+            self._end_in_time()
         if self._stop is None:
             raise Interrupted
         self._stop()
+
+    def _end_in_time(self) -> None:
+        if self._seconds_to_end is not None:
+            watchdog = threading.Timer(self._seconds_to_end, os._exit, [self.exit_code])
+            watchdog.daemon = True
+            watchdog.start()
 
 
 def _wait() -> None:

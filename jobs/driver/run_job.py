@@ -85,6 +85,8 @@ def run_job(job: Job, interrupts: Interrupts) -> Outcome:
     state = "failed"
     try:
         if not is_read or ledger.num_open:
+            # Until the first report, whoever watches would take the last word of the run before for this one's.
+            _write_progress(job, ledger, "starting", 0.0)
             with blaming_cluster(job.workers.address), contextlib.ExitStack() as stack:
                 with interrupts.deferred():
                     count_pools = stack.enter_context(ray_session(job.workers, on_gpu=job.on_gpu))
@@ -95,11 +97,15 @@ def run_job(job: Job, interrupts: Interrupts) -> Outcome:
     except Stopped:
         state = "stopped"
     finally:
-        seconds = time.monotonic() - started
-        last = take_snapshot(ledger, state=state, seconds=seconds, tools=job.tool_names, is_ingesting=False)
-        with contextlib.suppress(OSError):
-            job.run.write_json(PROGRESS_FILE, asdict(last))
+        last = _write_progress(job, ledger, state, time.monotonic() - started)
     return Outcome(ledger=ledger, last=last)
+
+
+def _write_progress(job: Job, ledger: Ledger, state: str, seconds: float) -> Snapshot:
+    told = take_snapshot(ledger, state=state, seconds=seconds, tools=job.tool_names, is_ingesting=False)
+    with contextlib.suppress(OSError):
+        job.run.write_json(PROGRESS_FILE, asdict(told))
+    return told
 
 
 async def _drive(job: Job, ledger: Ledger, count_pools: CountPools, interrupts: Interrupts, *, is_read: bool) -> None:

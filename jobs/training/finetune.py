@@ -27,6 +27,8 @@ from toolformer_ray.finetune.result_folder import (
 )
 from toolformer_ray.jobs.driver.cluster import ray_session
 from toolformer_ray.jobs.driver.failures import describe
+from toolformer_ray.jobs.driver.interrupts import SECONDS_TO_END, Interrupted, Interrupts
+from toolformer_ray.jobs.training.beside import run_beside
 from toolformer_ray.records.errors import OptionError, UnusableError, one_line
 from toolformer_ray.records.fingerprint import fingerprint
 from toolformer_ray.records.run_folder import RunFolder
@@ -76,13 +78,26 @@ class FinetuneOptions:
 
 
 def finetune(options: FinetuneOptions) -> int:
-    """Fine-tune and print the losses; the exit code. Raises ValueError, one line, for what the user has to change."""
+    """Fine-tune and print the losses; the exit code: 0, or 130 or 143 if stopped.
+
+    Raises ValueError, one line, for what the user has to change.
+    """
+    with Interrupts(seconds_to_end=SECONDS_TO_END) as interrupts:
+        try:
+            _finetune(options, interrupts)
+        except Interrupted:
+            print("stopped; run the same command again to go on from the last checkpoint", file=sys.stderr)
+            return interrupts.exit_code
+    return 0
+
+
+def _finetune(options: FinetuneOptions, interrupts: Interrupts) -> None:
     choice, training, workers = options.choice, options.training, options.workers
     training.gradient_accumulation_steps(workers.num_workers)
     refuse_lost_output(training.out, choice.run)
     refuse_foreign_folder(training, choice.run)
     out = Path(training.out).absolute()
-    if Path(training.model).is_dir():
+    if Path(training.model).exists():
         # The workers work in another folder, where a relative path would lead elsewhere.
         training = replace(training, model=str(Path(training.model).absolute()))
     model = look_at_model(training.model)
@@ -91,13 +106,12 @@ def finetune(options: FinetuneOptions) -> int:
     if (out / RESULT_FILE).exists():
         print(f"the fine-tuning in {training.out} was finished before; nothing was trained", file=sys.stderr)
     else:
-        _train(out, training, workers)
+        _train(out, training, workers, interrupts)
     result = json.loads((out / RESULT_FILE).read_bytes())
     provenance = json.loads((out / STATE_FILE).read_bytes())
     (out / CARD_FILE).write_text(render_card(training, provenance, result), encoding="utf-8")
     (out / TOOLS_FILE).write_text(json.dumps({"tools": sorted(provenance["num_calls"])}, indent=2), encoding="utf-8")
     _print_losses(result, training)
-    return 0
 
 
 def _begin(out: Path, choice_options: ChooseOptions, options: TrainOptions, model: ModelFiles) -> None:
@@ -145,7 +159,7 @@ def _provenance(choice: Choice, options: ChooseOptions) -> dict[str, Any]:
     }
 
 
-def _train(out: Path, options: TrainOptions, workers: TrainWorkerOptions) -> None:
+def _train(out: Path, options: TrainOptions, workers: TrainWorkerOptions, interrupts: Interrupts) -> None:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
     from ray.train.v2.api.exceptions import TrainingFailedError
@@ -154,7 +168,9 @@ def _train(out: Path, options: TrainOptions, workers: TrainWorkerOptions) -> Non
     session = WorkerOptions(
         address=workers.address, model_workers=workers.num_workers, threads_per_worker=workers.threads_per_worker
     )
-    with ray_session(session, on_gpu=use_gpu):
+    with contextlib.ExitStack() as stack:
+        with interrupts.deferred():
+            stack.enter_context(ray_session(session, on_gpu=use_gpu))
         trainer = TorchTrainer(
             _train_worker,
             train_loop_config={"out": str(out), "options": asdict(options), "workers": asdict(workers)},
@@ -169,7 +185,7 @@ def _train(out: Path, options: TrainOptions, workers: TrainWorkerOptions) -> Non
         )
         try:
             with printing_progress(out, options):
-                trainer.fit()
+                run_beside(trainer.fit)
         except TrainingFailedError as error:
             causes = getattr(error, "worker_failures", None) or {0: error}
             raise UnusableError(f"the training failed: {describe(next(iter(causes.values())))}") from error

@@ -75,6 +75,31 @@ def test_an_address_from_the_environment_is_named_as_the_variable_that_it_is() -
     )
 
 
+def test_a_command_alone_names_all_that_it_needs(refuse: Refuse) -> None:
+    assert refuse("annotate") == 'Command "annotate" needs --run, --corpus and --model.'
+    assert refuse("annotate", "--corpus=c") == 'Command "annotate" needs --run and --model.'
+    assert refuse("generate", "a prompt") == 'Command "generate" needs --model.'
+    assert "PASSAGES" in refuse("build-index").upper()
+
+
+def test_an_option_that_is_hardly_like_what_was_typed_is_not_suggested(refuse: Refuse) -> None:
+    assert refuse("annotate", "--run", "r", "--corpus", "c", "--model", "m", "--taus", "3") == (
+        "Unknown option: --taus. `--help` lists all options."
+    )
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_what_nobody_reads_any_more_ends_a_command_without_a_word(both: bool) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "toolformer_ray.jobs.cli.main", "tasks"]
+    errors = write if both else subprocess.PIPE
+    ended = subprocess.run(command, cwd=REPOSITORY, stdout=write, stderr=errors, text=True)
+    os.close(write)
+    assert ended.returncode == 141
+    assert not ended.stderr
+
+
 def test_a_missing_option_is_named(refuse: Refuse, tmp_path: Path) -> None:
     assert "--model" in refuse(*annotate(tmp_path, "--corpus", "a.txt"))
 

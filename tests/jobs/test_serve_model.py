@@ -21,6 +21,8 @@ from tests.support.refusals import Refuse
 from toolformer_ray.jobs.cli.main import main
 
 ROOT = Path(__file__).parents[2]
+SECONDS_TO_END = 10
+"""Five on an idle machine."""
 CALL = {"max_calls": 2, "call_top_k": 1}
 
 
@@ -39,7 +41,19 @@ def client(model: str) -> Iterator[openai.OpenAI]:
         yield openai.OpenAI(base_url=served[1], api_key="none is asked for", max_retries=0, timeout=60)
     finally:
         server.send_signal(signal.SIGINT)
-        assert server.wait(timeout=120) == 0
+        assert server.wait(timeout=SECONDS_TO_END) == 130
+
+
+def test_sigterm_ends_the_server_in_time_and_without_a_trace(model: str) -> None:
+    command = [sys.executable, "-m", "toolformer_ray.jobs.cli.main", "serve", "--model", model, "--port", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None and server.stderr is not None
+        assert any("is served at" in line for line in server.stdout)
+        server.terminate()
+        assert server.wait(timeout=SECONDS_TO_END) == 143
+        errors = server.stderr.read()
+    assert "starting Ray on this machine" in errors
+    assert not re.search("Traceback|SIGTERM|Error", errors), errors
 
 
 def test_a_completion_has_its_calls_and_says_what_became_of_them(client: openai.OpenAI) -> None:
@@ -107,6 +121,16 @@ def test_the_model_is_listed_and_no_other_answers(client: openai.OpenAI) -> None
 def test_a_request_that_cannot_be_met_says_why(client: openai.OpenAI, asked: dict[str, object], line: str) -> None:
     with pytest.raises(openai.BadRequestError, match=re.escape(line)):
         client.completions.create(**{"model": "chain", "prompt": "so", **asked})  # type: ignore[arg-type]
+
+
+def test_a_body_that_is_nested_too_deep_is_refused(client: openai.OpenAI) -> None:
+    connection = http.client.HTTPConnection(client.base_url.host, client.base_url.port, timeout=60)
+    for body in ("[" * 100_000, '{"model": "chain", "prompt": ' + "[" * 990 + "]" * 990 + "}"):
+        connection.request("POST", "/v1/completions", body)
+        refused = connection.getresponse()
+        refused.read()
+        assert refused.status == 400
+    connection.close()
 
 
 @pytest.mark.parametrize(
