@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from toolformer_ray import tools
+from toolformer_ray.records.errors import UnusableError
 from toolformer_ray.tools.demonstrations import read_demonstrations
 from toolformer_ray.tools.options import Asking, Teaching, ToolOptions
 from toolformer_ray.tools.tool import Tool
@@ -20,7 +21,7 @@ from toolformer_ray.tools.tool import Tool
 def find_tools() -> Mapping[str, type[Tool]]:
     """Every tool class by its key, the stem of its file, in alphabetical order.
 
-    Raises TypeError for a file that defines two.
+    Raises TypeError for a file that defines two, UnusableError for two files whose tools have one name in calls.
     """
     found: dict[str, type[Tool]] = {}
     for info in sorted(pkgutil.iter_modules(tools.__path__), key=lambda info: info.name):
@@ -32,7 +33,19 @@ def find_tools() -> Mapping[str, type[Tool]]:
             raise TypeError(f"tools/{info.name}.py defines {len(own)} tools; a file holds one")
         if own:
             found[info.name] = own[0]
+    refuse_shared_names(found)
     return MappingProxyType(found)
+
+
+def refuse_shared_names(found: Mapping[str, type[Tool]]) -> None:
+    """Raise UnusableError if two tools have one name: whose call it is nobody could tell."""
+    by_name: dict[str, str] = {}
+    for key, tool in found.items():
+        other = by_name.setdefault(tool.name, key)
+        if other != key:
+            raise UnusableError(
+                f"tools/{other}.py and tools/{key}.py are both called {tool.name!r} in texts; give one another name"
+            )
 
 
 def make_tool(

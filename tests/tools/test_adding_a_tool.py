@@ -5,6 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from toolformer_ray.records.errors import UnusableError
+from toolformer_ray.tools.calculator import Calculator
+from toolformer_ray.tools.catalog import find_tools, refuse_shared_names
+from toolformer_ray.tools.search import WikiSearch
+
 REPOSITORY = Path(__file__).parents[2]
 
 TOOL = '''
@@ -61,3 +68,12 @@ def test_a_new_file_is_a_tool_with_options_a_prompt_and_the_contract_to_fulfil(t
     assert "Input: Stressed is desserts.\nOutput: Stressed is [Reverse(stressed)] desserts." in ended.stdout
     for option in ("--reversal.separator", "--reversal.num-samples", "Text between two characters"):
         assert option in ended.stdout
+
+
+def test_two_tools_that_are_called_alike_are_refused() -> None:
+    class Other(Calculator):
+        pass
+
+    with pytest.raises(UnusableError, match=r"^tools/abacus\.py and tools/sums\.py are both called 'Calc"):
+        refuse_shared_names({"abacus": Calculator, "search": WikiSearch, "sums": Other})
+    refuse_shared_names(find_tools())

@@ -114,6 +114,21 @@ def test_a_driver_of_a_machine_whose_clock_is_wrong_lives_if_it_goes_on_writing(
     assert read_status(run, lambda _: None).state == "lost"
 
 
+def test_a_run_whose_workers_are_not_there_yet_is_starting_and_watched_on(
+    run: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hold(run, os.getpid())
+    say(run, "starting", **TOTALS)
+    assert read_status(run, refuse_to_wait).is_running
+    assert watch(run, StatusOptions(watch=60.0), lambda _: say(run, "stopped")) == 0
+    assert capsys.readouterr().out.startswith("starting: 500 of 1,500 texts are through")
+
+
+def test_a_driver_that_dies_as_it_starts_is_lost(run: RunFolder) -> None:
+    say(run, "starting", **TOTALS)
+    assert read_status(run, refuse_to_wait).state == "lost"
+
+
 def test_a_watch_ends_with_the_run_and_shows_all_of_it(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     hold(run, os.getpid())
     say(run, **TOTALS)

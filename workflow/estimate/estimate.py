@@ -23,7 +23,7 @@ from toolformer_ray.tools.asking.answer_store import open_store
 from toolformer_ray.tools.tool import Tool
 from toolformer_ray.workflow.corpus import look_at_corpus
 from toolformer_ray.workflow.estimate.sample import Reading, TextSample, choose_files, draw_sample
-from toolformer_ray.workflow.log import ProgressOptions
+from toolformer_ray.workflow.log import ProgressOptions, say
 from toolformer_ray.workflow.model_files import look_at_model
 from toolformer_ray.workflow.options import AnnotateOptions
 from toolformer_ray.workflow.pipeline import PIPELINE
@@ -119,12 +119,14 @@ def make_estimate(options: EstimateOptions) -> Estimate:
     if options.ingest.max_documents is None:
         corpus = look_at_corpus(options.ingest.corpus, "")
         reading = choose_files(corpus.files, options.max_read * 10**6, options.propose.seed)
+    say("estimate", f"reading the corpus, {reading.description}")
     shards = ingest(options.ingest, files.tokenizer, most, only=reading.only)
     sample = draw_sample(shards, options.sample, options.propose.seed)
     if not sample.texts:
         raise UnusableError("the corpus holds no usable text; give another `corpus`")
     # Only tried, before the model is loaded; the recipe opens its own. It makes a folder, so nothing is refused later.
     open_store(options.tools.answers)
+    say("estimate", f"annotating a sample of {len(sample.texts):,} texts; the model is loaded first")
     recipe = AnnotateRecipe(options=options, max_text_tokens=most, model_revision=files.revision)
     rows, tokens, seconds = annotate_sample(recipe, list(tools), sample.texts)
     scored: list[Scored] = rows[Scored.table]
@@ -153,6 +155,7 @@ def annotate_sample(
     seconds = 0.0
     for stage in pipeline[1:]:
         wanted = tools if stage.tool_settings else []
+        say("estimate", f"{stage.name}, of {', '.join(f'{len(rows[one.table]):,} {one.table}' for one in stage.reads)}")
         tokens_before, started = model.num_tokens_read, time.monotonic()
         output, _ = stage.run(opened[stage.needs], wanted, *(rows[record.table] for record in stage.reads))
         rows[stage.table] = list(output)

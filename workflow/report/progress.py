@@ -31,7 +31,7 @@ class Snapshot:
     """The progress of a run at one moment."""
 
     state: str
-    """`running`, `finished`, `stopped` or `failed`."""
+    """`starting` (there is no worker yet), `running`, `finished`, `stopped` or `failed`."""
     updated: float
     """The time of the snapshot, in seconds since 1970."""
     texts: int

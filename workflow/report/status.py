@@ -23,6 +23,8 @@ SECONDS_TO_SILENCE = 12 * SECONDS_BETWEEN_SAVES
 """A driver on another machine that has reported more recently counts as alive."""
 SECONDS_TO_LOOK_AGAIN = 10.0
 """How long the lease of such a driver is watched if its last report is older."""
+WITH_DRIVER = ("starting", "running")
+"""States of a run that a driver is working on."""
 NEEDED_OF_PROGRESS = {"state", "updated", "texts", "finished_texts", "texts_per_second", "seconds_left"}
 
 
@@ -56,7 +58,8 @@ class RunStatus:
     """The status of a run."""
 
     state: str
-    """`running`, `finished`, `stopped`, `failed`, `lost` (its driver is gone without a final report) or `not begun`."""
+    """`starting` (there is no worker yet), `running`, `finished`, `stopped`, `failed`, `not begun`, or `lost`: its
+    driver is gone without a final report."""
     progress: Mapping[str, Any]
     """The driver's last report (`workflow.report.progress.Snapshot`); empty if there is none."""
     stages: Sequence[StageStatus]
@@ -74,7 +77,7 @@ class RunStatus:
     @property
     def is_running(self) -> bool:
         """Whether a driver is working on it."""
-        return self.state == "running"
+        return self.state in WITH_DRIVER
 
     @property
     def num_failed(self) -> int:
@@ -86,9 +89,9 @@ def read_status(run: RunFolder, wait: Callable[[float], object] = time.sleep) ->
     """Read the status. If it has to watch a lease to tell a silent driver from a dead one, it waits by `wait`."""
     progress = _read_progress(run)
     state = progress.get("state", "not begun")
-    if state == "running" and not _has_driver(run, progress, wait):
+    if state in WITH_DRIVER and not _has_driver(run, progress, wait):
         state = "lost"
-    is_reported = state == "running" and "counts" in progress
+    is_reported = state in WITH_DRIVER and "counts" in progress
     totals = _totals_of_driver(progress) if is_reported else _totals_of_footers(run)
     remarks = list(totals.remarks)
     try:
