@@ -18,6 +18,7 @@ from toolformer_ray.decode.options import DecodeOptions
 from toolformer_ray.evals.harness import Toolformer, register
 from toolformer_ray.evals.perplexity import measure_perplexity
 from toolformer_ray.jobs.cli.lm_eval import main, read_arguments
+from toolformer_ray.lm.model import LanguageModel
 
 REGISTER_ONCE = functools.cache(register)
 """A process can register a model class of this name once."""
@@ -63,8 +64,9 @@ def test_the_harness_generates_with_tools_and_compares_and_reads_without(
     results = json.loads(written.read_text())["results"]
     assert results["written"]["exact_match,none"] == 1
     assert results["chosen"]["acc,none"] == 1
-    nats = math.log(measure_perplexity(chain_model(), PROMPTS).per_token) * sum(
-        len(chain_model().tokenizer.encode(text)) for text in PROMPTS
+    loaded = LanguageModel.load(model)
+    nats = math.log(measure_perplexity(loaded, PROMPTS).per_token) * sum(
+        len(loaded.tokenizer.encode(text)) for text in PROMPTS
     )
     expected = math.exp(nats / sum(map(len, PROMPTS)))
     assert results["read"]["byte_perplexity,none"] == pytest.approx(expected, rel=1e-4)
