@@ -11,6 +11,7 @@ import re
 import select
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from toolformer_ray.jobs.driver.interrupts import SECONDS_TO_END, Interrupts
 from toolformer_ray.records.errors import OptionError, UnusableError, one_line
@@ -27,28 +28,41 @@ _FIELD = re.compile(r"`([a-z][a-z0-9_.]*)`")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+    """Run one command, by default that of this process, and return its exit code."""
     with Interrupts(seconds_to_end=SECONDS_TO_END) as interrupts:
-        try:
-            exit_code = _run(sys.argv[1:] if arguments is None else list(arguments))
-            for stream in (sys.stdout, sys.stderr):
-                stream.flush()
-        except KeyboardInterrupt:
-            return interrupts.exit_code if interrupts.has_received else EXIT_CTRL_C
-        except BrokenPipeError:
-            if not _drop_what_nobody_reads():
-                raise
-            return EXIT_BROKEN_PIPE
-    return interrupts.exit_code if interrupts.has_received else exit_code
+        exit_code = _answer(sys.argv[1:] if arguments is None else list(arguments))
+        if interrupts.has_received:
+            exit_code = interrupts.exit_code
+            if arguments is None:
+                _end_process(exit_code)
+    return exit_code
 
 
 def run_as_job(command: str) -> None:
     """Run a command with the arguments of this process, and end the process at once.
 
-    All is said and written by then, and tearing torch down may take seconds: `ray job stop` kills what has not ended
-    within three, and a job that is done should not be stopped any more.
+    `ray job stop` kills what has not ended within three seconds, and a job that is done should not be stopped any more.
     """
-    exit_code = main([command, *sys.argv[1:]])
+    _end_process(main([command, *sys.argv[1:]]))
+
+
+def _answer(arguments: list[str]) -> int:
+    """Run one command; its exit code, also if a signal or the end of its reader has ended it."""
+    try:
+        exit_code = _run(arguments)
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    except KeyboardInterrupt:
+        return EXIT_CTRL_C
+    except BrokenPipeError:
+        if not _drop_what_nobody_reads():
+            raise
+        return EXIT_BROKEN_PIPE
+    return exit_code
+
+
+def _end_process(exit_code: int) -> NoReturn:
+    """End the process at once: all is said and written by then, and tearing torch down may take seconds."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(BrokenPipeError):
             stream.flush()

@@ -48,8 +48,9 @@ def run_held(order: Order) -> Ending:
             for stream in (1, 2):
                 os.dup2(output.fileno(), stream)
             hold(order["held_at"], told)
-            # As the command's own process ends, with all that Python does at its exit.
-            sys.exit(main(order["arguments"]))
+            # As the command's own process ends.
+            sys.argv[1:] = order["arguments"]
+            sys.exit(main())
         os.close(told)
         os.read(is_held, 1)
         os.close(is_held)
