@@ -64,7 +64,8 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 # Nothing that is made here may depend on a download.
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help demo loop second-round test lint format train real real-loop real-text same-rows measure simulate chaos bench bench-decoding clean
+.PHONY: help demo loop second-round test lint format train real real-loop real-text same-rows measure simulate chaos bench \
+    bench-decoding bench-filters clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -163,14 +164,22 @@ bench: $(INSTALLED)  ## what the engine costs, against a plain pipeline and the 
 bench-decoding: $(INSTALLED)  ## what decoding with tools costs: batches, slow tools, against one text at a time
 	$(BIN)/python -m toolformer_ray.bench.decoding $(BENCH)
 
+bench-filters: $(INSTALLED)  ## how well each filter tells right calls, on texts whose due calls are known; MODEL=FOLDER
+	mkdir -p runs/filters
+	$(BIN)/python -m toolformer_ray.bench.filters score --model $(MODEL) --data $(DATA)/corpus/gsm8k_train --first 1000 \
+	    --rows 40 --out runs/filters/$(notdir $(MODEL))-sums.jsonl
+	$(BIN)/python -m toolformer_ray.bench.filters show runs/filters/$(notdir $(MODEL))-sums.jsonl
+
 clean:  ## remove .venv, the demo's run and all caches
 	rm -rf $(VENV) $(WORLD) $(DEMO) $(LOOP) $(REAL_RUN) runs/same-rows build *.egg-info .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The miniature was trained on prompts that show the whole text first, and understands no others.
+# The miniature was trained on prompts that show the whole text first, and understands no others. It has never met a call
+# inside a text, and sees past one only after some tokens; once fine-tuned on calls it sees them in their place.
 define annotate_demo
 $(BIN)/toolformer annotate --corpus $(or $(4),$(WORLD))/corpus.jsonl --run $(1) --model $(or $(3),$(MODEL)) $(2) \
-    --shown whole $(call world_tools,$(or $(4),$(WORLD)))
+    --shown whole --call-distance $(if $(3),0,32) --calculator.min-contrast 0.5 \
+    $(call world_tools,$(or $(4),$(WORLD)))
 endef
 
 define annotate_with_real
@@ -200,7 +209,7 @@ endef
 
 define annotate_real
 $(BIN)/toolformer annotate --corpus $(2) --run $(1) --model $(MODEL) \
-    --shown whole --tools calculator,calendar,search --search.index runs/wiki-index $(FEWER)
+    --shown whole --call-distance 32 --tools calculator,calendar,search --search.index runs/wiki-index $(FEWER)
 $(BIN)/toolformer verify $(1)
 endef
 

@@ -19,6 +19,7 @@ from toolformer_ray.annotate.prompt import NO_OPENING, CallOpening, render_demon
 from toolformer_ray.annotate.propose_options import ProposeOptions
 from toolformer_ray.annotate.pruning import is_hopeful, settle_loss_without
 from toolformer_ray.lm.requests import Place, Prompt
+from toolformer_ray.losses.options import FilterName
 from toolformer_ray.losses.weights import weighted_loss
 from toolformer_ray.records.stages import Dropped
 from toolformer_ray.tools.tool import Tool
@@ -48,8 +49,11 @@ class Asked:
 class Portion:
     """Some of the texts with their prompts; chooses the places of each prompt when the model has read it."""
 
-    def __init__(self, texts: Sequence[EncodedText], model: "LanguageModel", options: ProposeOptions) -> None:
+    def __init__(
+        self, texts: Sequence[EncodedText], model: "LanguageModel", options: ProposeOptions, filter_name: FilterName
+    ) -> None:
         self.texts = texts
+        self.filter_name = filter_name
         self.asked: list[Asked] = []
         self.dropped: list[Dropped] = []
         self._model = model
@@ -125,7 +129,9 @@ class Portion:
         for asked in chosen:
             for opening in asked.openings:
                 computed = weighted_loss(known[asked.number][j] for j in opening.weighted)
-                opening.loss_without = settle_loss_without(opening, computed, self._model, self._options.prune_below)
+                opening.loss_without = settle_loss_without(
+                    opening, computed, self._model, self._options.prune_below, self.filter_name
+                )
 
     def _read_texts(self) -> "TextReading":
         num_asked = Counter(asked.number for asked in self.asked)
@@ -134,7 +140,7 @@ class Portion:
 
     def _drop_hopeless(self, asked: Asked) -> None:
         """Leave the places where a result could lower the loss enough; the others become rows."""
-        hopeful = [is_hopeful(opening, self._options.prune_below) for opening in asked.openings]
+        hopeful = [is_hopeful(opening, self._options.prune_below, self.filter_name) for opening in asked.openings]
         self.dropped += [
             drop_opening("loss_already_low", opening, detail=f"{opening.loss_without:.4f} nats")
             for opening, is_left in zip(asked.openings, hopeful, strict=True)

@@ -5,7 +5,8 @@ Drops: `not_offered` (the tool does not want the text), `too_long` (the prompt w
 `no_position` (no place above tau_s), `loss_already_low` (a chosen place where L_i(epsilon) is below the pruning bound,
 so that no result could lower it by as much), `sample_unfinished` (no end marker), `sample_malformed` (no call, or
 another tool's) and, for tools that are expensive to ask, `loss_already_low_with_call` (a call where L_i(e(c, epsilon))
-is below the bound). The pruning bound is the lower of tau_f and `prune_below`.
+is below the bound). The pruning bound is the lower of the filter's threshold and `prune_below`; with decoys no
+call is dropped for its L_i(e(c, epsilon)).
 
 The k places are chosen before any is dropped for its loss, so dropping changes nothing that is kept.
 What is proposed for a text depends on the text, the tool, the options and the model, not on the other texts.
@@ -20,6 +21,7 @@ from toolformer_ray.annotate.prompt import render_text_slot
 from toolformer_ray.annotate.propose_options import ProposeOptions
 from toolformer_ray.annotate.pruning import Found, drop_hopeless_calls
 from toolformer_ray.lm.requests import Prompt, Sample
+from toolformer_ray.losses.options import FilterName
 from toolformer_ray.records.calls import CALL_ARROW
 from toolformer_ray.records.stages import Candidate, Document, Dropped
 from toolformer_ray.tools.tool import Tool
@@ -34,7 +36,11 @@ portion are still written while the next is read."""
 
 
 def propose(
-    documents: Iterable[Document], model: "LanguageModel", tools: Mapping[str, Tool], options: ProposeOptions
+    documents: Iterable[Document],
+    model: "LanguageModel",
+    tools: Mapping[str, Tool],
+    options: ProposeOptions,
+    filter_name: FilterName = "paper",
 ) -> tuple[list[Candidate], list[Dropped]]:
     """The distinct calls of every text, tool by tool and in the order of the text, and what was dropped.
 
@@ -47,7 +53,7 @@ def propose(
 
     def stream() -> Iterator[tuple[Sequence[Prompt], "ChoosePlaces"]]:
         for first in range(0, len(texts), TEXTS_AT_ONCE):
-            portion = Portion(texts[first : first + TEXTS_AT_ONCE], model, options)
+            portion = Portion(texts[first : first + TEXTS_AT_ONCE], model, options, filter_name)
             for tool in tools.values():
                 portion.offer(tool)
             portions.append(portion)
@@ -81,8 +87,10 @@ def _collect(
             calls, useless = distinct_calls(opening, samples)
             found += [(opening, call) for call in calls]
             dropped += useless
-    candidates, hopeless = drop_hopeless_calls(found, model, options.prune_below, in_place=options.second_round)
-    dropped += hopeless
+    candidates = [call for _, call in found]
+    if portion.filter_name == "paper":
+        candidates, hopeless = drop_hopeless_calls(found, model, options.prune_below, in_place=options.second_round)
+        dropped += hopeless
     rank = {text.document.text_id: number for number, text in enumerate(portion.texts)}
     candidates.sort(key=lambda candidate: rank[candidate.text_id])
     dropped.sort(key=lambda drop: rank[drop.text_id])

@@ -1,7 +1,8 @@
 """Stage 5, interleave: x* = x_{<i}, e(c, r), x_{>=i} for every kept call of every tool (paper, section 2).
 
 Reads `scored` and `documents`. Writes `augmented`, one row for each text with at least one kept call.
-Drops: `same_place`, a kept call at a place where another call, of the same or another tool, lowers the loss more.
+Drops: `same_place`, a kept call at a place where another call, of the same or another tool, lowers the loss more, as
+the filter measures it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -54,9 +55,10 @@ def _augment(document: Document, calls: Sequence[Scored]) -> Augmented:
 
 
 def _reduction(call: Scored) -> float:
-    if call.loss_reduction is None:
+    reduction = call.loss_reduction if call.contrast is None else call.contrast
+    if reduction is None:
         raise ValueError(f"call {call.call_input!r} of text {call.text_id} is kept without a loss reduction")
-    return call.loss_reduction
+    return reduction
 
 
 def _drop(call: Scored) -> Dropped:

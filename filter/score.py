@@ -2,20 +2,24 @@
 
 Reads `executed` and `documents`. Writes `scored`, one row for each executed call; drops nothing.
 
-A call with a result gets L+. Where L_i(epsilon) - L+ is below the pruning bound, the lower of tau_f and `prune_below`,
-the call is lost whatever L_i(e(c, epsilon)) is, which is then computed only if proposing did so. Calls without a
-result, and calls that do not fit the model's window with their text, have no L+ and are not kept. The rule itself is
-`losses.verdict.KeepRule`.
+With the filter `decoys` a call with a result and decoys gets their losses in its place (filter/contrast.py).
+
+With the paper's filter a call with a result gets L+. Where L_i(epsilon) - L+ is below the pruning bound, the lower of
+tau_f and `prune_below`, the call is lost whatever L_i(e(c, epsilon)) is, which is then computed only if proposing did
+so. With `both`, all of this, and the verdict is that of `decoys`.
+
+Calls without a result, and calls that do not fit the model's window with their text, have no losses with one and are
+not kept. The rules are in `losses.criteria`, the verdict is `losses.verdict.KeepRule`.
 """
 
 import functools
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from toolformer_ray.filter.call_to_score import CallToScore, calls_to_score, compute_loss
-from toolformer_ray.filter.screening.screen import ScreenOptions, screen
-from toolformer_ray.losses.verdict import settle
+from toolformer_ray.filter.contrast import compute_losses_in_place
+from toolformer_ray.losses.criteria import settle
+from toolformer_ray.losses.options import FilterOptions
 from toolformer_ray.records.calls import unquote
 from toolformer_ray.records.stages import Document, Executed, Scored
 from toolformer_ray.tools.tool import Tool
@@ -24,31 +28,39 @@ if TYPE_CHECKING:
     from toolformer_ray.lm.model import LanguageModel
 
 
+PAPER = FilterOptions(filter="paper")
+
+
 def score(
     executed: Iterable[Executed],
     documents: Iterable[Document],
     model: "LanguageModel",
     tools: Mapping[str, Tool],
     *,
+    options: FilterOptions = PAPER,
     prune_below: float | None = None,
     in_place: bool = False,
-    screen_options: ScreenOptions | None = None,
 ) -> list[Scored]:
     """Every executed call with its losses and verdict, in the same order. `documents` holds at least their texts.
 
-    `prune_below` and whether calls are scored in place, in a second round, are those of `ProposeOptions`.
+    `prune_below` and whether the paper's losses too are those in place, in a second round, are as in `ProposeOptions`.
     """
-    calls = calls_to_score(executed, documents, model, tools.values(), prune_below, in_place=in_place)
+    calls = calls_to_score(executed, documents, model, tools.values(), prune_below, options=options, in_place=in_place)
     answered = [call for call in calls if call.executed.result is not None and call.fits(model)]
-    to_score = screen(answered, model, screen_options or ScreenOptions())
-    compute_loss("loss_with_result", to_score, model)
-    for call in to_score:
-        call.losses = settle(call.losses, call.bound, functools.partial(call.losses_alone, model))
-    hopeful = [call for call in to_score if call.losses.can_reach(call.bound)]
-    compute_loss("loss_with_call", hopeful, model)
-    for call in hopeful:
+    if options.filter != "paper":
+        compute_losses_in_place([call for call in answered if call.executed.decoys], model)
+    if options.filter != "decoys":
+        _compute_losses_of_paper(answered, model)
+    for call in answered:
         call.losses = call.rule.settle_verdict(call.losses, functools.partial(call.losses_alone, model))
     return [_scored(call) for call in calls]
+
+
+def _compute_losses_of_paper(calls: Sequence[CallToScore], model: "LanguageModel") -> None:
+    compute_loss("loss_with_result", calls, model)
+    for call in calls:
+        call.losses = settle(call.losses, call.bound, functools.partial(call.losses_alone, model))
+    compute_loss("loss_with_call", [call for call in calls if call.losses.can_reach(call.bound)], model)
 
 
 def sees_future(phrase: str, text: str, char_offset: int) -> bool:
@@ -63,9 +75,9 @@ def _scored(call: CallToScore) -> Scored:
     executed = call.executed
     input_sees_future = sees_future(unquote(executed.call_input), call.text, executed.char_offset)
     row = Scored(
-        **vars(executed) | call.losses.columns() | call.screen_columns,
+        **vars(executed) | call.losses.columns(),
         input_sees_future=input_sees_future,
         sees_future=input_sees_future or sees_future(executed.result or "", call.text, executed.char_offset),
         is_kept=False,
     )
-    return replace(row, is_kept=call.rule.keeps(row))
+    return call.rule.judge(row)

@@ -10,22 +10,22 @@ ranked AS (SELECT *, row_number() OVER (ORDER BY md5(text_id || $seed), text_id)
            FROM firsts)
 SELECT text_id, run, place, place <= least($num_held_out, total // 10) AS is_held_out FROM ranked
 """
-# Of several calls at one place the one with the largest loss reduction is chosen, as by filter.interleave.
+# Of several calls at one place the one that is worth most to the filter is chosen, as by filter.interleave.
 CHOOSE = """
 CREATE TABLE chosen AS
 WITH placed AS (
     SELECT calls.*, place, row_number() OVER (
-        PARTITION BY text_id, char_offset ORDER BY loss_reduction DESC, tool, call_input) AS rank
+        PARTITION BY text_id, char_offset ORDER BY value DESC, tool, call_input) AS rank
     FROM calls JOIN texts USING (text_id, run) WHERE is_chosen AND NOT is_held_out),
 best_at_place AS (
     SELECT *, row_number() OVER (
-        PARTITION BY text_id, tool, call_input ORDER BY loss_reduction DESC, char_offset) AS rank_of_call
+        PARTITION BY text_id, tool, call_input ORDER BY value DESC, char_offset) AS rank_of_call
     FROM placed WHERE rank = 1),
 capped AS (
     SELECT *, dense_rank() OVER (PARTITION BY tool ORDER BY place) AS text_of_tool FROM best_at_place
     WHERE rank_of_call = 1 OR NOT list_contains($once::VARCHAR[], tool))
 SELECT run, text_id, place, char_offset, {'tool': tool, 'call_input': call_input, 'result': result,
-       'char_offset': char_offset, 'loss_reduction': loss_reduction} AS call
+       'char_offset': char_offset, 'loss_reduction': value} AS call
 FROM capped WHERE text_of_tool <= $most
 """
 WITH_CALLS = """
@@ -37,13 +37,13 @@ SELECT text_id, text FROM texts JOIN documents USING (text_id, run)
 WHERE NOT is_held_out AND text_id NOT IN (SELECT text_id FROM chosen) ORDER BY place LIMIT $most
 """
 HELD_OUT = "SELECT text_id, text FROM texts JOIN documents USING (text_id, run) WHERE is_held_out ORDER BY place"
-# A call that was pruned has no loss reduction; it counts with the largest one that its other losses allow.
+# A call that was pruned has no value; it counts with the largest loss reduction that its other losses allow.
 PAIRS = """
 WITH worst AS (
     SELECT run, text_id, char_offset, {'tool': tool, 'call_input': call_input, 'result': result,
-           'char_offset': char_offset, 'loss_reduction': largest_reduction} AS call, row_number() OVER (
-        PARTITION BY run, text_id, char_offset ORDER BY largest_reduction, tool, call_input) AS rank
-    FROM calls WHERE NOT is_chosen AND loss_with_result IS NOT NULL)
+           'char_offset': char_offset, 'loss_reduction': largest_value} AS call, row_number() OVER (
+        PARTITION BY run, text_id, char_offset ORDER BY largest_value, tool, call_input) AS rank
+    FROM calls WHERE NOT is_chosen AND largest_value IS NOT NULL)
 SELECT text_id, text, chosen.call, worst.call FROM chosen JOIN worst USING (text_id, run, char_offset)
 JOIN documents USING (text_id, run) WHERE rank = 1 ORDER BY place, char_offset
 """

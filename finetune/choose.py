@@ -15,7 +15,8 @@ import duckdb
 import pyarrow.dataset
 
 from toolformer_ray.finetune.choice_sql import CHOOSE, HELD_OUT, ORDER, PAIRS, PLAIN, WITH_CALLS
-from toolformer_ray.losses.verdict import LARGEST_REDUCTION_SQL, KeepRule
+from toolformer_ray.finetune.thresholds import AnnotatedRun, AskedThresholds, Contrasts, condition
+from toolformer_ray.losses.criteria import LARGEST_VALUE_SQL, VALUE_SQL
 from toolformer_ray.records.errors import OptionError, UnusableError, one_line
 from toolformer_ray.records.run_folder import RUN_FILE, RunFolder
 from toolformer_ray.records.schema import arrow_schema
@@ -30,7 +31,13 @@ class ChooseOptions:
     run: tuple[str, ...]
     """Run folders that `toolformer annotate` has made; of a text that is in several, the first counts."""
     min_loss_reduction: dict[str, float] = field(default_factory=dict)
-    """Another tau_f for a tool, in nats, such as `--min-loss-reduction.search 2`; by default what the run kept."""
+    """Another tau_f for a tool, in nats, such as `--min-loss-reduction.search 2`, of a run whose filter was paper or
+    both; by default what the run kept."""
+    min_contrast: dict[str, float] = field(default_factory=dict)
+    """Another tau_d for a tool, in nats, of a run whose filter was decoys or both."""
+    max_false_share: float | None = None
+    """For each tool without another threshold the lowest tau_d, no lower than the run pruned, at which an estimated
+    share of at most so many kept calls is kept by chance, such as 0.05."""
     max_texts_per_tool: int = 25_000
     """Texts with calls of one tool, at most; its calls in other texts are left out."""
     once_per_text: tuple[str, ...] = ()
@@ -64,11 +71,13 @@ class ChooseOptions:
         for key in self.once_per_text:
             if key not in find_tools():
                 raise OptionError("once_per_text", key, f"there is no such tool, only {known}")
-        for key, value in self.min_loss_reduction.items():
-            if key not in find_tools():
-                raise OptionError(f"min_loss_reduction.{key}", value, f"there is no such tool, only {known}")
-            if not value > 0:
-                raise OptionError(f"min_loss_reduction.{key}", value, "it must be more than 0 nats")
+        self.thresholds.check()
+
+    @property
+    def thresholds(self) -> AskedThresholds:
+        """Those other than the runs'."""
+        by_name = {"min_loss_reduction": self.min_loss_reduction, "min_contrast": self.min_contrast}
+        return AskedThresholds(by_name=by_name, max_false_share=self.max_false_share)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,31 +180,20 @@ def _open_run(connection: duckdb.DuckDBPyConnection, number: int, location: str,
         schema, paths = arrow_schema(record), run.paths(table)
         dataset = pyarrow.dataset.dataset(paths, schema=schema, filesystem=run.filesystem, format="parquet")
         connection.register(f"{table}_of_run_{number}", dataset)
-    kept = _condition(settings, run.shown, options.min_loss_reduction)
+
+    def contrasts(tool: str, is_struck: bool) -> Contrasts:  # noqa: FBT001 - called in one place
+        where = "contrast IS NOT NULL AND tool = $tool AND NOT ($is_struck AND input_sees_future)"
+        sql = f"SELECT loss_without, contrast, losses_of_decoys FROM scored_of_run_{number} WHERE {where}"  # noqa: S608
+        return connection.execute(sql, {"tool": tool, "is_struck": is_struck}).fetchall()
+
+    kept = condition(AnnotatedRun(shown=run.shown, settings=settings, contrasts=contrasts), options.thresholds)
     # The statements hold numbers and names of our tools, nothing that a user writes.
     connection.execute(f"CREATE VIEW documents_{number} AS SELECT {number} AS run, * FROM documents_of_run_{number}")  # noqa: S608
     connection.execute(
         f"CREATE VIEW calls_{number} AS SELECT {number} AS run, (({kept}) IS TRUE) AS is_chosen, "  # noqa: S608
-        f"{LARGEST_REDUCTION_SQL} AS largest_reduction, * FROM scored_of_run_{number} WHERE result IS NOT NULL"
+        f"{VALUE_SQL} AS value, {LARGEST_VALUE_SQL} AS largest_value, * "
+        f"FROM scored_of_run_{number} WHERE result IS NOT NULL"
     )
-
-
-def _condition(settings: Mapping[str, Any], shown: str, thresholds: Mapping[str, float]) -> str:
-    """Which rows of `scored` are chosen: by the run's own verdict or, for tools that have one, by another threshold."""
-    conditions, names = [], []
-    for key, threshold in thresholds.items():
-        tool = find_tools()[key]
-        if key not in settings["tools"]:
-            raise OptionError(f"min_loss_reduction.{key}", threshold, f"{shown} was not annotated with this tool")
-        annotated = KeepRule.of_settings(settings, key, tool)
-        if threshold < (lowest := annotated.pruning_bound(settings.get("prune-below"))):
-            remedy = f"annotate it again with `prune_below` {threshold} and `change_settings`"
-            raise OptionError(f"min_loss_reduction.{key}", threshold, f"{shown} was pruned below {lowest}: {remedy}")
-        names.append(f"'{tool.name}'")
-        rule = replace(annotated, min_loss_reduction=threshold)
-        conditions.append(f"(tool = '{tool.name}' AND {rule.sql()})")
-    own = f"is_kept AND tool NOT IN ({', '.join(names)})" if names else "is_kept"
-    return " OR ".join([f"({own})", *conditions])
 
 
 def _rows(

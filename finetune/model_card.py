@@ -14,7 +14,10 @@ CARD_FILE, TOOLS_FILE = "README.md", "toolformer.json"
 def render_card(options: TrainOptions, provenance: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     """The card, in Markdown. `provenance` is what `jobs.training.finetune` notes of the choice, `result` the course."""
     calls: Mapping[str, int] = provenance["num_calls"]
-    thresholds: Mapping[str, float] = provenance["chosen_by"]["min_loss_reduction"]
+    chosen_by = provenance["chosen_by"]
+    thresholds: Mapping[str, float] = {**chosen_by["min_loss_reduction"], **chosen_by.get("min_contrast", {})}
+    share = chosen_by.get("max_false_share")
+    otherwise = "as annotated" if share is None else f"by a false share of at most {share:.0%}"
     key_of = {tool.name: key for key, tool in find_tools().items()}
     lines = [
         "---",
@@ -35,10 +38,7 @@ def render_card(options: TrainOptions, provenance: Mapping[str, Any], result: Ma
         "",
         *_table(
             ["tool", "calls learned from", "least loss reduction (nats)"],
-            [
-                [tool, f"{number:,}", thresholds.get(key_of.get(tool, ""), "as annotated")]
-                for tool, number in calls.items()
-            ],
+            [[tool, f"{number:,}", thresholds.get(key_of.get(tool, ""), otherwise)] for tool, number in calls.items()],
         ),
         "",
         "## Training",

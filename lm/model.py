@@ -182,16 +182,20 @@ class LanguageModel:
 
     @torch.inference_mode()
     def log_probs_inserted(self, texts: Sequence[Sequence[int]], insertions: Sequence[Insertion]) -> list[np.ndarray]:
-        """Per insertion float32 (targets,): log p of the text's tokens after what is inserted.
+        """Per insertion float32 (endings, targets): log p of the text's tokens after what is inserted.
 
-        With a KV cache each text is read once for all its insertions, else every sequence as a whole.
+        With a KV cache each text is read once for all its insertions, and each opening for all its endings; else every
+        sequence as a whole.
         """
         bos_ids = self.tokenizer.bos_ids
         for insertion in insertions:
             insertion.check(len(texts[insertion.text]))
-            self._check_length(len(bos_ids) + len(insertion.ids) + insertion.targets[-1] + 1)
+            longest = max(map(len, insertion.endings))
+            self._check_length(len(bos_ids) + len(insertion.opening) + longest + insertion.targets[-1] + 1)
         if not self._network.has_kv_cache:
-            return self.log_probs([insertion.as_request(bos_ids, texts[insertion.text]) for insertion in insertions])
+            requests = [insertion.as_requests(bos_ids, texts[insertion.text]) for insertion in insertions]
+            answers = iter(self.log_probs([request for group in requests for request in group]))
+            return [np.stack([next(answers) for _ in group]) for group in requests]
         return InsertionReader(self._network, self._budget, bos_ids).log_probs(texts, insertions)
 
     def _scorer(self, requests: Sequence[ScoreRequest], *, without_calls: bool) -> SequenceScorer:

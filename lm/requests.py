@@ -93,20 +93,23 @@ class ScoreRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Insertion:
-    """Asks for the log-probability of tokens of a text after something is inserted into it."""
+    """Asks for the log-probability of tokens of a text after something is inserted into it: an opening, and behind it
+    each of several endings by itself."""
 
     text: int
     """Number of the text."""
     token_index: int
     """The insertion stands before this token."""
-    ids: Sequence[int]
-    """What is inserted, at least one token."""
+    opening: Sequence[int]
+    """What is inserted first, at least one token. Read once for all endings."""
+    endings: Sequence[Sequence[int]]
+    """What follows, at least one token each."""
     targets: Sequence[int]
     """The text's tokens that are asked for, in rising order, none before `token_index`."""
 
     def check(self, num_tokens: int) -> None:
         """Raises ValueError if the request makes no sense for a text of so many tokens."""
-        if not self.ids or not self.targets:
+        if not (self.opening and self.endings and all(self.endings) and self.targets):
             raise ValueError("an insertion needs tokens to insert and tokens to ask for")
         if not 0 <= self.token_index <= self.targets[0] <= self.targets[-1] < num_tokens:
             raise ValueError(
@@ -114,17 +117,20 @@ class Insertion:
                 f"{num_tokens} tokens"
             )
 
-    def continuation(self, text_ids: Sequence[int]) -> list[int]:
-        """What is inserted, and the text from there to the last target."""
-        return [*self.ids, *text_ids[self.token_index : self.targets[-1] + 1]]
+    def continuations(self, text_ids: Sequence[int]) -> list[list[int]]:
+        """What follows the opening: each ending, and the text from the place to the last target."""
+        rest = text_ids[self.token_index : self.targets[-1] + 1]
+        return [[*ending, *rest] for ending in self.endings]
 
-    def as_request(self, bos_ids: Sequence[int], text_ids: Sequence[int]) -> ScoreRequest:
-        """The same question about one whole sequence.
+    def as_requests(self, bos_ids: Sequence[int], text_ids: Sequence[int]) -> list[ScoreRequest]:
+        """The same question about whole sequences, one for each ending.
 
-        >>> insertion = Insertion(text=0, token_index=1, ids=[9, 9], targets=[2])
-        >>> insertion.as_request([0], [5, 6, 7, 8])
-        ScoreRequest(ids=[0, 5, 9, 9, 6, 7], targets=[5])
+        >>> insertion = Insertion(text=0, token_index=1, opening=[9], endings=[[8], [7, 7]], targets=[2])
+        >>> [request.ids for request in insertion.as_requests([0], [5, 6, 1, 2])]
+        [[0, 5, 9, 8, 6, 1], [0, 5, 9, 7, 7, 6, 1]]
         """
-        before = len(bos_ids) + len(self.ids)
-        ids = [*bos_ids, *text_ids[: self.token_index], *self.continuation(text_ids)]
-        return ScoreRequest(ids=ids, targets=[before + target for target in self.targets])
+        before = [*bos_ids, *text_ids[: self.token_index], *self.opening]
+        return [
+            ScoreRequest(ids=ids, targets=[len(ids) - 1 - self.targets[-1] + target for target in self.targets])
+            for ids in ([*before, *continuation] for continuation in self.continuations(text_ids))
+        ]

@@ -1,7 +1,7 @@
 """What a model is asked for the losses of a call: the sequence that it reads, and which of its tokens count.
 
     before the text   bos, z, x_0 .. x_{i+4}                     the paper: the model has not seen calls inside texts
-    in place          bos, x_0 .. x_{i-1}, z, x_i .. x_{i+4}     for a model that was fine-tuned on texts with calls
+    in place          bos, x_0 .. x_{i-1}, z, x_i .. x_{i+4}     with decoys; for a model that was fine-tuned on calls
 
 z is empty for L_i(epsilon), e(c, epsilon) for the call without its result, and e(c, r) for L+. A call in place is
 encoded in the same parts (`records.calls.call_parts`) as in fine-tuning and in decoding.

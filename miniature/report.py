@@ -10,7 +10,7 @@ kept if at least one right call was kept for it. Kept means kept by the filter, 
 
 import collections
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from toolformer_ray.lm.tokenizer import TextTokenizer
+from toolformer_ray.losses.false_share import Chance, count_chance
 from toolformer_ray.losses.weights import weighted_token_indices
 from toolformer_ray.miniature.texts import TOOL_NAMES, DueCall
 from toolformer_ray.records.calls import render_call, unquote
@@ -50,10 +51,12 @@ def main(options: ReportOptions) -> None:
     """Print the table and a few texts of C*."""
     folder, console = RunFolder(options.run), Console(highlight=False)
     documents = {row.text_id: row for row in read_rows(folder, "documents", Document)}
-    kept = [row for row in read_rows(folder, "scored", Scored) if row.is_kept]
+    scored = list(read_rows(folder, "scored", Scored))
+    kept = [row for row in scored if row.is_kept]
     verdicts = judge(kept, documents, read_truth(options.world / "truth.jsonl"), TextTokenizer.load(options.model))
+    chances = {tool: count_chance(row for row in scored if row.tool == tool) for tool in TOOL_NAMES}
     console.print("Against the truth of the demo's world:\n")
-    console.print(verdict_table(verdicts, count(folder)))
+    console.print(verdict_table(verdicts, count(folder), chances))
     for row in choose_texts(list(read_rows(folder, "augmented", Augmented)), options.show_texts):
         console.print()
         console.print(colour_calls(row), soft_wrap=True)
@@ -120,12 +123,14 @@ def count(folder: RunFolder) -> collections.Counter[Count]:
     return total
 
 
-def verdict_table(verdicts: dict[str, Verdict], counts: collections.Counter[Count]) -> Table:
-    """One line a tool: its yield, and how much of it is right."""
+def verdict_table(
+    verdicts: dict[str, Verdict], counts: collections.Counter[Count], chances: Mapping[str, Chance]
+) -> Table:
+    """One line a tool: its yield, how much of it is right, and how much is false as estimated without the truth."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("tool", no_wrap=True)
     proposed = ("texts\noffered", "\nplaces", "distinct\ncalls", "\nanswered", "\nkept", "of these\nright")
-    for column in (*proposed, "calls\ndue", "of these\nkept"):
+    for column in (*proposed, "false,\nestimated", "calls\ndue", "of these\nkept"):
         table.add_column(column, justify="right", no_wrap=True)
     for tool, verdict in verdicts.items():
         refused = counts[Count("dropped", "not_offered", tool)] + counts[Count("dropped", "too_long", tool)]
@@ -137,7 +142,9 @@ def verdict_table(verdicts: dict[str, Verdict], counts: collections.Counter[Coun
             verdict.kept,
         )
         right, due_kept = share(verdict.right, verdict.kept), share(verdict.due_kept, verdict.due)
-        table.add_row(tool, *(f"{number:,}" for number in numbers), right, f"{verdict.due:,}", due_kept)
+        false_share = chances[tool].false_share if tool in chances else None
+        estimated = "" if false_share is None else f"{false_share:.0%}"
+        table.add_row(tool, *(f"{number:,}" for number in numbers), right, estimated, f"{verdict.due:,}", due_kept)
     return table
 
 

@@ -2,7 +2,7 @@
 
 Whoever checks a value raises; who raises knows fields, not flags. Only the command line (`jobs/cli`) spells an option
 as it is written there. A message that names another option writes its field in backquotes, as in "leave out
-`screen_margin`", and the command line makes `--screen-margin` of it.
+`prune_below`", and the command line makes `--prune-below` of it.
 """
 
 import contextlib

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from toolformer_ray.records.counts import Count
 from toolformer_ray.records.errors import UnusableError, one_line
 from toolformer_ray.records.locations import without_keys
-from toolformer_ray.records.schema import Record, RecordT, arrow_schema, from_plain, to_table
+from toolformer_ray.records.schema import Record, RecordT, from_plain, is_readable, to_table
 from toolformer_ray.records.shard_header import (
     ShardHeader,
     find_header,
@@ -241,7 +241,7 @@ def _parse(content: bytes, record: type[Record]) -> tuple[list[dict[str, Any]], 
     # Shards are small, so handing their columns to threads would take longer than reading them.
     table = file.read(use_threads=False)
     header = from_metadata(table.schema.metadata or {})
-    if not table.schema.equals(arrow_schema(record)):
+    if not is_readable(record, table.schema):
         raise ValueError(f"its columns are not those of a {record.__name__}")
     rows = table.to_pylist()
     if fingerprint_content(table.column_names, rows) != header.content:

@@ -8,7 +8,6 @@ A text is stored once, in `documents/`; every later table joins on `text_id`. Of
 
 import datetime
 from dataclasses import dataclass
-from typing import Literal
 
 from toolformer_ray.records.schema import Record
 
@@ -83,19 +82,24 @@ class Executed(Candidate):
     """Whether the answer to an equal call was used instead of calling the tool."""
     note: str | None = None
     """One of records.stages.NOTES: what the status does not say; None for most."""
+    decoys: tuple[str, ...] = ()
+    """Answers of the same kind and shape that this call did not get, for the filter to compare with; empty without a
+    result, with the paper's filter, and where nothing of the kind could be made."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scored(Executed):
     """An executed call and the filter's verdict.
 
-    Produced by score; consumed by interleave, by fine-tuning and by users' SQL.
+    Produced by score; consumed by interleave, by fine-tuning and by users' SQL. The filter `decoys` fills the columns
+    from `loss_in_place` on, the filter `paper` those from `loss_with_result` to `loss_reduction`, `both` all of them.
     """
 
     table = "scored"
+    former = frozenset({"loss_near", "screening"})
 
     loss_with_result: float | None
-    """L_i(e(c, r)), weighted nats. None if there is no result to score, or the screen left the call out."""
+    """L_i(e(c, r)) as the paper has it, weighted nats. None if there is no result to score."""
     loss_reduction: float | None
     """L- minus L+ with L- = min(loss_without, loss_with_call). None where loss_with_call or loss_with_result is."""
     input_sees_future: bool
@@ -103,12 +107,18 @@ class Scored(Executed):
     sees_future: bool
     """The input or the result occurs in the text after the call and not before it (true of most useful results)."""
     is_kept: bool
-    """loss_reduction >= tau_f, and not struck by the rule about inputs that only occur later (losses.verdict)."""
-    loss_near: float | None = None
-    """The screen's estimate of loss_with_result (filter/screening/). None without a screen, or if there is no result to
-    score."""
-    screening: str | None = None
-    """One of records.stages.Screening; None where loss_near is."""
+    """The run's rule is met (losses.verdict): contrast >= tau_d and loss_without >= tau_d or, with the filter `paper`,
+    loss_reduction >= tau_f; and the call is not struck by the rule about inputs that only occur later."""
+    loss_in_place: float | None = None
+    """The loss of the next tokens behind the call and its result, where the call stands in its place in the text, or
+    `call_distance` tokens before. Counted from the first token that is not white space alone."""
+    losses_of_decoys: tuple[float, ...] = ()
+    """The same with each of `decoys` in the result's stead, in their order."""
+    contrast: float | None = None
+    """The mean of losses_of_decoys minus loss_in_place. None if there is no result, or no decoy."""
+    decoys_passing: int | None = None
+    """How many of the decoys would have been kept in the result's stead, each compared with the others: of these the
+    false share is estimated (losses.false_share). None where there are not two decoys."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +131,8 @@ class KeptCall(Record):
     char_offset: int
     """Where the call stands, in code points of the original text."""
     loss_reduction: float
+    """By how much the result lowered the loss, in nats, as the filter measures it: `contrast` or, with the filter
+    `paper`, `loss_reduction` of `scored`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,10 +172,6 @@ class Dropped(Record):
 STATUSES = ("ok", "empty", "bad_input", "timeout", "crashed", "unavailable")
 """The outcomes of a call: an answer, an empty answer, an input that the tool refuses, no answer in time, an error
 inside the tool, a tool that cannot be reached."""
-
-Screening = Literal["passed", "control", "left_out"]
-"""The approximate screen's decision about a call: it passed and is scored exactly; it did not pass but was drawn into
-the random control slice, which is scored too; or it is not scored, and so not kept."""
 
 NOTES = ("cut", "cleaned", "not_asked", "not_recorded")
 """Details of an outcome: the answer was longer than a result may be and was cut; it held control characters, which were

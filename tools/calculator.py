@@ -12,7 +12,9 @@ from toolformer_ray.tools.wanted_places import before_numbers
 
 class Calculator(Tool):
     name = "Calculator"
-    teaching = Teaching(min_open_probability=0.0, max_places=12, num_samples=5, min_loss_reduction=0.5)
+    teaching = Teaching(
+        min_open_probability=0.0, max_places=12, num_samples=5, min_loss_reduction=0.5, min_contrast=0.3
+    )
     teaching_in_paper = Teaching(min_open_probability=0.0, max_places=20, num_samples=10, min_loss_reduction=0.5)
     one_at_a_time = True
     answers_at_once = True

@@ -4,14 +4,13 @@ import datetime
 from collections.abc import Iterable
 
 from toolformer_ray.records.stages import Document
+from toolformer_ray.tools.decoys.draw import distinct, draw, numbered
+from toolformer_ray.tools.decoys.words import MONTHS, WEEKDAYS
 from toolformer_ray.tools.tool import BadInput, CallContext, Tool
 from toolformer_ray.tools.wanted_places import before_dates
 
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-MONTHS = (
-    *("January", "February", "March", "April", "May", "June"),
-    *("July", "August", "September", "October", "November", "December"),
-)
+FIRST_DECOY, NUM_DECOY_DAYS = datetime.date(1980, 1, 1), 20_000
+"""Other dates are drawn from the 55 years from this day on."""
 
 
 class Calendar(Tool):
@@ -40,7 +39,20 @@ class Calendar(Tool):
     def run(self, call_input: str, context: CallContext) -> str:
         if call_input.strip():
             raise BadInput(f"a calendar takes no input, not {call_input[:40]!r}")
-        return f"Today is {write_date(context.today or datetime.date.today())}."
+        return _answer(context.today or datetime.date.today())
+
+    def decoys(self, result: str, key: str, num_decoys: int) -> list[str]:
+        days = (FIRST_DECOY + datetime.timedelta(days=draw(NUM_DECOY_DAYS, name)) for name in numbered(key))
+        parts = {*result.rstrip(".").replace(",", "").split()} - {"Today", "is"}
+        return distinct(result, (_answer(day) for day in days if not parts & {*_parts(day)}), num_decoys)
+
+
+def _answer(day: datetime.date) -> str:
+    return f"Today is {write_date(day)}."
+
+
+def _parts(day: datetime.date) -> list[str]:
+    return write_date(day).replace(",", "").split()
 
 
 def write_date(day: datetime.date) -> str:

@@ -30,7 +30,11 @@ class Teaching:
     num_samples: int = 5
     """m: how many calls are sampled at each place."""
     min_loss_reduction: float = 1.0
-    """tau_f, in nats: a call is kept if its result lowers the weighted loss by at least this much."""
+    """tau_f, in nats: a call is kept if its result lowers the weighted loss by at least this much; with the filter
+    paper."""
+    min_contrast: float = 0.5
+    """tau_d, in nats: a call is kept if its result lowers the weighted loss by at least this much more than other
+    results do, where the text has so much to lose; with the filter decoys."""
     demonstrations: str | None = field(default=None, metadata=added_later(before=None))
     """Text file with demonstrations of your own: one a line, or between blank lines, with its calls and without their
     results. What comes first and holds no call is the instruction."""

@@ -14,7 +14,8 @@ from toolformer_ray.tools.backends.passage_index import PassageIndex, read_descr
 from toolformer_ray.tools.backends.qa_endpoint import ChatEndpoint
 from toolformer_ray.tools.backends.qa_reader import PassageReader
 from toolformer_ray.tools.backends.qa_table import QuestionTable
-from toolformer_ray.tools.options import ToolOptions, naming_option
+from toolformer_ray.tools.decoys.draw import distinct
+from toolformer_ray.tools.options import Teaching, ToolOptions, naming_option
 from toolformer_ray.tools.tool import BadInput, CallContext, Tool
 from toolformer_ray.tools.wanted_places import before_names_and_numbers
 
@@ -69,6 +70,7 @@ class QuestionAnswering(Tool):
     Options = QuestionAnsweringOptions
     options: QuestionAnsweringOptions
     name = "QA"
+    teaching = Teaching(min_contrast=0.65)
     wants_by_data = False
     changes_no_answer = frozenset({"device", "api_key_variable"})
     locates_data = frozenset({"table", "index"})
@@ -132,3 +134,12 @@ class QuestionAnswering(Tool):
         if self._answerer is None:
             raise RuntimeError("QuestionAnswering.open() has to be called before run()")
         return self._answerer.answer(question)
+
+    def decoys(self, result: str, key: str, num_decoys: int) -> list[str]:
+        made = super().decoys(result, key, num_decoys)
+        if self.options.table is None:
+            return made
+        if self._answerer is None:
+            self.open()
+        known = self._answerer.answers.like(result, key) if isinstance(self._answerer, QuestionTable) else []
+        return distinct(result, [*known, *made], num_decoys)

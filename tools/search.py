@@ -8,6 +8,7 @@ from toolformer_ray.records.calls import MAX_RESULT_CHARS, unquote
 from toolformer_ray.records.errors import OptionError, UnusableError
 from toolformer_ray.records.stages import Document
 from toolformer_ray.tools.backends.passage_index import Passage, PassageIndex, read_description
+from toolformer_ray.tools.decoys.draw import distinct
 from toolformer_ray.tools.options import ToolOptions, naming_option
 from toolformer_ray.tools.tool import BadInput, CallContext, Tool
 from toolformer_ray.tools.wanted_places import before_names_and_numbers
@@ -76,7 +77,15 @@ class WikiSearch(Tool):
         if self._index is None:
             raise RuntimeError("WikiSearch.open() has to be called before run()")
         passages = self._index.search(query)
-        return write_snippet(passages[0], self.options.max_snippet_chars) if passages else ""
+        return self._snippet(passages[0]) if passages else ""
+
+    def decoys(self, result: str, key: str, num_decoys: int) -> list[str]:
+        if self._index is None:
+            self.open()
+        return distinct(result, map(self._snippet, self._index.others(key) if self._index else ()), num_decoys)
+
+    def _snippet(self, passage: Passage) -> str:
+        return write_snippet(passage, self.options.max_snippet_chars)
 
 
 def write_snippet(passage: Passage, max_chars: int) -> str:

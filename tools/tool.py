@@ -14,6 +14,7 @@ from typing import ClassVar
 from toolformer_ray.records.fingerprint import MODEL_FILES, fingerprint, fingerprint_files
 from toolformer_ray.records.locations import without_keys
 from toolformer_ray.records.stages import Document
+from toolformer_ray.tools.decoys.shapes import shaped_decoys
 from toolformer_ray.tools.options import IN_PAPER, Asking, Teaching, ToolOptions
 from toolformer_ray.tools.wanted_places import before_new_words
 
@@ -108,6 +109,13 @@ class Tool(ABC):
         `call_input` is the text between the parentheses. Called from several threads at once.
         Raises BadInput for an input it refuses and Unavailable if a backend cannot be reached.
         """
+
+    def decoys(self, result: str, key: str, num_decoys: int) -> list[str]:
+        """Up to so many other answers of the same kind and shape as a result, none of which says the same.
+
+        They are a function of the arguments and of the tool's data, which are read here if the tool is not open.
+        """
+        return shaped_decoys(result, key, num_decoys)
 
 
 def full_data_version(tool: Tool) -> str:

@@ -15,6 +15,7 @@ from toolformer_ray.tools.backends.translation_texts import (
     before_words_behind_foreign_ones,
     wants_translation,
 )
+from toolformer_ray.tools.decoys.shapes import shaped_decoys
 from toolformer_ray.tools.options import Teaching, ToolOptions, naming_option
 from toolformer_ray.tools.tool import BadInput, CallContext, Tool
 
@@ -94,6 +95,13 @@ class MachineTranslation(Tool):
         if self._translator is None:
             raise RuntimeError("MachineTranslation.open() has to be called before run()")
         return self._translator.translate(text)
+
+    def decoys(self, result: str, key: str, num_decoys: int) -> list[str]:
+        if self.options.glossary is None:
+            return super().decoys(result, key, num_decoys)
+        identifier = self._open_identifier()
+        words = identifier.meanings if isinstance(identifier, Glossary) else None
+        return shaped_decoys(result, key, num_decoys, *filter(None, [words]))
 
     def _open_identifier(self) -> LanguageIdentifier:
         # Processes that offer texts never open the tool: identifying languages needs no translation model.

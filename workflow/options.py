@@ -8,7 +8,7 @@ from cyclopts import Group, Parameter
 
 from toolformer_ray.annotate.ingest import IngestOptions
 from toolformer_ray.annotate.propose_options import ProposeOptions
-from toolformer_ray.filter.screening.screen import ScreenOptions
+from toolformer_ray.losses.options import FilterOptions
 from toolformer_ray.records.errors import OptionError
 from toolformer_ray.records.in_paper import as_in_paper
 from toolformer_ray.workflow.log import ProgressOptions
@@ -59,7 +59,7 @@ class AnnotateOptions:
     model: ModelOptions
     tools: TaughtTools = field(default_factory=TaughtTools)
     propose: Annotated[ProposeOptions, _group("Proposing", 1)] = field(default_factory=ProposeOptions)
-    screen: Annotated[ScreenOptions, _group("Filter", 2)] = field(default_factory=ScreenOptions)
+    filter: Annotated[FilterOptions, _group("Filter", 2)] = field(default_factory=FilterOptions)
     workers: Annotated[WorkerOptions, _group("Workers", 4)] = field(default_factory=WorkerOptions)
     progress: Annotated[ProgressOptions, _group("Progress", 5)] = field(default_factory=ProgressOptions)
     change_settings: bool = False
@@ -78,4 +78,3 @@ class AnnotateOptions:
             for name, record in vars(self).items():
                 if dataclasses.is_dataclass(record) and not isinstance(record, type):
                     object.__setattr__(self, name, as_in_paper(record))
-        self.screen.check_round(is_second=self.propose.second_round)

@@ -13,9 +13,8 @@ and `verify` what there is to show and to check. To add a stage, write its funct
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 
-from toolformer_ray.annotate.execute import execute
+from toolformer_ray.annotate.execute import execute, with_decoys
 from toolformer_ray.annotate.ingest import Shard, ingest
 from toolformer_ray.annotate.propose import propose
 from toolformer_ray.filter.interleave import interleave
@@ -38,19 +37,23 @@ def run_ingest(opened: Opened, groups: Sequence[Mapping[str, str]]) -> Iterator[
 def run_propose(opened: OpenedModel, tools: Sequence[str], documents: list[Document]) -> StageOutput:
     """The calls of the wanted tools, sampled from the model."""
     wanted = {name: opened.tools[name] for name in tools}
-    return propose(documents, opened.model, wanted, opened.options.propose)
+    return propose(documents, opened.model, wanted, opened.options.propose, opened.options.filter.filter)
 
 
 def run_execute(
     opened: OpenedTools, _: Sequence[str], candidates: list[Candidate], documents: list[Document]
 ) -> StageOutput:
-    """The calls with their tools' answers."""
-    return execute(candidates, documents, opened.executor), []
+    """The calls with their tools' answers, and with decoys of these."""
+    num_decoys = opened.options.filter.decoys_needed
+    executed = execute(candidates, documents, opened.executor)
+    return [with_decoys(call, opened.tools, num_decoys) for call in executed], []
 
 
-def renew_answer(_: object, call: Candidate, known: Executed, ask_again: Collection[str]) -> Executed | None:
-    """The earlier answer to a call, unless it is one that is asked for again."""
-    return None if known.status in ask_again else Executed(**vars(known) | vars(call))
+def renew_answer(opened: Opened, call: Candidate, known: Executed, ask_again: Collection[str]) -> Executed | None:
+    """The earlier answer to a call, with as many decoys as are needed now, unless it is asked for again."""
+    if known.status in ask_again:
+        return None
+    return with_decoys(Executed(**vars(known) | vars(call)), opened.tools, opened.options.filter.decoys_needed)
 
 
 def run_score(
@@ -64,14 +67,14 @@ def run_score(
         opened.tools,
         prune_below=opened.options.propose.prune_below,
         in_place=opened.options.propose.second_round,
-        screen_options=opened.options.screen,
+        options=opened.options.filter,
     )
     return rows, []
 
 
 def renew_losses(call: Executed, known: Scored) -> Scored | None:
-    """The earlier losses of a call, if they belong to the same answer, with the earlier verdict."""
-    if (known.status, known.result) != (call.status, call.result):
+    """The earlier losses of a call, if they belong to the same answer and decoys, with the earlier verdict."""
+    if (known.status, known.result, known.decoys) != (call.status, call.result, call.decoys):
         return None
     losses = {name: getattr(known, name) for name in ("loss_without", "loss_with_call")}
     return Scored(**vars(known) | vars(call) | losses)
@@ -79,8 +82,8 @@ def renew_losses(call: Executed, known: Scored) -> Scored | None:
 
 def renew_verdict(opened: Opened, call: Executed, known: Scored, _: Collection[str]) -> Scored | None:
     """The earlier losses with today's verdict; None where that needs losses that are computed alone."""
-    row, rule = renew_losses(call, known), KeepRule.of(opened.tools[call.tool])
-    return None if row is None or rule.is_close_verdict(row) else replace(row, is_kept=rule.keeps(row))
+    row, rule = renew_losses(call, known), KeepRule.of(opened.tools[call.tool], opened.options.filter.filter)
+    return None if row is None or rule.is_close_verdict(row) else rule.judge(row)
 
 
 def run_interleave(_: Opened, __: Sequence[str], scored: list[Scored], documents: list[Document]) -> StageOutput:
@@ -120,6 +123,7 @@ PIPELINE = (
         reuse=PerCall(renew_answer),
         counts=count_answers,
         check=check_calls,
+        settings=fingerprints.decoy_settings,
         tool_settings=fingerprints.answer_settings,
         version=2,
     ),

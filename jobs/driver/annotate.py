@@ -22,9 +22,9 @@ from toolformer_ray.workflow.paths import refuse_lost_paths
 from toolformer_ray.workflow.pipeline import PIPELINE
 from toolformer_ray.workflow.recipe import AnnotateRecipe
 from toolformer_ray.workflow.refused_run import leaving_nothing_if_refused
-from toolformer_ray.workflow.report.tables import describe_broken, describe_unanswered, screen_table, yield_table
+from toolformer_ray.workflow.report.tables import describe_broken, describe_unanswered, false_share_table, yield_table
 from toolformer_ray.workflow.report.unread import describe_unread
-from toolformer_ray.workflow.report.yields import screen_yields, tool_yields
+from toolformer_ray.workflow.report.yields import chances, tool_yields
 from toolformer_ray.workflow.run_folder_errors import blaming_run_folder
 from toolformer_ray.workflow.shard.reuse import UNANSWERED
 
@@ -87,8 +87,8 @@ def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
 def _print_end(job: Job, outcome: Outcome) -> None:
     ledger, last = outcome.ledger, outcome.last
     print(yield_table(tool_yields(ledger.counts, job.tool_names)))
-    if screened := screen_yields(ledger.counts, job.tool_names):
-        print(f"\n{screen_table(screened)}\n")
+    if compared := chances(ledger.counts, job.tool_names):
+        print(f"\n{false_share_table(compared)}\n")
     unread = describe_unread(job.run, ledger.counts)
     for line in filter(None, (*unread, describe_unanswered(ledger.counts), describe_broken(ledger.counts))):
         print(line)

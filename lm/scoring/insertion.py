@@ -1,7 +1,7 @@
 """How likely tokens of a text are after something is inserted into it, from one KV cache of the text.
 
-A text is read once, up to the last place that is asked about. What is inserted at a place, and the text from there to
-the last target, are a short sequence that goes on from the text's first tokens.
+A text is read once, up to the last place that is asked about. An opening goes on from the text's first tokens, and is
+read once too; behind it, each ending and the text from the place to the last target are a short sequence of their own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ class InsertionReader:
         self._bos_ids = bos_ids
 
     def log_probs(self, texts: Sequence[Sequence[int]], insertions: Sequence[Insertion]) -> list[np.ndarray]:
-        """Per insertion float32 (targets,): log p(x_j | x_<i, what is inserted at i, x_i .. x_{j-1})."""
+        """Per insertion float32 (endings, targets): log p(x_j | x_<i, what is inserted at i, x_i .. x_{j-1})."""
         members: dict[int, list[int]] = {}
         for number, insertion in enumerate(insertions):
             members.setdefault(insertion.text, []).append(number)
@@ -48,23 +48,45 @@ class InsertionReader:
     ) -> dict[int, np.ndarray]:
         """The insertions into the texts of one batch, by their numbers."""
         numbers = list(segment_of)
-        # The last target predicts no other target, so it is not read.
-        new_ids = [insertions[n].continuation(texts[insertions[n].text])[:-1] for n in numbers]
+        openings = [insertions[n].opening for n in numbers]
         before = [self._before(texts[insertions[n].text][: insertions[n].token_index], segment_of[n]) for n in numbers]
 
-        def answer(batch: list[int]) -> list[np.ndarray]:
-            hidden_NLW, _ = self._network.extend([before[n] for n in batch], [new_ids[n] for n in batch])
-            chosen = [insertions[numbers[n]] for n in batch]
-            rows = [
-                hidden_LW[[len(insertion.ids) + target - insertion.token_index - 1 for target in insertion.targets]]
-                for hidden_LW, insertion in zip(hidden_NLW, chosen, strict=True)
-            ]
-            targets = [texts[insertion.text][target] for insertion in chosen for target in insertion.targets]
-            values = self._network.token_log_probs(torch.cat(rows), torch.tensor(targets, device=hidden_NLW.device))
-            return [part.numpy() for part in values.cpu().split([len(insertion.targets) for insertion in chosen])]
+        def read(batch: list[int]) -> list[CachedSequence]:
+            found = self._network.append([before[n] for n in batch], [openings[n] for n in batch])
+            return [sequence for sequence, _ in found]
 
-        found = self._budget.run([len(ids) for ids in new_ids], answer)
-        return dict(zip(numbers, found, strict=True))
+        answers: dict[int, np.ndarray] = {}
+        for batch, opened in self._budget.batches([len(ids) for ids in openings], read):
+            chosen = [insertions[numbers[n]] for n in batch]
+            found = iter(self._read_endings(texts, chosen, opened))
+            for n, insertion in zip(batch, chosen, strict=True):
+                answers[numbers[n]] = np.stack([next(found) for _ in insertion.endings])
+        return answers
+
+    def _read_endings(
+        self, texts: Sequence[Sequence[int]], insertions: Sequence[Insertion], opened: Sequence[CachedSequence]
+    ) -> list[np.ndarray]:
+        """The targets behind each ending of each insertion, whose opening has been read."""
+        # The last target predicts no other target, so it is not read.
+        endings = [
+            (insertion, before, ids[:-1])
+            for insertion, before in zip(insertions, opened, strict=True)
+            for ids in insertion.continuations(texts[insertion.text])
+        ]
+
+        def answer(batch: list[int]) -> list[np.ndarray]:
+            chosen = [endings[n] for n in batch]
+            self._network.done["losses"] += len(chosen)
+            hidden_NLW, _ = self._network.extend([before for _, before, _ in chosen], [ids for _, _, ids in chosen])
+            rows = [
+                hidden_LW[[len(ids) - 1 - insertion.targets[-1] + target for target in insertion.targets]]
+                for hidden_LW, (insertion, _, ids) in zip(hidden_NLW, chosen, strict=True)
+            ]
+            targets = [texts[insertion.text][target] for insertion, _, _ in chosen for target in insertion.targets]
+            values = self._network.token_log_probs(torch.cat(rows), torch.tensor(targets, device=hidden_NLW.device))
+            return [part.numpy() for part in values.cpu().split([len(each.targets) for each, _, _ in chosen])]
+
+        return self._budget.run([len(ids) for _, _, ids in endings], answer)
 
     def _before(self, text_ids: Sequence[int], segment: Segment) -> CachedSequence:
         ids = [*self._bos_ids, *text_ids]

@@ -2,11 +2,16 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 
 import pytest
 
 from tests.support.many_texts import SETTINGS, write_texts
+from tests.support.rows import make_row
+from tests.support.small_run import write
 from toolformer_ray.finetune.choose import ChooseOptions, choose, choose_pairs
+from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.records.stages import Document, Scored
 
 SUM = ("Calculator", "1 + 1", "2", 1.5)
 WORD = ("MT", "deux", "two", 1.25)
@@ -138,3 +143,58 @@ def test_a_pair_is_a_kept_call_and_the_least_useful_other_one_at_its_place(tmp_p
     run = write_texts(str(tmp_path), {"a": [SUM, WEAK, worst], "b": [SUM], "c": [WEAK]})
     [pair] = choose_pairs(ChooseOptions(run=(run,)))
     assert (pair.text_id, pair.kept.call_input, pair.rejected.call_input) == ("a", "1 + 1", "zero")
+
+
+def _with_decoys(location: str, contrasts: Sequence[float]) -> str:
+    """Texts a, b, ... with one call each, whose decoys are worse by so much; the decoys' own contrasts are 0."""
+    run = RunFolder(location)
+    settings = {"tools": ["calculator"], "filter": "decoys", "calculator.min-contrast": 0.25}
+    run.write_json("run.json", {"settings": settings})
+    names = [chr(97 + number) for number in range(len(contrasts))]
+    documents = [make_row(Document, text_id=name, doc_id=name, text=f"{name} is here.") for name in names]
+    calls = [
+        make_row(
+            Scored,
+            text_id=name,
+            tool="Calculator",
+            call_input=name,
+            char_offset=1,
+            loss_without=9.0,
+            loss_with_result=None,
+            loss_reduction=None,
+            loss_in_place=1.0,
+            losses_of_decoys=(1.0 + contrast,) * 3 if number else (1.0 + contrast, 2.0 + contrast, 0.0 + contrast),
+            contrast=contrast,
+            is_kept=contrast >= 0.25,
+        )
+        for number, (name, contrast) in enumerate(zip(names, contrasts, strict=True))
+    ]
+    write(run, "documents", Document, documents)
+    write(run, "scored", Scored, calls)
+    return location
+
+
+def test_of_a_run_with_decoys_another_contrast_may_be_asked_for_and_no_loss_reduction(tmp_path) -> None:
+    run = _with_decoys(str(tmp_path), [0.5, 1.0, -1.0])
+    assert sorted(_calls(ChooseOptions(run=(run,)))) == ["a", "b"]
+    chosen = choose(ChooseOptions(run=(run,), min_contrast={"calculator": 0.75}))
+    assert [(example.text_id, example.calls[0].loss_reduction) for example in chosen.examples] == [("b", 1.0)]
+    with pytest.raises(ValueError, match=r"min_loss_reduction\.calculator is 1\.0; .* with the filter decoys"):
+        choose(ChooseOptions(run=(run,), min_loss_reduction={"calculator": 1.0}))
+    with pytest.raises(ValueError, match="a call has one rule"):
+        ChooseOptions(run=(run,), min_loss_reduction={"calculator": 1.0}, min_contrast={"calculator": 1.0})
+
+
+def test_a_false_share_chooses_the_lowest_threshold_at_which_chance_keeps_so_few(tmp_path) -> None:
+    # One decoy of 12 has a contrast of its own of 1.5, and one of -1.5; a quarter of the results is below 0.
+    run = _with_decoys(str(tmp_path), [0.5, 1.0, 2.0, -1.0])
+    assert sorted(_calls(ChooseOptions(run=(run,), max_false_share=0.5))) == ["a", "b", "c"]
+    assert sorted(_calls(ChooseOptions(run=(run,), max_false_share=0.05))) == ["c"]
+
+
+def test_the_papers_filter_tells_no_false_share(tmp_path) -> None:
+    run = write_texts(str(tmp_path), {"a": [SUM]})
+    with pytest.raises(ValueError, match=r"max_false_share is 0\.05; .* with the paper's filter"):
+        choose(ChooseOptions(run=(run,), max_false_share=0.05))
+    with pytest.raises(ValueError, match=r"max_false_share is 1\.5; it must be at least 0 and less than 1"):
+        ChooseOptions(run=(run,), max_false_share=1.5)

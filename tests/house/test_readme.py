@@ -29,7 +29,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 ANSWERS = {
     "What came of the calls, per tool": [["Calculator", "3", "2", "1"], ["MT", "2", "2", "1"]],
-    "What another threshold τ_f would keep, complete down to the run's `--prune-below` (default: its τ_f)": [
+    "What another threshold τ_d would keep, complete down to the run's `--prune-below` (default: its τ_d)": [
         ["Calculator", "0.5", "2"],
         ["Calculator", "1.0", "1"],
         ["Calculator", "2.0", "1"],

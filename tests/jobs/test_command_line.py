@@ -52,7 +52,7 @@ def annotate(tmp_path: Path, *arguments: str) -> tuple[str, ...]:
         ),
         (["--timeout", "0"], "--timeout is 0.0; it must be more than 0 seconds"),
         (["--timeout", "5", "--calendar.timeout", "0"], "--calendar.timeout is 0.0; it must be more than 0 seconds"),
-        (["--second-round", "--screen-margin", "1"], "--screen-margin is 1.0; the screen estimates"),
+        (["--num-decoys", "1"], "--num-decoys is 1; it must be at least 2"),
         (["--model-workers", "0"], "--model-workers is 0; it must be at least 1"),
         (["--dtype", "float8"], "--dtype is float8; it must be float32 or bfloat16"),
         (["--seed", "x"], 'Invalid value for --seed: unable to convert "x" into int.'),

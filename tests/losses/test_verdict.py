@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, fields
 
 import duckdb
 import numpy as np
@@ -11,25 +11,39 @@ import pytest
 
 from tests.support.rows import make_row
 from tests.support.small_world import Adder
-from toolformer_ray.losses import verdict
-from toolformer_ray.losses.verdict import (
+from toolformer_ray.losses.criteria import (
     CLOSE_NATS,
     CRITERIA,
-    LARGEST_REDUCTION_SQL,
+    LARGEST_VALUE_SQL,
+    THRESHOLDS,
+    VALUE_SQL,
     CallLosses,
     Criterion,
-    KeepRule,
     settle,
 )
+from toolformer_ray.losses.verdict import KeepRule
 from toolformer_ray.records.schema import arrow_schema
 from toolformer_ray.records.stages import Scored
 from toolformer_ray.tools.options import Teaching
 
-THRESHOLDS = (0.1, 0.3, 1.0, 1 / 3, 1e-5, 2.0000001)
+THRESHOLDS_TRIED = (0.1, 0.3, 1.0, 1 / 3, 1e-5, 2.0000001)
 
 
 def row(losses: CallLosses, *, input_sees_future: bool = False) -> Scored:
     return make_row(Scored, **losses.columns(), input_sees_future=input_sees_future)
+
+
+def paper(threshold: float, *, strikes: bool = False) -> KeepRule:
+    return KeepRule(filter="paper", min_loss_reduction=threshold, min_contrast=math.inf, strikes_future_inputs=strikes)
+
+
+def decoys(threshold: float) -> KeepRule:
+    return KeepRule(filter="decoys", min_loss_reduction=math.inf, min_contrast=threshold)
+
+
+def contrasted(contrast: float, *, loss_without: float = 9.0) -> Scored:
+    """A call whose decoys are all worse than its result by so much."""
+    return row(CallLosses(loss_without=loss_without, loss_in_place=0.0, losses_of_decoys=(contrast, contrast)))
 
 
 def reduced_by(value: float, *, input_sees_future: bool = False) -> Scored:
@@ -56,10 +70,10 @@ def kept_by_sql(rule: KeepRule, rows: list[Scored]) -> list[object]:
 
 
 @pytest.mark.parametrize("strikes", [False, True])
-@pytest.mark.parametrize("threshold", THRESHOLDS)
+@pytest.mark.parametrize("threshold", THRESHOLDS_TRIED)
 def test_python_and_sql_keep_the_same_rows(threshold: float, strikes: bool) -> None:
-    rule = KeepRule(min_loss_reduction=threshold, strikes_future_inputs=strikes)
-    values = itertools.chain.from_iterable(map(around, THRESHOLDS))
+    rule = paper(threshold, strikes=strikes)
+    values = itertools.chain.from_iterable(map(around, THRESHOLDS_TRIED))
     rows = [reduced_by(value, input_sees_future=sees) for value in values for sees in (False, True)]
     unanswered = row(CallLosses(loss_without=3.0, loss_with_call=3.0))
     pruned = row(CallLosses(loss_without=3.0, loss_with_result=0.5))
@@ -67,46 +81,41 @@ def test_python_and_sql_keep_the_same_rows(threshold: float, strikes: bool) -> N
     kept = kept_by_sql(rule, rows)
     assert kept == [rule.keeps(each) for each in rows]
     assert 0 < sum(kept) < len(rows) - 2 and kept[-2:] == [False, False]
-    assert in_sql(LARGEST_REDUCTION_SQL, [unanswered, pruned]) == [None, pruned.loss_without - 0.5]
+    assert in_sql(LARGEST_VALUE_SQL, [unanswered, pruned]) == [None, pruned.loss_without - 0.5]
 
 
-def test_a_further_criterion_is_an_entry_of_the_table_and_a_field_and_all_criteria_must_be_met(monkeypatch) -> None:
-    sureness = Criterion(
-        column="open_probability", value=lambda losses: losses.loss_without / 10, threshold="min_open_probability"
-    )
-    monkeypatch.setattr(verdict, "CRITERIA", (*CRITERIA, sureness))
-
-    @dataclass(frozen=True, kw_only=True)
-    class SureRule(KeepRule):
-        min_open_probability: float
-
-    tool = Adder(min_loss_reduction=1.0, min_open_probability=0.3)
-    rule = SureRule.of(tool)
-    settings = {"adder.min-loss-reduction": 1.0, "adder.min-open-probability": 0.3}
-    assert rule == SureRule.of_settings(settings, "adder", tool)
-    assert rule == SureRule(min_loss_reduction=1.0, min_open_probability=0.3)
-    values = [(1.0, 0.3), (1.5, 0.25), (0.5, 0.3)]
-    rows = [make_row(Scored, loss_reduction=r, open_probability=float(np.float32(p))) for r, p in values]
+def test_a_further_criterion_is_an_entry_of_the_table_and_all_criteria_must_be_met(monkeypatch) -> None:
+    certainty = Criterion(column="loss_without", threshold="min_contrast")
+    monkeypatch.setitem(CRITERIA, "paper", (*CRITERIA["paper"], certainty))
+    tool = Adder(min_loss_reduction=1.0, min_contrast=1.5)
+    rule = KeepRule.of(tool, "paper")
+    assert rule == KeepRule(filter="paper", min_loss_reduction=1.0, min_contrast=1.5)
+    rows = [make_row(Scored, loss_reduction=r, loss_without=w) for r, w in [(1.0, 1.5), (1.5, 1.25), (0.5, 1.5)]]
     assert [rule.keeps(each) for each in rows] == kept_by_sql(rule, rows) == [True, False, False]
     assert [rule.is_close_verdict(each) for each in rows] == [True, False, True]
-    close, exact = CallLosses(loss_without=3.0, loss_with_call=3.0, loss_with_result=0.0), CallLosses(loss_without=2.9)
-    assert rule.settle_verdict(close, lambda: exact) == exact
-    assert close.columns()["open_probability"] == np.float32(0.3)
 
 
 def test_what_is_judged_is_a_column_of_scored_and_its_threshold_an_option_of_every_tool() -> None:
-    assert {each.column for each in CRITERIA} <= {field.name for field in fields(Scored)}
-    assert {each.threshold for each in CRITERIA} <= {field.name for field in fields(Teaching)}
+    criteria = [each for of_filter in CRITERIA.values() for each in of_filter]
+    assert {each.column for each in criteria} <= {field.name for field in fields(Scored)}
+    assert {each.threshold for each in criteria} <= {field.name for field in fields(Teaching)}
     without_default = {field.name for field in fields(KeepRule) if field.default is MISSING}
-    assert {each.threshold for each in CRITERIA} == without_default
+    assert {each.threshold for each in criteria} == without_default - {"filter"} == set(THRESHOLDS["both"])
+
+
+def test_the_rule_of_a_run_is_read_from_its_settings_and_a_run_without_a_filter_has_the_papers() -> None:
+    settings = {"adder.min-loss-reduction": 1.0}
+    assert KeepRule.of_settings(settings, "adder", Adder()) == paper(1.0)
+    settings = {"adder.min-contrast": 0.5, "filter": "decoys"}
+    assert KeepRule.of_settings(settings, "adder", Adder()) == decoys(0.5)
 
 
 def test_a_reduction_at_the_threshold_is_enough_and_one_float32_below_is_not() -> None:
-    for threshold in THRESHOLDS:
+    for threshold in THRESHOLDS_TRIED:
         at, below, *_ = around(threshold)
-        rule = KeepRule(min_loss_reduction=threshold)
+        rule = paper(threshold)
         assert (rule.keeps(reduced_by(at)), rule.keeps(reduced_by(below))) == (True, False)
-        struck = KeepRule(min_loss_reduction=threshold, strikes_future_inputs=True)
+        struck = paper(threshold, strikes=True)
         assert not struck.keeps(reduced_by(at, input_sees_future=True))
 
 
@@ -125,15 +134,15 @@ def test_a_call_is_given_up_only_if_no_loss_that_is_missing_could_save_it() -> N
     assert CallLosses(loss_with_call=0.5).can_reach(0.5) and not CallLosses(loss_with_call=0.25).can_reach(0.5)
 
 
-@pytest.mark.parametrize("threshold", THRESHOLDS)
+@pytest.mark.parametrize("threshold", THRESHOLDS_TRIED)
 def test_what_cannot_reach_a_threshold_is_not_kept_at_it_to_the_last_digit(threshold: float) -> None:
-    rule = KeepRule(min_loss_reduction=threshold)
+    rule = paper(threshold)
     for value in (threshold, *around(threshold), math.nextafter(threshold, 0), math.nextafter(threshold, 9)):
         assert CallLosses(loss_without=value).can_reach(threshold) == rule.keeps(reduced_by(value))
 
 
 def test_only_what_is_closer_to_a_threshold_than_batches_differ_is_computed_alone() -> None:
-    rule, exact = KeepRule(min_loss_reduction=1.0), CallLosses(loss_without=1.0)
+    rule, exact = paper(1.0), CallLosses(loss_without=1.0)
     for distance, is_settled in [(0.5 * CLOSE_NATS, True), (-0.5 * CLOSE_NATS, True), (2 * CLOSE_NATS, False)]:
         batched = CallLosses(loss_without=1.0 + distance)
         assert settle(batched, 1.0, lambda: exact) == (exact if is_settled else batched)
@@ -142,5 +151,35 @@ def test_only_what_is_closer_to_a_threshold_than_batches_differ_is_computed_alon
 
 
 def test_the_bound_for_a_later_sweep_counts_only_if_it_is_lower() -> None:
-    rule = KeepRule(min_loss_reduction=0.5)
-    assert [rule.pruning_bound(below) for below in (None, 0.3, 9.0)] == [0.5, 0.3, 0.5]
+    assert [paper(0.5).pruning_bound(below) for below in (None, 0.3, 9.0)] == [0.5, 0.3, 0.5]
+    assert [decoys(0.7).pruning_bound(below) for below in (None, 0.3, 9.0)] == [0.7, 0.3, 0.7]
+    both = KeepRule(filter="both", min_loss_reduction=0.5, min_contrast=0.7)
+    assert both.pruning_bound(None) == 0.5, "its columns tell the paper's verdict too"
+
+
+@pytest.mark.parametrize("threshold", THRESHOLDS_TRIED)
+def test_with_decoys_python_and_sql_keep_what_reaches_the_threshold_where_the_text_has_as_much_to_lose(
+    threshold: float,
+) -> None:
+    rule, values = decoys(threshold), around(threshold)
+    rows = [contrasted(value) for value in values] + [contrasted(9.0, loss_without=value) for value in values]
+    rows.append(row(CallLosses(loss_without=9.0, loss_in_place=0.0)))
+    kept = [rule.keeps(each) for each in rows]
+    assert kept == kept_by_sql(rule, rows) == [True, False, True, False, True] * 2 + [False]
+    assert in_sql(VALUE_SQL, rows[:3]) == pytest.approx(values[:3])
+
+
+def test_a_call_is_contrasted_with_the_mean_of_its_decoys() -> None:
+    losses = CallLosses(loss_without=3.0, loss_in_place=0.5, losses_of_decoys=(1.0, 2.0, 3.0))
+    assert losses.contrast == 1.5 and losses.columns()["losses_of_decoys"] == (1.0, 2.0, 3.0)
+    assert math.isnan(CallLosses(loss_in_place=0.5).contrast)
+    # The decoys' own contrasts are 2.5 - 1, 2 - 2 and 1.5 - 3.
+    judged = [decoys(threshold).judge(row(losses)) for threshold in (1.5, 0.0, 1.6)]
+    assert [(each.is_kept, each.decoys_passing) for each in judged] == [(True, 1), (True, 2), (False, 0)]
+
+
+def test_a_decoy_that_is_close_to_passing_is_settled_alone_too() -> None:
+    losses, exact = CallLosses(loss_without=9.0, loss_in_place=0.0, losses_of_decoys=(1.0, 2.0)), CallLosses()
+    assert decoys(1.0 + 0.5 * CLOSE_NATS).settle_verdict(losses, lambda: exact) == exact
+    assert decoys(1.0 + 2 * CLOSE_NATS).settle_verdict(losses, lambda: exact) == losses
+    assert decoys(1.0 + 0.5 * CLOSE_NATS).is_close_verdict(row(losses))

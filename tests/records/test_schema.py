@@ -1,5 +1,6 @@
 import dataclasses
 import datetime
+import typing
 
 import numpy as np
 import pyarrow as pa
@@ -7,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolformer_ray.records.schema import Record, arrow_schema, from_plain, to_table
+from tests.support.rows import make_row
+from toolformer_ray.records.schema import Record, arrow_schema, from_plain, is_readable, to_table
 from toolformer_ray.records.stages import (
     Augmented,
     Candidate,
@@ -34,6 +36,8 @@ def rows_of(record: type[Record]) -> st.SearchStrategy[Record]:
     for field in dataclasses.fields(record):
         if field.name == "calls":
             fields["calls"] = st.lists(rows_of(KeptCall), max_size=2).map(tuple)
+        elif typing.get_origin(field.type) is tuple:
+            fields[field.name] = st.lists(VALUES[typing.get_args(field.type)[0]], max_size=2).map(tuple)
         else:
             kinds = getattr(field.type, "__args__", (field.type,))
             fields[field.name] = st.one_of([VALUES[kind] if kind in VALUES else st.none() for kind in kinds])
@@ -86,3 +90,16 @@ def test_losses_are_stored_with_float32_precision() -> None:
     row = KeptCall(tool="A", call_input="x", result="y", char_offset=1, loss_reduction=0.1)
     (stored,) = from_plain(KeptCall, to_table(KeptCall, [row]).to_pylist())
     assert stored.loss_reduction == float(np.float32(0.1)) != 0.1
+
+
+def test_rows_from_before_a_column_was_added_or_given_up_are_read_and_others_are_not() -> None:
+    today = arrow_schema(Scored)
+    before = pa.schema([field for field in today if field.name not in ("decoys", "contrast", "losses_of_decoys")])
+    older = before.append(pa.field("screening", pa.string()))
+    assert all(is_readable(Scored, schema) for schema in (today, before, older))
+    row = make_row(Scored)
+    stored = to_table(Scored, [row]).drop_columns(["decoys", "contrast", "losses_of_decoys"])
+    assert list(from_plain(Scored, stored.to_pylist())) == [row]
+    assert list(from_plain(Scored, [{**stored.to_pylist()[0], "screening": "passed"}])) == [row]
+    assert not is_readable(Scored, today.remove(0))
+    assert not is_readable(Scored, today.append(pa.field("mood", pa.string())))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,6 +53,10 @@ def assert_same_rows(run: Path, other: Path | str) -> None:
 
 
 def comparable(row: Record) -> dict[str, object]:
-    flat = {name: value for name, value in vars(row).items() if name not in DIFFERS_BY_LUCK and name != "calls"}
+    flat: dict[str, Any] = {
+        name: value for name, value in vars(row).items() if name not in DIFFERS_BY_LUCK and name != "calls"
+    }
+    for name in ("decoys", "losses_of_decoys"):
+        flat |= {f"{name}.{n}": value for n, value in enumerate(flat.pop(name, ()))}
     calls: Sequence[Record] = getattr(row, "calls", ())
     return flat | {f"{n}.{name}": value for n, call in enumerate(calls) for name, value in vars(call).items()}

@@ -113,13 +113,10 @@ class ScriptedModel:
 
     def log_probs_inserted(self, texts: Sequence[Sequence[int]], insertions: Sequence[Insertion]) -> list[np.ndarray]:
         self.asked["inserted"] = self.asked.get("inserted", 0) + len(insertions)
-        answers = []
-        for insertion in insertions:
-            text_ids, place = texts[insertion.text][: insertion.targets[-1] + 1], insertion.token_index
-            ids = [*self.tokenizer.bos_ids, *text_ids[:place], *insertion.ids, *text_ids[place:]]
-            before = len(self.tokenizer.bos_ids) + len(insertion.ids)
-            answers.append(self._log_probs(ScoreRequest(ids=ids, targets=[before + j for j in insertion.targets])))
-        return answers
+        return [
+            np.stack([self._log_probs(each) for each in one.as_requests(self.tokenizer.bos_ids, texts[one.text])])
+            for one in insertions
+        ]
 
     def log_probs_alone(self, request: ScoreRequest) -> np.ndarray:
         self.asked["alone"] += 1

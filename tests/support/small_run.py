@@ -81,6 +81,9 @@ def _scored(tool: str, call_input: str, result: str | None, reduction: float | N
         "loss_with_call": None if reduction is None else 3.0,
         "loss_with_result": None if reduction is None else 3.0 - reduction,
         "loss_reduction": reduction,
+        "loss_in_place": None if reduction is None else 3.0 - reduction,
+        "losses_of_decoys": () if reduction is None else (3.0, 3.0, 3.0),
+        "contrast": reduction,
         "is_kept": reduction is not None and reduction >= 1.0,
     }
     return make_row(Scored, **row | columns)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from toolformer_ray.records.stages import Executed, Scored
+from toolformer_ray.records.stages import Candidate, Executed, Scored
 from toolformer_ray.workflow.pipeline import PIPELINE, renew_losses
 from toolformer_ray.workflow.shard.reuse import PerCall
 
@@ -21,11 +21,16 @@ def _renew(_: Any, call: Executed, known: Scored, __: Collection[str]) -> Scored
     return renew_losses(call, known)
 
 
+def _renew_answer(_: object, call: Candidate, known: Executed, ask_again: Collection[str]) -> Executed | None:
+    return None if known.status in ask_again else Executed(**vars(known) | vars(call))
+
+
+RENEWALS = {"execute": PerCall(_renew_answer), "score": PerCall(_renew)}
 STAND_IN_PIPELINE = tuple(
     replace(
         stage,
         run=partial(_run, stage.name),
-        reuse=PerCall(_renew) if stage.name == "score" else stage.reuse,
+        reuse=RENEWALS.get(stage.name, stage.reuse),
     )
     for stage in PIPELINE
 )

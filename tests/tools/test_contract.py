@@ -151,7 +151,7 @@ def test_the_input_of_a_demonstration_is_the_text_without_calls(key: str) -> Non
 @pytest.mark.parametrize("key", PAPER)
 def test_its_thresholds_and_demonstrations_are_as_many_as_in_the_paper(key: str) -> None:
     tool = find_tools()[key]
-    tau_s, k, m, tau_f, _ = dataclasses.astuple(tool.teaching_in_paper)
+    tau_s, k, m, tau_f, *_ = dataclasses.astuple(tool.teaching_in_paper)
     assert PAPER[key] == (tau_s, k, m, tau_f, len(tool.demonstrations))
 
 

@@ -31,6 +31,7 @@ def test_as_in_paper_sets_what_differs_in_every_record() -> None:
     assert chosen.propose == ProposeOptions(
         temperature=1.0, first_sample="drawn", places="all", rank_by="marker", shown="whole"
     )
+    assert chosen.filter.filter == "paper"
     calculator, calendar = chosen.tools.make().values()
     assert (calculator.teaching.max_places, calculator.teaching.num_samples) == (20, 10)
     assert calendar.teaching.min_open_probability == 0.05

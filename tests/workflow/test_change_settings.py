@@ -30,10 +30,13 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def annotate(run: Path, corpus: Path, model: str, *more: str, tools: str = "calculator") -> int:
+def annotate(
+    run: Path, corpus: Path, model: str, *more: str, tools: str = "calculator", filter_name: str = "paper"
+) -> int:
     return main(
         [
             *("annotate", "--run", str(run), "--corpus", str(corpus), "--model", model, "--tools", tools),
+            *("--filter", filter_name),
             *("--shard-size", "2", "--max-call-tokens", "10", "--calculator.max-places", "8", "--retry-delay", "0"),
             *("--calculator.num-samples", "40", "--model-workers", "1", *more),
         ]
@@ -151,3 +154,35 @@ def test_files_that_are_added_to_the_corpus_are_annotated_and_the_others_are_not
     assert [row["text"][5] for row in read_rows(run)["documents"]] == ["1", "2"]
     assert [row["reason"] for row in read_rows(run)["dropped/ingest"]] == ["duplicate"]
     assert main(["verify", str(run)]) == 0
+
+
+def test_another_filter_asks_no_tool_again_and_more_decoys_move_through_the_model_and_nothing_else_does(
+    run: Path, corpus: Path, model: str, tmp_path: Path
+) -> None:
+    everything = ("--prune-below=-1", "--calculator.min-contrast=-1")
+    asked = [row.seconds for row in rows(run, "executed", Executed)]
+    assert annotate(run, corpus, model, *everything, "--change-settings", filter_name="decoys") == 0
+    assert annotate(tmp_path / "new", corpus, model, *everything, filter_name="decoys") == 0
+    assert_rows_of(run, tmp_path / "new")
+    assert [row.seconds for row in rows(run, "executed", Executed)] == asked
+    before = written_at(run)
+    more = (*everything, "--num-decoys", "4")
+    assert annotate(run, corpus, model, *more, "--change-settings", filter_name="decoys") == 0
+    assert not tables_written(run, before) & {"documents", "candidates"}
+    assert {len(row.losses_of_decoys) for row in rows(run, "scored", Scored) if row.result} == {4}
+    assert [row.seconds for row in rows(run, "executed", Executed)] == asked
+
+
+def test_another_tau_d_speaks_the_verdicts_anew_and_moves_no_text_through_the_model(
+    corpus: Path, model: str, tmp_path: Path, pools: list[float]
+) -> None:
+    run = tmp_path / "run"
+    assert annotate(run, corpus, model, "--prune-below=-1", filter_name="decoys") == 0
+    contrasts = sorted(row.contrast for row in rows(run, "scored", Scored) if row.contrast is not None)
+    tau_d = (contrasts[len(contrasts) // 2] + contrasts[len(contrasts) // 2 + 1]) / 2
+    pools.clear()
+    changed = ("--prune-below=-1", f"--calculator.min-contrast={tau_d}")
+    assert annotate(run, corpus, model, *changed, "--change-settings", filter_name="decoys") == 0
+    assert set(pools) == {0}
+    assert annotate(tmp_path / "new", corpus, model, *changed, filter_name="decoys") == 0
+    assert_rows_of(run, tmp_path / "new")

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.support.rows import make_row
+from toolformer_ray.losses.options import FilterOptions
 from toolformer_ray.records.stages import Candidate, Dropped, Executed
 from toolformer_ray.workflow.pipeline import PIPELINE, renew_answer
 from toolformer_ray.workflow.shard.reuse import AS_A_WHOLE, Compute, Earlier, Order, PerCall, PerTool, StageOutput
@@ -18,7 +20,8 @@ _, PROPOSE, EXECUTE, *_ = PIPELINE
 
 
 def complete(compute: Compute, earlier: Earlier) -> StageOutput:
-    order = Order(stage="execute", tools=["Add"], opened=None)
+    opened = SimpleNamespace(options=SimpleNamespace(filter=FilterOptions(filter="paper")), tools={})
+    order = Order(stage="execute", tools=["Add"], opened=opened)
     return PerCall(renew_answer).complete(order, [CALLS], earlier, compute)
 
 

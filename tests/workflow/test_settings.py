@@ -10,7 +10,7 @@ from tests.support.rows import make_row
 from tests.support.scripted_model import BOS, ScriptedModel
 from toolformer_ray.annotate.ingest import IngestOptions
 from toolformer_ray.annotate.propose_options import ProposeOptions
-from toolformer_ray.filter.screening.screen import ScreenOptions
+from toolformer_ray.losses.options import FilterOptions
 from toolformer_ray.records.fingerprint import added_later
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.stages import Document, Executed
@@ -48,23 +48,31 @@ def test_a_folder_that_does_not_tell_its_tools_is_refused_in_one_line(told: obje
         read_tool_names(RunFolder(str(tmp_path)))
 
 
-def test_the_share_of_a_control_slice_is_a_setting_only_where_there_is_a_screen() -> None:
-    def resolve(screen: ScreenOptions) -> RunSettings:
-        options = AnnotateOptions(
-            run="r",
-            tools=TaughtTools(keys=("calculator",)),
-            ingest=IngestOptions(corpus=("c",)),
-            model=ModelOptions(model="m"),
-            screen=screen,
-        )
-        return resolve_settings(PIPELINE, options, options.tools.make(), "f", 100)
+def resolve_with(options: FilterOptions) -> RunSettings:
+    run = AnnotateOptions(
+        run="r",
+        tools=TaughtTools(keys=("calculator",)),
+        ingest=IngestOptions(corpus=("c",)),
+        model=ModelOptions(model="m"),
+        filter=options,
+    )
+    return resolve_settings(PIPELINE, run, run.tools.make(), "f", 100)
 
-    plain, other = resolve(ScreenOptions()), resolve(ScreenOptions(screen_control=0.5))
-    assert plain == other
-    screened = resolve(ScreenOptions(screen_margin=1.0))
-    assert screened.settings.items() >= {"screen-margin": 1.0, "screen-control": 0.05}.items()
-    changed = {name for name, value in plain.stage_fingerprints.items() if screened.stage_fingerprints[name] != value}
-    assert changed == {"score"}
+
+def test_a_filter_has_its_own_settings_and_the_papers_none_that_older_runs_lack() -> None:
+    paper, decoys = resolve_with(FilterOptions(filter="paper")), resolve_with(FilterOptions())
+    assert paper == resolve_with(FilterOptions(filter="paper", num_decoys=5))
+    assert "calculator.min-loss-reduction" in paper.settings and "calculator.min-contrast" not in paper.settings
+    assert not {"filter", "num-decoys"} & paper.settings.keys()
+    assert decoys.settings.items() >= {"filter": "decoys", "num-decoys": 3}.items()
+    assert "calculator.min-contrast" in decoys.settings and "calculator.min-loss-reduction" not in decoys.settings
+
+
+def test_more_decoys_cost_losses_and_no_answer() -> None:
+    three, five = resolve_with(FilterOptions()), resolve_with(FilterOptions(num_decoys=5))
+    changed = {name for name, value in three.stage_fingerprints.items() if five.stage_fingerprints[name] != value}
+    assert changed == {"execute"}, "the rows of score follow from those of execute"
+    assert three.tool_fingerprints == five.tool_fingerprints
 
 
 def test_losses_of_an_expensive_tool_are_not_taken_for_those_of_a_cheap_one() -> None:
@@ -89,6 +97,7 @@ def test_a_second_round_decides_proposals_and_losses_and_is_no_setting_of_a_firs
             ingest=IngestOptions(corpus=("c",)),
             model=ModelOptions(model="m"),
             propose=ProposeOptions(second_round=in_place),
+            filter=FilterOptions(filter="paper"),
         )
         tools = options.tools.make()
         model, document, call = ScriptedModel(lambda _: {}), make_row(Document), make_row(Executed, tool="Calculator")
@@ -118,18 +127,6 @@ def test_an_option_that_was_added_later_is_no_setting_at_its_default() -> None:
 
     assert plain_options(Options()) == {"old": 1}
     assert plain_options(Options(new=3)) == {"old": 1, "new": 3}
-
-
-def test_a_screen_and_calls_in_their_place_exclude_each_other_before_a_worker_starts() -> None:
-    with pytest.raises(ValueError, match="screen_margin is 1.0"):
-        AnnotateOptions(
-            run="r",
-            tools=TaughtTools(keys=("calculator",)),
-            ingest=IngestOptions(corpus=("c",)),
-            model=ModelOptions(model="m"),
-            propose=ProposeOptions(second_round=True),
-            screen=ScreenOptions(screen_margin=1.0),
-        )
 
 
 @pytest.mark.parametrize(("option", "file"), [("glossary", "words.tsv"), ("model", "model")])

@@ -14,9 +14,9 @@ from toolformer_ray.records.shard_header import ShardHeader
 from toolformer_ray.records.stages import Candidate, Dropped, Executed, Scored
 from toolformer_ray.workflow.book.ledger import Ledger
 from toolformer_ray.workflow.report.progress import Snapshot, describe, describe_seconds, take_snapshot
-from toolformer_ray.workflow.report.tables import describe_unanswered, drop_table, pruned_table, screen_table
+from toolformer_ray.workflow.report.tables import describe_unanswered, drop_table, false_share_table, pruned_table
 from toolformer_ray.workflow.report.text_table import text_table
-from toolformer_ray.workflow.report.yields import ScreenYield, ToolYield, screen_yields, tool_yields
+from toolformer_ray.workflow.report.yields import ToolYield, chances, tool_yields
 from toolformer_ray.workflow.shard.counts import count_output
 
 CALL = {"tool": "Calculator", "char_offset": 9, "call_input": "1+1", "result": "2", "seconds": 0.1}
@@ -98,37 +98,6 @@ def test_what_was_pruned_is_counted_by_the_loss_that_settled_it() -> None:
     assert pruned_table({"propose": Counter(), "score": Counter()}, ["Calculator"]) == ""
 
 
-def test_the_recall_of_the_screen_is_estimated_from_the_control_slice() -> None:
-    screenings = [("passed", True), ("passed", True), ("passed", True), ("passed", False)]
-    screenings += [("control", True), ("control", False), ("left_out", False), ("left_out", False)]
-    rows = [replace(SCORED, screening=screening, is_kept=kept) for screening, kept in screenings]
-    yields = screen_yields({"score": count_output(STAGES["score"], rows, [])}, ["Calculator", "MT"])
-    # Half of the two in the slice were worth keeping, so of the four that did not pass it was two: 3 of 5 passed.
-    assert [row.recall for row in yields] == [3 / 5]
-    # It may also have been all but the one that was seen to be of no use.
-    assert [row.recall_at_least for row in yields] == [3 / 6]
-    line = ["Calculator", "4", "3", "2", "1", "2", "60.0%", "50.0%"]
-    assert screen_table(yields).splitlines()[-1].split() == line
-    # Of two tools the last line tells both together.
-    assert screen_table([*yields, *yields]).splitlines()[-1].split()[:4] == ["all", "8", "6", "4"]
-    assert screen_table([]) == ""
-
-
-def test_a_control_slice_without_a_kept_call_is_no_proof_that_none_was_lost() -> None:
-    screened = ScreenYield(screen="QA", passed=500, kept=100, control=50, kept_in_control=0, left_out=950)
-    assert screened.recall == 1.0
-    # None of 50 of 1,000: of all of them up to z^2 * 0.95 / 0.05 = 73.
-    assert screened.recall_at_least == pytest.approx(100 / (100 + 1.96**2 * 0.95 / 0.05), abs=1e-3)
-
-
-def test_a_recall_that_no_control_slice_measured_is_unknown() -> None:
-    rows = [replace(SCORED, screening="passed"), replace(SCORED, screening="left_out", is_kept=False)]
-    (unwatched,) = screen_yields({"score": count_output(STAGES["score"], rows, [])}, ["Calculator"])
-    assert unwatched.recall is None and "unknown" in screen_table([unwatched])
-    (all_passed,) = screen_yields({"score": count_output(STAGES["score"], rows[:1], [])}, ["Calculator"])
-    assert all_passed.recall == 1.0
-
-
 def test_a_table_is_as_wide_as_its_cells_with_numbers_to_the_right() -> None:
     assert text_table(["tool", "n"], [["QA", 5], ["MT", 1234]]) == "tool      n\n----- -----\nQA        5\nMT    1,234"
 
@@ -188,3 +157,17 @@ def test_calls_that_another_attempt_may_answer_are_counted_by_status() -> None:
         "4 calls were not answered (timeout 1, crashed 3); annotate with --retry-failed asks them again"
     )
     assert describe_unanswered({"execute": read_counts({"status.bad_input.Add": 1})}) == ""
+
+
+def test_the_false_share_is_told_of_the_counts_of_judged_calls() -> None:
+    # The decoys' own contrasts are 1.75 - 0.5, 1.25 - 1 and 0.5 - 3.
+    losses = {"loss_in_place": 0.0, "losses_of_decoys": (0.5, 1.0, 2.5), "contrast": 4 / 3, "decoys_passing": 1}
+    rows = [replace(SCORED, **losses) for _ in range(4)]
+    rows += [replace(SCORED, **losses | {"contrast": -1.0, "is_kept": False}) for _ in range(4)]
+    [(tool, chance)] = chances({"score": count_output(STAGES["score"], rows, [])}, ["Calculator", "MT"]).items()
+    assert (tool, chance.kept, chance.calls, chance.calls_below) == ("Calculator", 4, 8, 4)
+    assert (chance.decoys, chance.decoys_passing, chance.decoys_below) == (24, 8, 8)
+    # 8 calls, of which a third of the decoys pass; half of the results and a third of the decoys are below 0.
+    assert chance.false_share == pytest.approx(8 / 3 * min(1, 1.5) / 4)
+    assert false_share_table({tool: chance}).splitlines()[-1].split()[-1] == "66.7%"
+    assert false_share_table({}) == ""

@@ -7,17 +7,19 @@
 It is written under a temporary name beside INDEX and renamed when complete.
 """
 
+import functools
 import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolformer_ray.tools.backends.bm25 import NUM_TIED_HITS, TOKENIZER_NAME, WRITER_BYTES, Terms, any_of
 from toolformer_ray.tools.backends.data_file import read_columns
+from toolformer_ray.tools.decoys.draw import draw, numbered
 
 if TYPE_CHECKING:
     import tantivy
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 FORMAT = "passages-1"
 DESCRIPTION_FILE = "index.json"
 TANTIVY_FOLDER = "tantivy"
+NUM_DRAWN_FROM = 10_000
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,17 @@ class PassageIndex:
         found = [(-score, self._passage(address)) for score, address in hits]
         found.sort(key=lambda hit: (hit[0], hit[1].row))
         return [passage for _, passage in found[:num_passages]]
+
+    @functools.cached_property
+    def _first(self) -> "list[tantivy.DocAddress]":
+        import tantivy
+
+        hits = self._searcher.search(tantivy.Query.all_query(), limit=NUM_DRAWN_FROM, count=False).hits
+        return [address for _, address in hits]
+
+    def others(self, key: str) -> Iterator[Passage]:
+        """Passages drawn by a key, one after the other, from the first NUM_DRAWN_FROM of the index."""
+        return (self._passage(self._first[draw(len(self._first), name)]) for name in numbered(key))
 
     def _passage(self, address: "tantivy.DocAddress") -> Passage:
         document = self._searcher.doc(address)

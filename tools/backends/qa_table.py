@@ -4,6 +4,7 @@ import math
 
 from toolformer_ray.tools.backends.bm25 import TOKENIZER_NAME, WRITER_BYTES, Terms, any_of, best_row
 from toolformer_ray.tools.backends.data_file import read_columns
+from toolformer_ray.tools.decoys.pool import Pool
 
 # BM25's two constants in tantivy, with which a question's score against itself is computed here.
 _K1, _B = 1.2, 0.75
@@ -29,10 +30,11 @@ class QuestionTable:
         index = tantivy.Index(self._schema)
         index.register_tokenizer(TOKENIZER_NAME, self._terms.analyzer)
         writer = index.writer(heap_size=WRITER_BYTES, num_threads=1)
-        num_terms = 0
+        num_terms, answers = 0, []
         for row, (question, answer) in enumerate(read_columns(path, ("question", "answer"))):
             writer.add_document(tantivy.Document(question=question, answer=answer, row=row))
             num_terms += len(self._terms.analyzer.analyze(question))
+            answers.append(answer)
         writer.commit()
         writer.wait_merging_threads()
         index.reload()
@@ -41,6 +43,8 @@ class QuestionTable:
         if not num_terms:
             raise ValueError(f"{path} holds no questions")
         self._mean_terms = num_terms / self._num_questions
+        self.answers = Pool(answers)
+        """All of them."""
 
     def answer(self, question: str) -> str:
         """The answer to the most similar known question; empty if none is similar enough."""

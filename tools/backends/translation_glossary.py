@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from toolformer_ray.tools.backends.data_file import read_columns
 from toolformer_ray.tools.backends.translation_texts import ENGLISH, Guess
+from toolformer_ray.tools.decoys.pool import Pool
 
 GLOSSARY_LANGUAGE = "glossary"
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
@@ -41,6 +42,9 @@ class Glossary:
             entries.sort(key=lambda entry: -len(entry.words))
         self.words = frozenset(word for phrase in known for word in phrase)
         """All words of the phrases."""
+        meanings = {word for entries in self._entries.values() for entry in entries for word in _words(entry.meaning)}
+        self.meanings = Pool(sorted(form for word in meanings for form in (word, word.capitalize(), word.upper())))
+        """All words of the meanings, as they may be written."""
 
     def translate(self, text: str) -> str:
         """The text with phrases replaced by their meanings; empty if a word is unknown."""

@@ -10,9 +10,10 @@ the documents, whose hash is added per shard, and the verdict, which can be made
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+from toolformer_ray.losses.criteria import THRESHOLDS
 from toolformer_ray.losses.verdict import KeepRule
 from toolformer_ray.records.fingerprint import as_before, fingerprint
 from toolformer_ray.records.locations import without_keys
@@ -22,6 +23,8 @@ from toolformer_ray.workflow.shard.stage import Stage
 
 CHOOSING = ("min-open-probability", "max-places", "num-samples")
 """Options of every tool that decide which calls are proposed."""
+DECOYS_VERSION = 1
+"""Raise it when decoys change, such as the words of which they are made."""
 _SECRET = re.compile(r"(^|_)(key|token|secret|password)$")
 
 
@@ -40,8 +43,12 @@ class RunInputs:
     """Longer texts are cut."""
 
     def bound(self, key: str) -> float:
-        """The threshold on the loss reduction below which a tool's calls are pruned."""
-        return KeepRule.of(self.tools[key]).pruning_bound(self.options.propose.prune_below)
+        """The threshold of the filter below which a tool's calls are pruned."""
+        return self.rule(key).pruning_bound(self.options.propose.prune_below)
+
+    def rule(self, key: str) -> KeepRule:
+        """By which a tool's calls are kept."""
+        return KeepRule.of(self.tools[key], self.options.filter.filter)
 
 
 def fingerprint_tools(pipeline: Sequence[Stage], inputs: RunInputs) -> dict[str, dict[str, str]]:
@@ -69,7 +76,7 @@ def _decisive(stage: Stage, inputs: RunInputs, by_tool: Mapping[str, Mapping[str
         return own
     # The order in which tools are proposed is the order of the rows.
     in_order = list(by_tool[stage.name].items())
-    return (in_order, own) if stage.settings else in_order
+    return (in_order, own) if own else in_order
 
 
 def corpus_settings(inputs: RunInputs) -> object:
@@ -95,22 +102,36 @@ def answer_settings(inputs: RunInputs, key: str) -> tuple[object, ...]:
     return ((tool.name, tool.version, _own_options(tool), inputs.tool_data[key]),)
 
 
+def decoy_settings(inputs: RunInputs) -> object:
+    """Execute: the decoys, which are made again without asking a tool; none with the paper's filter."""
+    options = inputs.options.filter
+    return ("decoys", DECOYS_VERSION, options.decoys_needed) if options.decoys_needed else ()
+
+
 def loss_settings(inputs: RunInputs, key: str) -> tuple[object, ...]:
     """Score, without the verdict: the model and which losses are computed."""
     tool = inputs.tools[key]
     placing = ("in place",) if inputs.options.propose.second_round else ()
     # L(e(c, ε)) of an expensive tool's call is known before it is asked, so it is there whatever L⁺ is.
-    return _model(inputs), tool.name, (inputs.bound(key), tool.is_expensive, *placing), screen_options(inputs.options)
+    # The decoys themselves are compared row by row.
+    judged_by = {name: value for name, value in filter_options(inputs.options).items() if name != "num-decoys"}
+    return _model(inputs), tool.name, (inputs.bound(key), tool.is_expensive, *placing), judged_by
 
 
 def verdict_settings(inputs: RunInputs) -> object:
     """Score: what decides the verdict on given losses."""
-    return {tool.name: astuple(KeepRule.of(tool)) for tool in inputs.tools.values()}
+    return {tool.name: inputs.rule(key).decisive for key, tool in inputs.tools.items()}
 
 
-def screen_options(options: AnnotateOptions) -> dict[str, Any]:
-    """The options of the screen, if there is one; else they decide nothing."""
-    return {} if options.screen.screen_margin is None else plain_options(options.screen)
+def filter_options(options: AnnotateOptions) -> dict[str, Any]:
+    """The options of the filter; the paper's has none."""
+    return {} if options.filter.filter == "paper" else plain_options(options.filter)
+
+
+def plain_teaching(tool: Tool, options: AnnotateOptions) -> dict[str, Any]:
+    """How a tool is taught, as `plain_options` gives it, without thresholds that the filter does not read."""
+    read = THRESHOLDS[options.filter.filter]
+    return plain_options(tool.teaching, leaving_out=[name for name in THRESHOLDS["both"] if name not in read])
 
 
 def plain_own_options(tool: Tool) -> dict[str, Any]:

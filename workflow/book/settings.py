@@ -20,11 +20,12 @@ from toolformer_ray.tools.catalog import find_tools
 from toolformer_ray.tools.tool import Tool, full_data_version
 from toolformer_ray.workflow.book.fingerprints import (
     RunInputs,
+    filter_options,
     fingerprint_stages,
     fingerprint_tools,
     plain_options,
     plain_own_options,
-    screen_options,
+    plain_teaching,
 )
 from toolformer_ray.workflow.options import AnnotateOptions
 from toolformer_ray.workflow.shard.stage import Stage
@@ -64,14 +65,14 @@ def resolve_settings(
     max_text_tokens: int,
 ) -> RunSettings:
     """The settings of a run and the fingerprints of its stages. Longer texts than `max_text_tokens` are cut."""
-    per_tool = {key: _teaching(tool) | plain_own_options(tool) for key, tool in tools.items()}
+    per_tool = {key: _teaching(tool, options) | plain_own_options(tool) for key, tool in tools.items()}
     settings = {
         **plain_options(options.ingest),
         "model": options.model.model,
         "dtype": options.model.dtype,
         "tools": list(options.tools.keys),
         **plain_options(options.propose),
-        **screen_options(options),
+        **filter_options(options),
         **{f"{key}.{name}": value for key, named in per_tool.items() for name, value in named.items()},
     }
     inputs = RunInputs(
@@ -132,10 +133,10 @@ def read_tool_names(run: RunFolder) -> list[str]:
     return [find_tools()[key].name for key in keys]
 
 
-def _teaching(tool: Tool) -> dict[str, Any]:
+def _teaching(tool: Tool, options: AnnotateOptions) -> dict[str, Any]:
     """How a tool is taught; of demonstrations that are the user's own not where they are, but what they say."""
     own = {"demonstrations": fingerprint(tool.instruction, tool.demonstrations)} if tool.teaching.demonstrations else {}
-    return plain_options(tool.teaching) | own
+    return plain_teaching(tool, options) | own
 
 
 def _differences(before: Mapping[str, Any], now: RunSettings) -> Iterator[str]:

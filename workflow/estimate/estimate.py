@@ -17,6 +17,7 @@ from cyclopts import Parameter
 
 from toolformer_ray.annotate.cutting import max_text_tokens
 from toolformer_ray.annotate.ingest import ingest
+from toolformer_ray.losses.false_share import count_chance
 from toolformer_ray.records.errors import OptionError, UnusableError
 from toolformer_ray.records.stages import Document, Executed, Scored
 from toolformer_ray.tools.asking.answer_store import open_store
@@ -55,7 +56,6 @@ class EstimateOptions(AnnotateOptions):
     """Megabytes of the corpus that are read; of a larger one a random choice of whole files, its texts extrapolated."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.sample < 1:
             raise OptionError("sample", self.sample, "it must be at least 1 text")
         if self.tokens_per_second is not None and not self.tokens_per_second > 0:
@@ -72,6 +72,8 @@ class ToolEstimate:
     calls: Total
     """Distinct calls that will be put to it, or answered from what is known."""
     kept: Total
+    false_share: float | None
+    """Estimated, of the sample's kept calls; None where it is unknown or the filter has no decoys."""
     asked: float
     """Calls for which it will really be asked."""
     seconds: float
@@ -174,6 +176,7 @@ def _estimate_tool(tool: str, sample: TextSample, scored: Sequence[Scored], fact
         tool=tool,
         calls=_extrapolate(sample, calls) * factor,
         kept=_extrapolate(sample, [row for row in calls if row.is_kept]) * factor,
+        false_share=count_chance(calls).false_share,
         asked=will_be_asked,
         seconds=will_be_asked * per_call,
         asked_now=len(asked),

@@ -1,6 +1,7 @@
 """`toolformer estimate`: prints an estimate."""
 
 from toolformer_ray.workflow.estimate.estimate import Estimate, EstimateOptions, make_estimate, workers_at_once
+from toolformer_ray.workflow.report.tables import describe_share
 from toolformer_ray.workflow.report.text_table import text_table
 from toolformer_ray.workflow.totals import Total
 
@@ -45,8 +46,11 @@ def _describe_yield(found: Estimate, options: EstimateOptions) -> str:
         hours = row.seconds / 3600
         at_once = workers_at_once(tools[row.tool], options.workers.tool_workers)
         calls, kept = ([round(total.expected), _interval(total)] for total in (row.calls, row.kept))
-        rows.append([row.tool, *calls, *kept, round(row.asked), hours, hours / at_once])
-    header = ["tool", "calls", "95 %", "kept", "95 %", "asked", "hours one by one", "hours at most at once"]
+        rows.append(
+            [row.tool, *calls, *kept, describe_share(row.false_share), round(row.asked), hours, hours / at_once]
+        )
+    shares = ("kept", "95 %", "false share")
+    header = ["tool", "calls", "95 %", *shares, "asked", "hours one by one", "hours at most at once"]
     return text_table(header, rows)
 
 

@@ -23,12 +23,12 @@ from toolformer_ray.workflow.report.tables import (
     describe_broken,
     describe_unanswered,
     drop_table,
+    false_share_table,
     pruned_table,
-    screen_table,
     yield_table,
 )
 from toolformer_ray.workflow.report.text_table import record_table, text_table
-from toolformer_ray.workflow.report.yields import drop_counts, screen_yields, tool_yields
+from toolformer_ray.workflow.report.yields import chances, drop_counts, tool_yields
 
 SECONDS_BETWEEN_LOOKS = 5.0
 
@@ -109,9 +109,9 @@ def to_json(status: RunStatus) -> dict[str, Any]:
         **{name: status.progress.get(name, default) for name, default in defaults.items()},
         "stages": [asdict(row) for row in status.stages],
         "tools": [asdict(row) | times.get(row.tool, {}) for row in tool_yields(status.counts, status.tools)],
-        "screens": [
-            asdict(row) | {"recall": row.recall, "recall_at_least": row.recall_at_least}
-            for row in screen_yields(status.counts, status.tools)
+        "chance": [
+            {"tool": tool, **asdict(chance), "false_share": chance.false_share}
+            for tool, chance in chances(status.counts, status.tools).items()
         ],
         "dropped": [row._asdict() for row in drop_counts(status.counts)],
         "failures": [asdict(row) for row in status.failures],
@@ -127,7 +127,7 @@ def describe_status(status: RunStatus) -> str:
         _describe_failures(status),
         yield_table(tool_yields(status.counts, status.tools)),
         record_table(status.times, {"p50": "p50 s", "p95": "p95 s", "p99": "p99 s"}),
-        screen_table(screen_yields(status.counts, status.tools)),
+        false_share_table(chances(status.counts, status.tools)),
         pruned_table(status.counts, status.tools),
         drop_table(status.counts),
         describe_unanswered(status.counts),

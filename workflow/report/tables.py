@@ -1,11 +1,12 @@
 """The yield of a run as tables and lines of plain text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 
+from toolformer_ray.losses.false_share import Chance
 from toolformer_ray.records.counts import Count
 from toolformer_ray.workflow.report.text_table import record_table, text_table
-from toolformer_ray.workflow.report.yields import Counts, ScreenYield, ToolYield, add_up, drop_counts
+from toolformer_ray.workflow.report.yields import Counts, ToolYield, add_up, drop_counts
 from toolformer_ray.workflow.shard.counts import num_broken
 from toolformer_ray.workflow.shard.reuse import UNANSWERED
 
@@ -53,17 +54,17 @@ def pruned_table(counts: Counts, tools: Sequence[str]) -> str:
     return text_table(header, rows) if any(map(any, numbers.values())) else ""
 
 
-def screen_table(yields: Sequence[ScreenYield]) -> str:
-    """One line per tool and one for all together; empty if nothing was screened."""
-    numbers = [field.name for field in fields(ScreenYield) if field.name != "screen"]
-    together = ScreenYield(screen="all", **{name: sum(getattr(row, name) for row in yields) for name in numbers})
+def false_share_table(chances: Mapping[str, Chance]) -> str:
+    """How many of each tool's kept calls chance would have kept; empty without decoys."""
     rows = [
-        [row.screen, *(getattr(row, name) for name in numbers), _share(row.recall), _share(row.recall_at_least)]
-        for row in ([*yields, together] if len(yields) > 1 else yields)
+        [tool, chance.kept, f"{chance.decoys_passing:,} of {chance.decoys:,}", describe_share(chance.false_share)]
+        for tool, chance in chances.items()
     ]
-    header = ["screen", *(name.replace("_", " ") for name in numbers), "estimated recall", "at least (97.5 %)"]
-    return text_table(header, rows) if rows else ""
+    return (
+        text_table(["tool", "kept", "decoys that would have been kept", "estimated false share"], rows) if rows else ""
+    )
 
 
-def _share(share: float | None) -> str:
+def describe_share(share: float | None) -> str:
+    """`4.2%`, or `unknown`."""
     return "unknown" if share is None else f"{share:.1%}"

@@ -1,16 +1,16 @@
-"""The yield of a run per tool: how many calls were proposed, answered, kept; what was dropped; what was screened out.
+"""The yield of a run per tool: how many calls were proposed, answered, kept; what was dropped; by chance.
 
 `counts` are the counts of each stage by its name, summed over the shards that are done.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
+from toolformer_ray.losses.false_share import Chance
 from toolformer_ray.records.counts import ROWS, Count
 from toolformer_ray.workflow.pipeline import PIPELINE
-from toolformer_ray.workflow.totals import Total, estimate_count
 
 Counts = Mapping[str, Counter[Count]]
 
@@ -29,7 +29,7 @@ class ToolYield:
     answered: int
     """Calls that the tool answered."""
     kept: int
-    """Calls whose result made the next words likelier by tau_f or more."""
+    """Calls whose result made the next words likelier by the filter's threshold or more."""
     inserted: int
     """Kept calls in C*, which has only the best one at each place of a text."""
 
@@ -64,62 +64,11 @@ def _tool_yield(tool: str, total: Counter[Count], *, num_texts: int) -> ToolYiel
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScreenYield:
-    """The approximate screen's decisions about one tool's calls, and its estimated recall."""
-
-    screen: str
-    """The tool."""
-    passed: int
-    kept: int
-    """Calls that passed and were kept."""
-    control: int
-    """Calls that did not pass and were scored all the same."""
-    kept_in_control: int
-    left_out: int
-    """Calls that did not pass and were not scored."""
-
-    @property
-    def recall(self) -> float | None:
-        """The estimated share of the calls worth keeping that passed, where the control slice stands for all others.
-
-        None if nothing was kept, or if calls were left out and the control slice is empty.
-        """
-        missed = self._missed
-        return None if missed is None else _ratio(self.kept, self.kept + missed.expected)
-
-    @property
-    def recall_at_least(self) -> float | None:
-        """A lower bound of the recall at 97.5 %, since none kept in the slice does not prove that none was lost.
-
-        None where `recall` is None.
-        """
-        missed = self._missed
-        return None if missed is None or self.recall is None else _ratio(self.kept, self.kept + missed.high)
-
-    @property
-    def _missed(self) -> Total | None:
-        """The calls worth keeping that did not pass."""
-        if not self.control:
-            return None if self.left_out else Total(expected=0.0, low=0.0, high=0.0)
-        return estimate_count(self.kept_in_control, self.control, self.control + self.left_out)
-
-
-def screen_yields(counts: Counts, tools: Sequence[str]) -> list[ScreenYield]:
-    """Of each tool whose calls were screened."""
-    total = add_up(counts)
-    yields = [
-        ScreenYield(
-            screen=tool,
-            passed=total[Count("screened", "passed", tool)],
-            kept=total[Count("screened_kept", "passed", tool)],
-            control=total[Count("screened", "control", tool)],
-            kept_in_control=total[Count("screened_kept", "control", tool)],
-            left_out=total[Count("screened", "left_out", tool)],
-        )
-        for tool in tools
-    ]
-    return [row for row in yields if row.passed + row.control + row.left_out]
+def chances(counts: Counts, tools: Sequence[str]) -> dict[str, Chance]:
+    """What tells the false share of each tool that had calls with decoys."""
+    total, names = add_up(counts), [field.name for field in fields(Chance)]
+    found = {tool: Chance(**{name: total[Count("chance", name, tool)] for name in names}) for tool in tools}
+    return {tool: chance for tool, chance in found.items() if chance.calls}
 
 
 class DropCount(NamedTuple):
@@ -142,7 +91,3 @@ def _drop_counts(counts: Mapping[str, Mapping[Count, int]]) -> Iterator[DropCoun
         for name, number in sorted(of_stage.items()):
             if name.what == "dropped":
                 yield DropCount(stage, name.detail, name.tool, number)
-
-
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole else None

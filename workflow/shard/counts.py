@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
+from toolformer_ray.losses.false_share import count_chance
 from toolformer_ray.records.counts import ROWS, Count
 from toolformer_ray.records.schema import Record
 from toolformer_ray.records.stages import BROKEN, Augmented, Candidate, Dropped, Executed, Scored
@@ -54,18 +55,17 @@ def was_asked(row: Executed) -> bool:
 
 
 def count_verdicts(scored: Sequence[Scored], _: Sequence[Dropped]) -> Counter[Count]:
-    """Calls `kept`; calls `lost_at_once`, by L+ alone; with a screen, calls and kept calls by its decision, `screened`
-    and `screened_kept`."""
+    """Calls `kept`; calls `lost_at_once`, by L+ alone; with decoys what tells the false share, `chance` by the fields
+    of `losses.false_share.Chance`."""
     counts: Counter[Count] = Counter()
     for row in scored:
         if row.is_kept:
             counts[Count("kept", tool=row.tool)] += 1
         if row.loss_with_result is not None and row.loss_with_call is None:
             counts[Count("lost_at_once", tool=row.tool)] += 1
-        if row.screening:
-            counts[Count("screened", row.screening, row.tool)] += 1
-        if row.screening and row.is_kept:
-            counts[Count("screened_kept", row.screening, row.tool)] += 1
+    for tool in {row.tool for row in scored if row.contrast is not None}:
+        chance = count_chance(row for row in scored if row.tool == tool)
+        counts.update({Count("chance", what, tool): number for what, number in vars(chance).items() if number})
     return counts
 
 

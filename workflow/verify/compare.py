@@ -65,6 +65,11 @@ def _compare(row: dict[str, Any], other: dict[str, Any], comparison: Comparison)
         if name == "calls" and len(value) == len(other[name]):
             for call, its_other in zip(value, other[name], strict=True):
                 yield from _compare(vars(call), vars(its_other), comparison)
+        elif name == "losses_of_decoys" and len(value) == len(other[name]):
+            for number, (loss, its_other) in enumerate(zip(value, other[name], strict=True)):
+                yield from _compare(
+                    {f"loss of decoy {number}": loss}, {f"loss of decoy {number}": its_other}, comparison
+                )
         elif isinstance(value, float) and isinstance(other[name], float):
             gap = abs(value - other[name])
             comparison.largest_gap = max(comparison.largest_gap, gap)
