@@ -164,7 +164,7 @@ def test_stages_of_old_run_folders_keep_their_fingerprints_until_a_version_is_ra
     options = AnnotateOptions(
         run="r",
         tools=TaughtTools(keys=("calculator", "calendar"), settings=asked),
-        ingest=IngestOptions(corpus=("c",)),
+        ingest=IngestOptions(corpus=("c",), shard_size=256),
         model=ModelOptions(model="m"),
         as_in_paper=True,
     )
