@@ -117,7 +117,6 @@ real-text: $(INSTALLED)  ## annotate the real corpora under DATA=../shared/data 
 	$(call annotate_real,runs/real-wikipedia,$(DATA)/corpus/wikipedia_docs --max-documents 2000)
 
 real: $(INSTALLED)  ## a real model annotates real text; MODEL=, REAL_TEXTS=100, CORPUS= for your own with the calculator
-	$(if $(filter command,$(firstword $(origin MODEL))),,$(BIN)/pip install -q -c constraints.txt gguf)
 	$(if $(filter command,$(firstword $(origin MODEL))),,$(BIN)/python -m toolformer_ray.real.model --out $(REAL_RUN))
 	$(BIN)/python -m toolformer_ray.real.corpora --data $(DATA) --out $(REAL_RUN) --texts $(REAL_TEXTS) --skip $(REAL_SKIP)
 	$(call annotate_with_real,calculator,$(or $(CORPUS),$(REAL_RUN)/calculator.jsonl),)

@@ -41,8 +41,10 @@ class ReportOptions:
 def main(options: ReportOptions) -> None:
     """Print the kept calls with the largest effect, and the table."""
     folder, console = RunFolder(options.run), Console(highlight=False)
-    documents = {row.text_id: row for row in read_rows(folder, "documents", Document)}
-    scored = read_rows(folder, "scored", Scored)
+    # Of a run that goes on, or was stopped, the shards that are through.
+    through = folder.shards("augmented")
+    documents = {row.text_id: row for shard in through for row in folder.read_shard("documents", shard, Document)}
+    scored = [row for row in read_rows(folder, "scored", Scored) if row.text_id in documents]
     kept = [row for row in scored if row.is_kept]
     # Spread over the run, so that the first texts do not stand for all.
     for row in kept[:: max(1, len(kept) // max(1, options.show))][: options.show]:
@@ -67,7 +69,7 @@ def in_its_text(row: Scored, text: str) -> str:
 def key_table(found: Found) -> Table:
     """One line: how far the run came with the calls that were due."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("calls due", "with a place", "right call sampled", "kept", "kept in all", "of these right"):
+    for column in ("calls\ndue", "with\na place", "right call\nsampled", "\nkept", "kept\nin all", "of these\nright"):
         table.add_column(column, justify="right", no_wrap=True)
     shares = [f"{part:,} ({part / max(1, found.due):.0%})" for part in (found.placed, found.sampled, found.kept_due)]
     right = f"{found.kept_right:,} ({found.kept_right / max(1, found.kept):.0%})"

@@ -78,13 +78,17 @@ def toolformer(environment: Path, project: Path, *arguments: str) -> str:
     return subprocess.run(command, cwd=project, env=settings, capture_output=True, text=True, check=True).stdout
 
 
-def test_the_wheel_holds_every_module_the_model_and_the_marker_for_type_checkers(wheel: Path) -> None:
+def test_the_wheel_holds_every_module_the_model_the_texts_and_the_marker_for_type_checkers(wheel: Path) -> None:
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     modules = {
         f"toolformer_ray/{path.relative_to(ROOT)}" for package in PACKAGES for path in (ROOT / package).rglob("*.py")
     }
-    model = {f"toolformer_ray/{path.relative_to(ROOT)}" for path in (ROOT / "miniature/model").iterdir()}
-    assert names == modules | model | {"toolformer_ray/__init__.py", "toolformer_ray/py.typed"}
+    data = {
+        f"toolformer_ray/{path.relative_to(ROOT)}"
+        for folder in ("miniature/model", "real/texts")
+        for path in (ROOT / folder).iterdir()
+    }
+    assert names == modules | data | {"toolformer_ray/__init__.py", "toolformer_ray/py.typed"}
 
 
 def test_the_wheel_says_whose_it_is_where_it_lives_and_what_it_is_for(wheel: Path) -> None:
