@@ -78,11 +78,13 @@ class Killer:
             return held.needs != "tools" and (held.stage == blow.stage or monotonic() > deadline)
 
         deadline = monotonic() + SECONDS_TO_FIND_A_VICTIM
-        victim, *others = wait_until(lambda: self._is_up() and self.arena.freeze(is_wanted), f"a victim of {blow}")
-        for other in others:
-            os.kill(other.process, signal.SIGCONT)
-        os.kill(victim.process, signal.SIGKILL)
-        return Dealt(blow, [victim], {victim.process})
+        while True:
+            victim, *others = wait_until(lambda: self._is_up() and self.arena.freeze(is_wanted), f"a victim of {blow}")
+            for other in others:
+                _send(other.process, signal.SIGCONT)
+            # The driver may have ended, and all its workers with it, after they were frozen.
+            if _send(victim.process, signal.SIGKILL):
+                return Dealt(blow, [victim], {victim.process})
 
     def _kill_node(self, blow: Blow) -> Dealt:
         nodes = [node.node_id for node in self.arena.cluster.worker_nodes]
@@ -92,7 +94,7 @@ class Killer:
         with_workers = blow.kind == "machine"
         for held in frozen:
             if held.node != node or not with_workers:
-                os.kill(held.process, signal.SIGCONT)
+                _send(held.process, signal.SIGCONT)
         self.arena.kill_node(node, with_workers=with_workers)
         return Dealt(blow, [held for held in frozen if held.node == node], workers)
 
@@ -132,3 +134,12 @@ class Killer:
 def ended_by(dealt: Sequence[Dealt]) -> dict[int, str]:
     """By process, the kind of blow that ended it."""
     return {process: one.blow.kind for one in reversed(dealt) for process in one.processes}
+
+
+def _send(process: int, number: signal.Signals) -> bool:
+    """Send a signal; False if the process is gone."""
+    try:
+        os.kill(process, number)
+    except ProcessLookupError:
+        return False
+    return True
