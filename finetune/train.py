@@ -24,7 +24,7 @@ from toolformer_ray.finetune.progress import ProgressFile
 from toolformer_ray.finetune.texts_file import TrainingTexts
 from toolformer_ray.finetune.tokens import TokenisedText
 from toolformer_ray.lm.files import load_network
-from toolformer_ray.lm.sources import loading_arguments
+from toolformer_ray.lm.sources import tokenizer_arguments
 from toolformer_ray.lm.tokenizer import TextTokenizer
 
 LOGS = "logs"
@@ -55,7 +55,9 @@ def train(options: TrainOptions, texts: TrainingTexts, *, num_workers: int, use_
         state = trainer.state
     if os.environ.get("RANK", "0") == "0":
         make_result(out, state)
-        AutoTokenizer.from_pretrained(**loading_arguments(options.model), trust_remote_code=False).save_pretrained(out)
+        AutoTokenizer.from_pretrained(**tokenizer_arguments(options.model), trust_remote_code=False).save_pretrained(
+            out
+        )
     log = state.log_history
     return TrainingResult(
         losses=[(int(entry["step"]), entry["loss"]) for entry in log if "loss" in entry],

@@ -16,6 +16,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 
+from toolformer_ray.lm.adapters import base_model
 from toolformer_ray.lm.sources import find_folder, loading_arguments
 from toolformer_ray.records.errors import explain
 
@@ -68,7 +69,7 @@ def read_end_ids(name_or_path: str) -> frozenset[int]:
 
     Chat models name several, which its tokenizer does not tell. Raises ValueError if they are no ids of tokens.
     """
-    folder = find_folder(name_or_path)
+    folder = find_folder(base_model(name_or_path))
     ends: set[int] = set()
     for name in (CONFIG_FILE, "generation_config.json"):
         if folder is None or not (folder / name).is_file():

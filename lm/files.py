@@ -9,6 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
+from toolformer_ray.lm.adapters import base_model, is_adapter, merge_adapter, without_adapter
 from toolformer_ray.lm.configuration import read_config
 from toolformer_ray.lm.sources import is_gguf, loading_arguments
 from toolformer_ray.records.errors import OptionError, UnusableError, explain
@@ -28,9 +29,9 @@ def load_network(
     target = _check_device(device)
     config = read_config(name_or_path)
     try:
-        with _without_tables():
+        with _without_tables(), _whole_model(name_or_path) as arguments:
             loaded: Any = AutoModelForCausalLM.from_pretrained(
-                **loading_arguments(name_or_path),
+                **arguments,
                 config=config,
                 dtype=DTYPES[dtype],
                 device_map=device_map,
@@ -43,8 +44,10 @@ def load_network(
         raise ValueError(_describe_failure(name_or_path, config, error)) from error
     model, report = loaded
     _refuse_misfits(report, name_or_path)
-    if is_gguf(name_or_path):
+    if is_gguf(base_model(name_or_path)):
         _forget_quantisation(model)
+    if is_adapter(name_or_path):
+        model = merge_adapter(model, name_or_path)
     _refuse_weights_that_are_no_numbers(model, name_or_path)
     if device_map is None:
         return model.to(target)
@@ -104,6 +107,17 @@ def _refuse_weights_that_are_no_numbers(model: PreTrainedModel, name: str) -> No
                 f"model {name!r} has weights that are no numbers (NaN or infinite) in {key}; copy it again, or take an "
                 "earlier checkpoint"
             )
+
+
+@contextlib.contextmanager
+def _whole_model(name_or_path: str) -> Iterator[dict[str, str]]:
+    """`loading_arguments`, where an adapter that lies beside the weights is not seen: it is merged afterwards."""
+    arguments = loading_arguments(name_or_path)
+    if not is_adapter(arguments["pretrained_model_name_or_path"]):
+        yield arguments
+        return
+    with without_adapter(name_or_path) as folder:
+        yield arguments | {"pretrained_model_name_or_path": folder}
 
 
 @contextlib.contextmanager

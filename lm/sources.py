@@ -9,12 +9,12 @@ from pathlib import Path
 
 from transformers.utils import cached_file
 
+from toolformer_ray.lm.adapters import base_model, is_adapter
 from toolformer_ray.records.errors import UnusableError
-from toolformer_ray.records.fingerprint import MODEL_FILES, fingerprint_files
+from toolformer_ray.records.fingerprint import MODEL_FILES, fingerprint, fingerprint_files
 
 GGUF_MAGIC = b"GGUF"
-ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
-_MERGE = "PeftModel.from_pretrained(model, adapter).merge_and_unload().save_pretrained(FOLDER)"
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tiktoken.model")
 
 
 def is_gguf(name_or_path: str) -> bool:
@@ -27,10 +27,11 @@ def is_gguf(name_or_path: str) -> bool:
 
 
 def loading_arguments(name_or_path: str) -> dict[str, str]:
-    """What transformers' `from_pretrained` is given to find the model's files.
+    """What transformers' `from_pretrained` is given to find the model's files; of an adapter, those of its model.
 
     Raises ValueError, one line, if it would find other files than are meant, or none.
     """
+    name_or_path = base_model(name_or_path)
     path = Path(name_or_path)
     if is_gguf(name_or_path):
         if importlib.util.find_spec("gguf") is None:
@@ -43,8 +44,20 @@ def loading_arguments(name_or_path: str) -> dict[str, str]:
         raise ValueError(f"model {name_or_path!r} is a file and no GGUF; give the folder of a model, or a GGUF file")
     if _is_missing_path(path):
         raise ValueError(f"there is no model folder {name_or_path!r}; correct the path or give a name on the Hub")
-    _refuse_adapter(path)
     return {"pretrained_model_name_or_path": name_or_path}
+
+
+def tokenizer_arguments(name_or_path: str) -> dict[str, str]:
+    """`loading_arguments` of the tokenizer: an adapter may have its own, else it is its model's."""
+    arguments = loading_arguments(name_or_path)
+    if is_adapter(name_or_path) and has_tokenizer(name_or_path):
+        return {"pretrained_model_name_or_path": name_or_path}
+    return arguments
+
+
+def has_tokenizer(folder: str) -> bool:
+    """Whether a folder has the files of a tokenizer."""
+    return any((Path(folder) / name).is_file() for name in _TOKENIZER_FILES)
 
 
 def find_folder(name_or_path: str) -> Path | None:
@@ -66,30 +79,19 @@ def find_files(name_or_path: str) -> Path | None:
 
 
 def fingerprint_model(path: Path) -> str:
-    """A hash of a GGUF file, or of a folder's configuration, weights and tokenizer.
+    """A hash of a GGUF file, or of a folder's configuration, weights and tokenizer; of an adapter, with its model's.
 
     Other files and the path do not count.
     """
     if path.is_dir():
-        return fingerprint_files(path, MODEL_FILES)
+        own = fingerprint_files(path, MODEL_FILES)
+        base = base_model(str(path))
+        if base == str(path):
+            return own
+        files = find_files(base)
+        return fingerprint(own, fingerprint_model(files) if files else base)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _refuse_adapter(folder: Path) -> None:
-    """Raise ValueError for a LoRA adapter: transformers would leave it out without a word."""
-    found = [name for name in ADAPTER_FILES if (folder / name).is_file()]
-    if not found:
-        return
-    if (folder / "config.json").is_file():
-        raise ValueError(
-            f"model {str(folder)!r} has an adapter ({found[0]}) beside its own weights, which would be left out; merge "
-            f"it with peft: {_MERGE}, and give that FOLDER, or move the adapter away"
-        )
-    raise ValueError(
-        f"model {str(folder)!r} is an adapter ({found[0]}), no whole model; merge it into its model with peft: "
-        f"{_MERGE}, and give that FOLDER"
-    )
 
 
 def _is_missing_path(path: Path) -> bool:

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from toolformer_ray.lm.configuration import read_end_ids
-from toolformer_ray.lm.sources import loading_arguments
+from toolformer_ray.lm.sources import has_tokenizer, tokenizer_arguments
 from toolformer_ray.lm.tokenizer_probe import find_loss
 from toolformer_ray.records.errors import UnusableError, explain
 
@@ -23,7 +23,6 @@ START_MARKER = " ["
 END_MARKER = "]"
 
 # transformers makes an empty tokenizer, or a riddle of an error, of a folder that has none of them.
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tiktoken.model")
 _GRAPHEME = regex.compile(r"\X")
 
 
@@ -69,10 +68,11 @@ class TextTokenizer:
 
         Raises ValueError, one line, if there is none, or if texts do not come back from it to the letter.
         """
-        source = loading_arguments(name_or_path)
-        if Path(name_or_path).is_dir() and not any(Path(name_or_path, name).is_file() for name in _TOKENIZER_FILES):
+        source = tokenizer_arguments(name_or_path)
+        folder = source["pretrained_model_name_or_path"]
+        if "gguf_file" not in source and Path(folder).is_dir() and not has_tokenizer(folder):
             raise ValueError(
-                f"there is no tokenizer in {name_or_path!r}, whose answers mean nothing without; "
+                f"there is no tokenizer in {folder!r}, whose answers mean nothing without; "
                 "save the one that the model was trained with beside it (a tokenizer.json)"
             )
         end_ids = read_end_ids(name_or_path)

@@ -10,11 +10,11 @@ from types import MappingProxyType
 
 FINGERPRINT_DIGITS = 32
 MODEL_FILES = (
-    *("config.json", "generation_config.json", "*.safetensors"),
+    *("config.json", "generation_config.json", "adapter_config.json", "*.safetensors"),
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *("tokenizer.model", "*.spm", "vocab.json", "vocab.txt", "merges.txt"),
 )
-"""The files of a Hugging Face model's folder that decide its answers: configuration, weights, tokenizer."""
+"""The files of a Hugging Face model's folder that decide its answers: configuration, adapter, weights, tokenizer."""
 
 
 def added_later(*, before: object, **more: object) -> MappingProxyType[str, object]:

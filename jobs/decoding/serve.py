@@ -133,9 +133,10 @@ def _look_at_weights(name_or_path: str) -> None:
     """Raise OptionError if the weights are not there or damaged, as far as the beginnings of their files tell."""
     from safetensors import SafetensorError, safe_open
 
+    from toolformer_ray.lm.adapters import base_model
     from toolformer_ray.lm.sources import find_folder
 
-    if (folder := find_folder(name_or_path)) is None:
+    if (folder := find_folder(base_model(name_or_path))) is None:
         return
     if not any(folder.glob("*.safetensors")):
         remedy = "give a folder that has, or save them with save_pretrained"

@@ -98,19 +98,6 @@ def test_weights_that_are_no_numbers_are_named(value, tmp_path):
         LanguageModel.load(str(tmp_path))
 
 
-def test_an_adapter_beside_the_weights_is_not_left_out_without_a_word(tmp_path):
-    save_model(tmp_path)
-    (tmp_path / "adapter_config.json").write_text("{}")
-    assert "has an adapter (adapter_config.json) beside its own weights, which would be left out" in refusal(tmp_path)
-
-
-def test_an_adapter_alone_is_named_with_how_to_merge_it(tmp_path):
-    (tmp_path / "adapter_model.safetensors").write_bytes(b"")
-    line = refusal(tmp_path)
-    assert "is an adapter (adapter_model.safetensors), no whole model" in line
-    assert ".merge_and_unload().save_pretrained(FOLDER)" in line
-
-
 def test_a_quantised_checkpoint_that_cannot_be_run_is_named_with_its_method(tmp_path):
     save_model(tmp_path)
     change(tmp_path / "config.json", quantization_config={"quant_method": "gptq", "bits": 4})
