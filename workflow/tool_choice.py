@@ -79,6 +79,13 @@ class ToolChoice:
         """The chosen tools by key, not yet opened. Raises OptionError, or ValueError if one lacks what it needs."""
         return {key: self._make(key) for key in self.keys}
 
+    def in_force(self) -> dict[str, dict[str, Any]]:
+        """Per chosen tool, its own options and how it is taught, and what was said of how it alone is asked."""
+        return {
+            key: {**dict(self.settings.get(key, {})), **vars(tool.teaching), **vars(tool.options)}
+            for key, tool in self.make().items()
+        }
+
     def _usual_teaching(self, tool: type[Tool]) -> Teaching:
         return tool.teaching
 

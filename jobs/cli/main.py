@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from toolformer_ray.jobs.cli.settings_file import LEAST_LIKENESS
 from toolformer_ray.jobs.driver.interrupts import SECONDS_TO_END, Interrupts
 from toolformer_ray.records.errors import OptionError, UnusableError, one_line
 
@@ -20,8 +21,6 @@ EXIT_BAD_INPUT = 2
 EXIT_CTRL_C = 130
 EXIT_BROKEN_PIPE = 141
 """What a shell shows of a program whose reader, such as `head`, has ended: 128 and the number of SIGPIPE."""
-LEAST_LIKENESS = 0.8
-"""How much an option has to be like one that was mistyped to be suggested."""
 
 _SUGGESTION = re.compile(r"(?P<said>Unknown option: (?P<given>\S+?)(=\S*)?\.) Did you mean (?P<suggested>\S+)\?")
 _FIELD = re.compile(r"`([a-z][a-z0-9_.]*)`")
@@ -80,10 +79,13 @@ def describe_error(error: Exception) -> str:
 
 def _missing_options(error: Exception) -> str | None:
     """All options that have to be given and were not, where the error names the first of them, or their record."""
+    from toolformer_ray.jobs.cli.commands import app
+
     record, command = getattr(error, "argument", None), getattr(error, "app", None)
     if type(error).__name__ != "MissingArgumentError" or record is None or command is None:
         return None
     given = {token.partition("=")[0] for token in error.root_input_tokens}  # type: ignore[attr-defined]
+    given.update(*(source.names() for source in app.config or ()))
     needed = [one for one in command.assemble_argument_collection() if one.required and not one.children]
     # What may be given without its name is counted by its place, which cyclopts does.
     lacking = [one.name for one in needed if one.index is None and not given.intersection(one.names)]
@@ -118,20 +120,19 @@ def _drop_what_nobody_reads() -> bool:
 def _run(arguments: list[str]) -> int:
     from cyclopts.exceptions import CycloptsError
 
-    from toolformer_ray.jobs.cli.commands import app
+    from toolformer_ray.jobs.cli.one_command import run_command
     from toolformer_ray.records.locations import without_keys
     from toolformer_ray.workflow.log import say, set_format
 
     set_format("text")
     try:
-        result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        return run_command(arguments)
     except BrokenPipeError:
         raise
     except (CycloptsError, ValueError, OSError) as error:
         line = without_keys(describe_error(error))
         say("refused", f"toolformer: {line}", level=logging.ERROR, error=line)
         return EXIT_BAD_INPUT
-    return result if isinstance(result, int) else 0
 
 
 def _spell_options(line: str) -> str:

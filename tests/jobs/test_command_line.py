@@ -187,9 +187,9 @@ def test_a_run_folder_of_something_else_is_refused(refuse: Refuse, tmp_path: Pat
 
 
 def show_help(*arguments: str) -> dict[str, list[str]]:
-    """What `--help` shows: the lines under each title, without their frame."""
+    """What `--help-all` shows: the lines under each title, without their frame."""
     # In a process of its own: whoever prints help first in one decides how wide it is.
-    command = [sys.executable, "-m", "toolformer_ray.jobs.cli.main", *arguments, "--help"]
+    command = [sys.executable, "-m", "toolformer_ray.jobs.cli.main", *arguments, "--help-all"]
     wide = {**os.environ, "COLUMNS": "250"}
     shown = subprocess.run(command, env=wide, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout
     groups = [group.splitlines() for group in shown.split("╭─ ")[1:]]

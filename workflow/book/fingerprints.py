@@ -146,8 +146,13 @@ def plain_options(options: Any, leaving_out: Collection[str] = ()) -> dict[str, 
     return {
         name.replace("_", "-"): _written(value)
         for name, value in vars(options).items()
-        if name not in leaving_out and name not in unchanged and not _SECRET.search(name)
+        if name not in leaving_out and name not in unchanged and not is_secret(name)
     }
+
+
+def is_secret(name: str) -> bool:
+    """Whether an option of this name holds what may be written nowhere."""
+    return bool(_SECRET.search(name))
 
 
 def _model(inputs: RunInputs) -> tuple[str, str]:
