@@ -74,6 +74,8 @@ demo: $(WORLD)/index/index.json  ## annotate the built-in corpus with the built-
 	$(call annotate_demo,$(DEMO),--shard-size 16)
 	@echo
 	$(BIN)/python -m toolformer_ray.miniature.report --run $(DEMO) --world $(WORLD) --model $(MODEL)
+	@echo
+	$(BIN)/toolformer show $(DEMO) --number 5
 
 loop: $(INSTALLED)  ## annotate, fine-tune on C*, ask with tools and without, against the same on C (20 minutes on 2 cores)
 	$(MAKE) demo TEXTS=$(LOOP_TEXTS) WORLD=$(LOOP)/world DEMO=$(LOOP)/first-run

@@ -62,6 +62,18 @@ def estimate_count(found: int, num_sampled: int, number: int) -> Total:
     return replace(total, high=min(total.high, number - (num_sampled - found)))
 
 
+def estimate_share(found: int, num_sampled: int) -> Total:
+    """Which share of many things is of a kind, if `found` of `num_sampled` (at least 1) are: Wilson's score interval.
+
+    >>> [round(number, 3) for number in vars(estimate_share(9, 10)).values()]
+    [0.9, 0.596, 0.982]
+    """
+    expected, z = found / num_sampled, Z_95**2 / num_sampled
+    half = math.sqrt(z * expected * (1 - expected) + z**2 / 4)
+    low, high = ((expected + z / 2 + sign * half) / (1 + z) for sign in (-1, 1))
+    return Total(expected=expected, low=max(0.0, low), high=min(1.0, high))
+
+
 def _score_interval(found: float, share: float, c: float, seen: float) -> Total:
     half = math.sqrt(c * found + c**2 / 4)
     low, high = ((found + c / 2 + sign * half) / share for sign in (-1, 1))

@@ -42,6 +42,18 @@ COMMANDS = {
         "How far a run is: shards per stage, speed, time left, failures, yield per tool and its speed, drops.",
     ),
     "query": ("jobs.cli.run_commands:query", "Ask a run's tables in SQL; `SHOW TABLES` lists them."),
+    "report": (
+        "jobs.cli.look_commands:report",
+        "Write one HTML file about a run: funnel, yield, thresholds, texts with calls, doubtful calls, cost, settings.",
+    ),
+    "show": (
+        "jobs.cli.look_commands:show",
+        "Show calls of a run in their texts, with the losses by which they were kept or not.",
+    ),
+    "review": (
+        "jobs.cli.look_commands:review",
+        "Judge kept calls one by one by keyboard; `status` and `report` then tell each tool's precision.",
+    ),
     "verify": (
         "jobs.cli.run_commands:verify",
         "Check every file of a run that has ended: its columns, its rows, that every text and call is accounted for.",

@@ -41,7 +41,7 @@ def test_show_tables_lists_every_stage_s_table_and_the_dropped_rows(
     run: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, _, *names = ask(run, "SHOW TABLES", capsys).split()
-    assert names == sorted([*(stage.table for stage in PIPELINE), "dropped"])
+    assert names == sorted([*(stage.table for stage in PIPELINE), "dropped", "judgements"])
 
 
 def test_a_table_without_a_shard_has_its_columns_and_no_rows(run: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,7 +105,7 @@ def test_a_conversation_ends_at_a_word(
     monkeypatch.setattr("sys.stdin", io.StringIO(f"help\n{word}\nselect 7 as seven;\n"))
     assert main(["query", run]) == 0
     output, errors = capsys.readouterr()
-    assert "documents, candidates, executed, scored, augmented, dropped" in output
+    assert "documents, candidates, executed, scored, augmented, dropped, judgements" in output
     assert "seven" not in output and errors == ""
 
 

@@ -5,19 +5,20 @@ opened through the run folder's own file system, so `s3://` and `gs://` need no 
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import duckdb
 import pyarrow.dataset
 
 from toolformer_ray.records.errors import UnusableError
 from toolformer_ray.records.locations import without_keys
-from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.records.run_folder import RunFolder, shard_of
 from toolformer_ray.records.schema import Record, arrow_schema
 from toolformer_ray.records.stages import Dropped
 from toolformer_ray.workflow.book.settings import open_run
 from toolformer_ray.workflow.pipeline import PIPELINE
 from toolformer_ray.workflow.report.answers import Form, write_answer
+from toolformer_ray.workflow.report.judgements import Judgement
 
 PROMPT, CONTINUED = "sql> ", "...> "
 MAX_QUOTED_CHARS = 40
@@ -46,11 +47,19 @@ def query_run(location: str, sql: str | None, form: Form = "table") -> int:
     return 0
 
 
-def open_tables(run: RunFolder) -> dict[str, pyarrow.dataset.Dataset]:
-    """Every table of a run by its name; one that has no shard yet has its columns and no rows."""
-    dropped = [path for stage in PIPELINE for path in run.paths(stage.drops_table)]
-    tables = {stage.table: open_table(run, stage.writes, run.paths(stage.table)) for stage in PIPELINE}
-    return tables | {"dropped": open_table(run, Dropped, dropped)}
+def open_tables(run: RunFolder, only: Collection[str] | None = None) -> dict[str, pyarrow.dataset.Dataset]:
+    """Every table of a run by its name, and what people judged; one that has no shard yet has its columns and no rows.
+
+    `only` names the shards to open, all if None.
+    """
+
+    def paths(table: str) -> list[str]:
+        return [path for path in run.paths(table) if only is None or shard_of(path) in only]
+
+    tables = {stage.table: open_table(run, stage.writes, paths(stage.table)) for stage in PIPELINE}
+    dropped = open_table(run, Dropped, [path for stage in PIPELINE for path in paths(stage.drops_table)])
+    judged = open_table(run, Judgement, run.paths(Judgement.table))
+    return tables | {"dropped": dropped, Judgement.table: judged}
 
 
 def open_table(run: RunFolder, record: type[Record], paths: Iterable[str]) -> pyarrow.dataset.Dataset:
@@ -105,7 +114,7 @@ def _converse(run: RunFolder, connection: duckdb.DuckDBPyConnection, form: Form)
 
 
 def _help(run: RunFolder) -> str:
-    tables = ", ".join([*(stage.table for stage in PIPELINE), "dropped"])
+    tables = ", ".join([*(stage.table for stage in PIPELINE), "dropped", Judgement.table])
     return f"tables of {without_keys(run.shown)}: {tables}\nend a question with ; and the session with quit or Ctrl-D"
 
 

@@ -17,6 +17,7 @@ from rich.text import Text
 from toolformer_ray.records.errors import OptionError
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.workflow.book.settings import open_run
+from toolformer_ray.workflow.report.judgements import precision_table
 from toolformer_ray.workflow.report.progress import describe_seconds
 from toolformer_ray.workflow.report.status import SECONDS_TO_SILENCE, RunStatus, read_status
 from toolformer_ray.workflow.report.tables import (
@@ -113,6 +114,7 @@ def to_json(status: RunStatus) -> dict[str, Any]:
             {"tool": tool, **asdict(chance), "false_share": chance.false_share}
             for tool, chance in chances(status.counts, status.tools).items()
         ],
+        "judged": [asdict(row) for row in status.judged],
         "dropped": [row._asdict() for row in drop_counts(status.counts)],
         "failures": [asdict(row) for row in status.failures],
         "remarks": list(status.remarks),
@@ -128,6 +130,7 @@ def describe_status(status: RunStatus) -> str:
         yield_table(tool_yields(status.counts, status.tools)),
         record_table(status.times, {"p50": "p50 s", "p95": "p95 s", "p99": "p99 s"}),
         false_share_table(chances(status.counts, status.tools)),
+        precision_table(status.judged),
         pruned_table(status.counts, status.tools),
         drop_table(status.counts),
         describe_unanswered(status.counts),

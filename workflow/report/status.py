@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolformer_ray.records.counts import ROWS, Count, read_counts
-from toolformer_ray.records.run_folder import RunFolder, TableHeaders
+from toolformer_ray.records.run_folder import DamagedError, RunFolder, TableHeaders
 from toolformer_ray.workflow.book.lease import is_alive, read_lease
 from toolformer_ray.workflow.book.settings import read_tool_names
 from toolformer_ray.workflow.pipeline import PIPELINE
+from toolformer_ray.workflow.report.judgements import Precision, precisions, read_judgements
 from toolformer_ray.workflow.report.progress import MAX_FAILURES_NAMED, PROGRESS_FILE, SECONDS_BETWEEN_SAVES
 from toolformer_ray.workflow.report.times import ToolTimes, read_times
 from toolformer_ray.workflow.report.yields import tools_counted
@@ -73,6 +74,8 @@ class RunStatus:
     """The first MAX_FAILURES_NAMED of them."""
     remarks: Sequence[str]
     """Problems of the folder, a line each."""
+    judged: Sequence[Precision] = ()
+    """Of the tools whose calls people judged (`toolformer review`)."""
 
     @property
     def is_running(self) -> bool:
@@ -99,6 +102,11 @@ def read_status(run: RunFolder, wait: Callable[[float], object] = time.sleep) ->
     except ValueError as error:
         remarks.append(f"{error}; the tools shown are those that were counted")
         tools = tools_counted(totals.counts)
+    try:
+        judged = precisions(read_judgements(run))
+    except DamagedError as error:
+        remarks.append(f"{error}; delete it and review again")
+        judged = []
     return RunStatus(
         state=state,
         progress=progress,
@@ -108,6 +116,7 @@ def read_status(run: RunFolder, wait: Callable[[float], object] = time.sleep) ->
         times=read_times(run, totals.counts, tools),
         failures=list(_read_failures(run, totals.failures[:MAX_FAILURES_NAMED])),
         remarks=remarks,
+        judged=judged,
     )
 
 

@@ -1,0 +1,66 @@
+"""The commands by which people look at the calls of a run and judge them, as functions of what is typed."""
+
+from pathlib import Path
+
+
+def report(run: str, *, out: Path) -> int:
+    """Write a report on a run.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+    out
+        The HTML file to write; it needs no network and no server.
+    """
+    from toolformer_ray.workflow.html_report.page import ReportOptions, write_report
+
+    return write_report(run, ReportOptions(out=out))
+
+
+def show(
+    run: str,
+    *,
+    tool: str | None = None,
+    rejected: bool = False,
+    near: bool = False,
+    text: str | None = None,
+    number: int = 10,
+) -> int:
+    """Show calls of a run in their texts.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+    tool
+        Only calls of this tool, by its name in calls or on the command line: `Calculator` or `calculator`.
+    rejected
+        Show calls that were answered and not kept.
+    near
+        Show the calls that were kept or missed by the least.
+    text
+        Show one text with all its calls, by its `text_id` or `doc_id`.
+    number
+        How many calls are shown at most.
+    """
+    from toolformer_ray.workflow.calls.show import ShowOptions, show_calls
+
+    return show_calls(run, ShowOptions(tool=tool, rejected=rejected, near=near, text=text, number=number))
+
+
+def review(run: str, *, sample: int = 50, tool: str | None = None) -> int:
+    """Judge kept calls of a run, one key each; run it again to go on.
+
+    Parameters
+    ----------
+    run
+        The run folder; what is judged is written to its table `judgements`.
+    sample
+        How many kept calls there are to judge, those judged before included; they are the same ones each time.
+    tool
+        Only calls of this tool, by its name in calls or on the command line: `Calculator` or `calculator`.
+    """
+    from toolformer_ray.workflow.calls.review import ReviewOptions, review_calls
+
+    return review_calls(run, ReviewOptions(sample=sample, tool=tool))

@@ -1,0 +1,89 @@
+"""Panels about the run itself: what people judged, what it cost, with what it was made."""
+
+import json
+from typing import Any
+
+from markupsafe import Markup
+
+from toolformer_ray.records.locations import without_keys
+from toolformer_ray.workflow.calls.opened import OpenedRun
+from toolformer_ray.workflow.html_report.markup import join, table
+from toolformer_ray.workflow.html_report.panel import Panel, paragraph
+from toolformer_ray.workflow.report.judgements import VERDICTS, describe_precision, precisions, read_judgements
+from toolformer_ray.workflow.report.progress import PROGRESS_FILE
+
+ASKED = """
+SELECT tool, count(*) FILTER (NOT from_cache AND coalesce(note, '') NOT IN ('not_asked', 'not_recorded')) AS asked,
+       count(*) FILTER (from_cache) AS "known before", sum(seconds)::DOUBLE AS "seconds in the tool"
+FROM scored GROUP BY tool ORDER BY tool
+"""
+
+
+def show_judged(opened: OpenedRun) -> Markup:
+    """Precision per tool."""
+    found = precisions(read_judgements(opened.run))
+    if not found:
+        return paragraph("Nobody has judged this run; toolformer review does it by keyboard.", kind="none")
+    rows = [[row.tool, row.judged, row.right, row.wrong, row.useless, *describe_precision(row)] for row in found]
+    return table(["tool", "judged", *VERDICTS, "precision", "95 %"], rows)
+
+
+def show_cost(opened: OpenedRun) -> Markup:
+    """Hours by the driver's last report, and calls."""
+    progress = _progress(opened)
+    texts, rate = progress.get("finished_texts", 0), progress.get("texts_per_second", 0)
+    rows = [
+        ["state", progress.get("state", "not begun")],
+        ["texts that are through", texts],
+        ["texts read from the corpus", progress.get("texts", 0)],
+        ["texts a second, since the driver was last started", rate],
+        ["hours for all of these texts at this speed", texts / rate / 3600 if rate else None],
+        ["hours left", progress["seconds_left"] / 3600 if progress.get("seconds_left") else None],
+        ["shards that failed", progress.get("failed_shards", 0)],
+    ]
+    asked = opened.ask(ASKED)
+    unknown = "Tokens through the model are not counted by a run, and an estimate is not kept with it: compare with "
+    return join(
+        [table(["", "value"], rows), table(asked.columns, asked.rows), paragraph(f"{unknown}toolformer estimate.")]
+    )
+
+
+def show_settings(opened: OpenedRun) -> Markup:
+    """All options that decide rows, and versions."""
+    settings, versions = opened.made_with.get("settings", {}), opened.made_with.get("versions", {})
+    rows = [[name, without_keys(_shown(value))] for name, value in settings.items()]
+    return join([table(["setting", "value"], rows), table(["package", "version"], [*versions.items()])])
+
+
+def _progress(opened: OpenedRun) -> dict[str, Any]:
+    try:
+        progress = opened.run.read_json(PROGRESS_FILE)
+    except ValueError:
+        return {}  # It was cut short; the next one will be complete.
+    return progress if isinstance(progress, dict) else {}
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+PANELS = {
+    "judged": Panel(
+        key="judged",
+        title="What people judged",
+        says="Kept calls that someone looked at, and the share of right ones with Wilson's interval.",
+        content=show_judged,
+    ),
+    "cost": Panel(
+        key="cost",
+        title="What it cost",
+        says="Time, and calls for which tools were asked.",
+        content=show_cost,
+    ),
+    "settings": Panel(
+        key="settings",
+        title="Settings and versions",
+        says="Everything that decides the run's rows; the same settings on the same corpus give the same rows.",
+        content=show_settings,
+    ),
+}
