@@ -44,8 +44,8 @@ REAL_SKIP ?= 0
 REAL ?=
 # Of `make real-loop`: questions of each benchmark at most, and how it is trained.
 REAL_QUESTIONS ?= 200
-REAL_TRAINING ?= --max-steps 60 --batch-size 8 --rows-at-once 2 --max-length 256 --learning-rate 0.00003 \
-    --evaluate-every 20 --zero-stage 2 --num-workers 2 --plain-copies 0.25 --num-held-out 40
+REAL_TRAINING ?= --max-steps 60 --batch-size 8 --rows-at-once 2 --max-length 256 --learning-rate 0.00005 \
+    --evaluate-every 10 --dtype float32 --zero-stage 2 --num-workers 2 --plain-copies 0.25 --num-held-out 40
 # Number of shards of `make measure`.
 SHARDS ?= 1000
 # Options of `make bench`, such as BENCH="--model miniature --texts 2"; it takes all cores unless told --threads.
@@ -97,8 +97,9 @@ second-round: | $(LOOP)/tuned.parquet  ## the loop again with the fine-tuned mod
 $(LOOP)/tuned.parquet:
 	$(MAKE) loop
 
+# Files in the order of their names: the longest ones, which start a Ray of their own, are then not all left for the end.
 test: lint  ## all that has to hold: lint, types, floors, tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED)  ## ruff, mypy, and import-linter for the floors
 	$(BIN)/ruff check

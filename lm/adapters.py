@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import json
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,9 @@ def merge_adapter(model: Any, folder: str) -> Any:
 
     adapted = {name for name, _ in model.named_parameters()}
     try:
-        merged = PeftModel.from_pretrained(model, folder).merge_and_unload()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # Peft's own use of transformers is nothing to a user.
+            merged = PeftModel.from_pretrained(model, folder).merge_and_unload()
     except Exception as error:  # peft and torch raise whatever first finds out that the two do not fit
         raise ValueError(
             f"adapter {folder!r} cannot be merged into its model ({explain(error)}); give a LoRA adapter of this very "

@@ -39,6 +39,7 @@ from toolformer_ray.workflow.report.text_table import text_table
 from toolformer_ray.workflow.workers import WorkerOptions
 
 SECONDS_BETWEEN_LINES = 10.0
+BFLOAT16_IS_SLOW = "many CPUs are ten times slower in bfloat16: float32 is chosen by --dtype float32"
 NO_PACKING = "every text has a row of its own: this model would read the texts of one row as a single text"
 
 
@@ -165,6 +166,8 @@ def _train(out: Path, options: TrainOptions, workers: TrainWorkerOptions, interr
     from ray.train.v2.api.exceptions import TrainingFailedError
 
     use_gpu = workers.device == "cuda"
+    if not use_gpu and options.dtype == "bfloat16":
+        print(BFLOAT16_IS_SLOW, file=sys.stderr)
     session = WorkerOptions(
         address=workers.address, model_workers=workers.num_workers, threads_per_worker=workers.threads_per_worker
     )

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,7 +31,7 @@ from toolformer_ray.records.whole_json import write_json
 REPOSITORY = Path(__file__).parents[2]
 SUM = ("Calculator", "2 + 3", "5", 2.0)
 TRAINING = (
-    *("--max-steps", "12", "--batch-size", "128", "--rows-at-once", "2", "--max-length", "48"),
+    *("--max-steps", "12", "--batch-size", "32", "--rows-at-once", "2", "--max-length", "48"),
     *("--learning-rate", "0.01", "--evaluate-every", "4", "--dtype", "float32", "--zero-stage", "2"),
 )
 
@@ -149,28 +148,17 @@ def test_who_waits_is_told_how_far_it_is_and_once_that_texts_share_no_rows(model
 
 
 @pytest.fixture(scope="module")
-def killed_and_resumed(run: str, model: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Two workers with ZeRO 2, killed with their driver and its Ray behind the first checkpoint, started again."""
+def killed_and_resumed(run: str, model: str, tmp_path_factory: pytest.TempPathFactory, shared_ray: str) -> Path:
+    """Two workers with ZeRO 2, killed with their driver and its Ray behind the first checkpoint, started on another."""
     out = tmp_path_factory.mktemp("tuned") / "model"
-    command = [
-        sys.executable,
-        "-m",
-        "jobs.finetune_model",
-        "--run",
-        run,
-        "--model",
-        model,
-        "--out",
-        str(out),
-        *TRAINING,
-    ]
-    command += ["--num-workers", "2"]
+    arguments = ["--run", run, "--model", model, "--out", str(out), *TRAINING, "--num-workers", "2"]
+    command = [sys.executable, "-m", "jobs.finetune_model", *arguments]
     with subprocess.Popen(command, cwd=REPOSITORY, start_new_session=True, stdout=subprocess.DEVNULL) as first:
         wait_for(out / "checkpoints/checkpoint-4/trainer_state.json", first)
         os.killpg(first.pid, signal.SIGKILL)
     assert not (out / "result.json").exists()
-    subprocess.run(command, cwd=REPOSITORY, check=True, timeout=300)
-    yield out
+    assert main(["finetune", *arguments]) == 0
+    return out
 
 
 def wait_for(path: Path, process: subprocess.Popen) -> None:
@@ -188,7 +176,7 @@ def test_killed_and_resumed_it_ends_with_the_loss_of_an_undisturbed_worker_witho
         model=model,
         out=str(tmp_path),
         max_steps=12,
-        batch_size=128,
+        batch_size=32,
         rows_at_once=2,
         max_length=48,
         learning_rate=0.01,

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import openai
@@ -31,29 +32,46 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return save_chain_model(tmp_path_factory.mktemp("served") / "chain")
 
 
+@dataclass(frozen=True)
+class Server:
+    """The real command in a process of its own."""
+
+    process: subprocess.Popen[str]
+    errors: Path
+    url: str
+
+
 @pytest.fixture(scope="module")
-def client(model: str) -> Iterator[openai.OpenAI]:
+def server(model: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     command = [sys.executable, "-m", "jobs.serve_model", "--model", model, "--port", "0", "--tools", "calculator"]
-    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        assert server.stdout is not None
-        served = next(match for line in server.stdout if (match := re.search(r"is served at (http://\S+);", line)))
-        yield openai.OpenAI(base_url=served[1], api_key="none is asked for", max_retries=0, timeout=60)
-    finally:
-        server.send_signal(signal.SIGINT)
-        assert server.wait(timeout=SECONDS_TO_END) == 130
+    errors = tmp_path_factory.mktemp("serving") / "stderr"
+    with (
+        errors.open("w") as stderr,
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr, text=True) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            served = next(match for line in process.stdout if (match := re.search(r"is served at (http://\S+);", line)))
+            yield Server(process=process, errors=errors, url=served[1])
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
 
 
-def test_sigterm_ends_the_server_in_time_and_without_a_trace(model: str) -> None:
+@pytest.fixture(scope="module")
+def client(server: Server) -> openai.OpenAI:
+    return openai.OpenAI(base_url=server.url, api_key="none is asked for", max_retries=0, timeout=60)
+
+
+def test_ctrl_c_while_it_starts_ends_it_in_time_and_without_a_trace(model: str) -> None:
     command = [sys.executable, "-m", "toolformer_ray.jobs.cli.main", "serve", "--model", model, "--port", "0"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None and server.stderr is not None
-        assert any("is served at" in line for line in server.stdout)
-        server.terminate()
-        assert server.wait(timeout=SECONDS_TO_END) == 143
-        errors = server.stderr.read()
-    assert "starting Ray on this machine" in errors
-    assert not re.search("Traceback|SIGTERM|Error", errors), errors
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as starting:
+        assert starting.stderr is not None
+        assert any("starting Ray on this machine" in line for line in starting.stderr)
+        starting.send_signal(signal.SIGINT)
+        # A Ray that is starting is waited for, so that nothing of it is left.
+        assert starting.wait(timeout=60) == 130
+        assert "Traceback" not in starting.stderr.read()
 
 
 def test_a_completion_has_its_calls_and_says_what_became_of_them(client: openai.OpenAI) -> None:
@@ -211,3 +229,11 @@ def test_a_port_that_is_taken_is_refused_before_ray_starts(model: str, capsys: p
         port = str(taken.getsockname()[1])
         assert main(["serve", "--model", model, "--port", port]) == 2
     assert f"--port is {port}; it cannot be listened on at 127.0.0.1" in capsys.readouterr().err
+
+
+def test_sigterm_ends_the_server_in_time_and_without_a_trace(server: Server) -> None:
+    server.process.terminate()
+    assert server.process.wait(timeout=SECONDS_TO_END) == 143
+    errors = server.errors.read_text()
+    assert "starting Ray on this machine" in errors
+    assert not re.search("Traceback|SIGTERM|Error", errors), errors
