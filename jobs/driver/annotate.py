@@ -22,6 +22,7 @@ from toolformer_ray.workflow.paths import refuse_lost_paths
 from toolformer_ray.workflow.pipeline import PIPELINE
 from toolformer_ray.workflow.recipe import AnnotateRecipe
 from toolformer_ray.workflow.refused_run import leaving_nothing_if_refused
+from toolformer_ray.workflow.report.nothing_kept import describe_nothing_kept
 from toolformer_ray.workflow.report.tables import describe_broken, describe_unanswered, false_share_table, yield_table
 from toolformer_ray.workflow.report.unread import describe_unread
 from toolformer_ray.workflow.report.yields import chances, tool_yields
@@ -89,6 +90,8 @@ def _print_end(job: Job, outcome: Outcome) -> None:
     print(yield_table(tool_yields(ledger.counts, job.tool_names)))
     if compared := chances(ledger.counts, job.tool_names):
         print(f"\n{false_share_table(compared)}\n")
+    if why := describe_nothing_kept(job.run, ledger.counts, job.tool_names):
+        print(f"\n{why}\n")
     unread = describe_unread(job.run, ledger.counts)
     for line in filter(None, (*unread, describe_unanswered(ledger.counts), describe_broken(ledger.counts))):
         print(line)

@@ -16,7 +16,9 @@ from toolformer_ray.annotate.propose_options import ProposeOptions
 from toolformer_ray.jobs.cli.main import main
 from toolformer_ray.records.schema import Record
 from toolformer_ray.records.stages import Document, Scored
-from toolformer_ray.workflow.estimate.estimate import Estimate, EstimateOptions, annotate_sample, make_estimate
+from toolformer_ray.workflow.estimate.annotate_sample import annotate_sample
+from toolformer_ray.workflow.estimate.estimate import Estimate, EstimateOptions, make_estimate
+from toolformer_ray.workflow.estimate.examples import choose_examples
 from toolformer_ray.workflow.options import ModelOptions
 from toolformer_ray.workflow.pipeline import PIPELINE
 from toolformer_ray.workflow.shard.reuse import StageOutput
@@ -79,8 +81,26 @@ def test_it_prints_yield_tokens_hours_and_what_it_asked_itself(
     monkeypatch.chdir(tmp_path)
     named = [f"--calculator.{name.replace('_', '-')}={value}" for name, value in TOOL.items()]
     arguments = ["--corpus", str(corpus), "--model", model, "--tools", "calculator", "--max-call-tokens", "10", *named]
-    assert main(["estimate", *arguments, "--run", "none", "--sample", "8", "--tokens-per-second", "100"]) == 0
-    shown = capsys.readouterr().out
+    assert (
+        main(
+            [
+                "estimate",
+                *arguments,
+                "--run",
+                "none",
+                "--sample",
+                "8",
+                "--tokens-per-second",
+                "100",
+                "--shard-size",
+                "4",
+            ]
+        )
+        == 0
+    )
+    shown, told_meanwhile = capsys.readouterr()
+    assert "4 of 8 texts are through, " in told_meanwhile and "8 of 8 texts are through, " in told_meanwhile
+    assert any(line.startswith("kept, ") and "[Calculator(" in line for line in shown.splitlines())
     lines = shown.splitlines()
     assert lines[0] == f"{NUM_TEXTS} texts, counted: all of the corpus was read"
     assert lines[1] == "no text comes of: duplicate 1, empty_text 1"
@@ -126,14 +146,30 @@ def test_a_stage_with_the_model_may_read_the_table_of_a_plain_process() -> None:
         ),
     )
     texts = [make_row(Document, text_id="a", text="four"), make_row(Document, text_id="b", text="fifty")]
-    rows, tokens, _ = annotate_sample(CountingRecipe(), ["Add", "Date"], texts, pipeline)
-    assert [(row.text_id, row.tool) for row in rows["scored"]] == [
+    found = annotate_sample(CountingRecipe(), ["Add", "Date"], texts, pipeline, at_once=1)
+    assert [(row.text_id, row.tool) for row in found.rows["scored"]] == [
         ("a", "Add"),
         ("a", "Date"),
         ("b", "Add"),
         ("b", "Date"),
     ]
-    assert tokens == {"read": 4 + 5}
+    assert found.tokens == {"read": 4 + 5}
+
+
+def test_the_examples_are_the_best_kept_calls_of_different_texts_or_else_the_closest() -> None:
+    texts = [make_row(Document, text_id=name, text=f"{name}: 1 and 2 are 3") for name in "ab"]
+
+    def call(text_id: str, call_input: str, contrast: float | None, *, is_kept: bool) -> Scored:
+        columns = {"call_input": call_input, "contrast": contrast, "loss_reduction": None, "is_kept": is_kept}
+        return make_row(Scored, text_id=text_id, char_offset=len("a: 1 and 2 are"), result="3", **columns)
+
+    poor = [call("a", "1+2", 0.25, is_kept=False), call("b", "2+1", 0.375, is_kept=False)]
+    assert choose_examples(texts, [*poor, call("a", "3", None, is_kept=False)]) == [
+        "not kept, 0.38 nats: … b: 1 and 2 are [Add(2+1) -> 3] 3 …",
+        "not kept, 0.25 nats: … a: 1 and 2 are [Add(1+2) -> 3] 3 …",
+    ]
+    good = [call("a", "1+2", 1.5, is_kept=True), call("a", "2+1", 2.5, is_kept=True)]
+    assert choose_examples(texts, [*poor, *good]) == ["kept, 2.50 nats: … a: 1 and 2 are [Add(2+1) -> 3] 3 …"]
 
 
 @pytest.mark.parametrize(

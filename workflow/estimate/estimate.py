@@ -3,15 +3,15 @@
 The real stages run on a stratified sample of the texts, in this process, and write nothing. Their results are
 extrapolated to the whole corpus: calls and kept calls per tool with 95 % intervals, tokens through the model, hours.
 
-Not covered: a worker reads the demonstrations once, but here their tokens are divided among the texts of the sample,
-which overstates tokens a little; equal calls are asked once per shard, and a shard has other texts than the sample.
+Not covered: equal calls are asked once per shard, and a shard has other texts than a portion of the sample. The rows
+are not taken over by `annotate`, whose shards are neighbours in the corpus while the sample is spread over all of it;
+what the tools answered is, if both are given the same `--cache`.
 """
 
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -19,19 +19,18 @@ from toolformer_ray.annotate.cutting import max_text_tokens
 from toolformer_ray.annotate.ingest import ingest
 from toolformer_ray.losses.false_share import count_chance
 from toolformer_ray.records.errors import OptionError, UnusableError
-from toolformer_ray.records.stages import Document, Executed, Scored
+from toolformer_ray.records.stages import Executed, Scored
 from toolformer_ray.tools.asking.answer_store import open_store
 from toolformer_ray.tools.tool import Tool
 from toolformer_ray.workflow.corpus import look_at_corpus
+from toolformer_ray.workflow.estimate.annotate_sample import annotate_sample
+from toolformer_ray.workflow.estimate.examples import choose_examples
 from toolformer_ray.workflow.estimate.sample import Reading, TextSample, choose_files, draw_sample
 from toolformer_ray.workflow.log import ProgressOptions, say
 from toolformer_ray.workflow.model_files import look_at_model
 from toolformer_ray.workflow.options import AnnotateOptions
-from toolformer_ray.workflow.pipeline import PIPELINE
-from toolformer_ray.workflow.recipe import AnnotateRecipe, OpenedModel
+from toolformer_ray.workflow.recipe import AnnotateRecipe
 from toolformer_ray.workflow.shard.counts import was_asked
-from toolformer_ray.workflow.shard.stage import Needs, Stage
-from toolformer_ray.workflow.shard.work import Recipe
 from toolformer_ray.workflow.totals import Total, estimate_total
 
 _UNUSED = Parameter(show=False)
@@ -95,6 +94,8 @@ class Estimate:
     """Tokens through the model per stage, for the sample."""
     model_seconds: float
     """The time that the model took for the sample on this device."""
+    examples: Sequence[str]
+    """A few calls of the sample in their texts, a line each."""
 
     @property
     def factor(self) -> float:
@@ -130,41 +131,17 @@ def make_estimate(options: EstimateOptions) -> Estimate:
     open_store(options.tools.answers)
     say("estimate", f"annotating a sample of {len(sample.texts):,} texts; the model is loaded first")
     recipe = AnnotateRecipe(options=options, max_text_tokens=most, model_revision=files.revision)
-    rows, tokens, seconds = annotate_sample(recipe, list(tools), sample.texts)
-    scored: list[Scored] = rows[Scored.table]
+    found = annotate_sample(recipe, list(tools), sample.texts, at_once=options.ingest.shard_size)
+    scored: list[Scored] = found.rows[Scored.table]
     return Estimate(
         reading=reading,
         sample=sample,
         num_texts=sample.num_texts * reading.factor,
         tools=[_estimate_tool(name, sample, scored, reading.factor) for name in tools],
-        sampled_tokens=tokens,
-        model_seconds=seconds,
+        sampled_tokens=found.tokens,
+        model_seconds=found.seconds,
+        examples=choose_examples(sample.texts, scored),
     )
-
-
-def annotate_sample(
-    recipe: Recipe, tools: Sequence[str], texts: Sequence[Document], pipeline: Sequence[Stage] = PIPELINE
-) -> tuple[dict[str, list[Any]], dict[str, int], float]:
-    """Run texts through all stages after the one that reads the corpus, in memory.
-
-    Returns the rows per table, the tokens through the model per stage, and the seconds that the model took.
-    """
-    kinds: tuple[Needs, ...] = ("tools", "model", "cpu")
-    opened = {needs: recipe.open(needs) for needs in kinds}
-    model = cast(OpenedModel, opened["model"]).model
-    rows: dict[str, list[Any]] = {Document.table: list(texts)}
-    tokens: dict[str, int] = {}
-    seconds = 0.0
-    for stage in pipeline[1:]:
-        wanted = tools if stage.tool_settings else []
-        say("estimate", f"{stage.name}, of {', '.join(f'{len(rows[one.table]):,} {one.table}' for one in stage.reads)}")
-        tokens_before, started = model.num_tokens_read, time.monotonic()
-        output, _ = stage.run(opened[stage.needs], wanted, *(rows[record.table] for record in stage.reads))
-        rows[stage.table] = list(output)
-        if stage.needs == "model":
-            seconds += time.monotonic() - started
-            tokens[stage.name] = model.num_tokens_read - tokens_before
-    return rows, tokens, seconds
 
 
 def _estimate_tool(tool: str, sample: TextSample, scored: Sequence[Scored], factor: float) -> ToolEstimate:

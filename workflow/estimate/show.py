@@ -21,6 +21,7 @@ def describe_estimate(found: Estimate, options: EstimateOptions) -> str:
         [
             _describe_corpus(found, options),
             _describe_yield(found, options),
+            _describe_examples(found),
             _describe_model(found, options),
             _describe_calls_made(found),
         ]
@@ -54,6 +55,10 @@ def _describe_yield(found: Estimate, options: EstimateOptions) -> str:
     return text_table(header, rows)
 
 
+def _describe_examples(found: Estimate) -> str:
+    return "\n".join(found.examples) or "no call of the sample could be judged"
+
+
 def _describe_model(found: Estimate, options: EstimateOptions) -> str:
     rate, told = options.tokens_per_second, "given"
     if rate is None:
@@ -70,7 +75,8 @@ def _describe_model(found: Estimate, options: EstimateOptions) -> str:
 
 def _describe_calls_made(found: Estimate) -> str:
     made = [f"{row.tool} {row.asked_now:,}" for row in found.tools]
-    return f"tools were asked for this: {', '.join(made)} calls; no run folder was written"
+    cached = "with --cache annotate is given these answers"
+    return f"tools were asked for this: {', '.join(made)} calls; no run folder was written, {cached}"
 
 
 def _interval(total: Total) -> str:

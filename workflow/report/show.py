@@ -135,6 +135,7 @@ def describe_status(status: RunStatus) -> str:
         drop_table(status.counts),
         describe_unanswered(status.counts),
         describe_broken(status.counts),
+        status.nothing_kept,
     ]
     return "\n\n".join(filter(None, tables))
 

@@ -16,6 +16,7 @@ from toolformer_ray.workflow.book.lease import is_alive, read_lease
 from toolformer_ray.workflow.book.settings import read_tool_names
 from toolformer_ray.workflow.pipeline import PIPELINE
 from toolformer_ray.workflow.report.judgements import Precision, precisions, read_judgements
+from toolformer_ray.workflow.report.nothing_kept import describe_nothing_kept
 from toolformer_ray.workflow.report.progress import MAX_FAILURES_NAMED, PROGRESS_FILE, SECONDS_BETWEEN_SAVES
 from toolformer_ray.workflow.report.times import ToolTimes, read_times
 from toolformer_ray.workflow.report.yields import tools_counted
@@ -72,6 +73,8 @@ class RunStatus:
     """Of the tools that had calls."""
     failures: Sequence[Failure]
     """The first MAX_FAILURES_NAMED of them."""
+    nothing_kept: str
+    """Why tools have no kept call, and what to try; empty if each has one, and while a driver works on it."""
     remarks: Sequence[str]
     """Problems of the folder, a line each."""
     judged: Sequence[Precision] = ()
@@ -115,6 +118,7 @@ def read_status(run: RunFolder, wait: Callable[[float], object] = time.sleep) ->
         tools=tools,
         times=read_times(run, totals.counts, tools),
         failures=list(_read_failures(run, totals.failures[:MAX_FAILURES_NAMED])),
+        nothing_kept="" if state in WITH_DRIVER else describe_nothing_kept(run, totals.counts, tools),
         remarks=remarks,
         judged=judged,
     )

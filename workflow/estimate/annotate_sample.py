@@ -1,0 +1,82 @@
+"""Runs a sample of texts through the stages, in this process and in memory, and says how far it is."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from toolformer_ray.records.stages import Document, Scored
+from toolformer_ray.workflow.log import say
+from toolformer_ray.workflow.pipeline import PIPELINE
+from toolformer_ray.workflow.recipe import OpenedModel
+from toolformer_ray.workflow.report.progress import describe_seconds
+from toolformer_ray.workflow.shard.stage import Needs, Stage
+from toolformer_ray.workflow.shard.work import Recipe
+
+
+@dataclass(kw_only=True)
+class AnnotatedSample:
+    """What has come of the texts so far."""
+
+    rows: dict[str, list[Any]]
+    """By table."""
+    tokens: Counter[str] = field(default_factory=Counter)
+    """That went through the model, per stage."""
+    seconds: float = 0.0
+    """The time that the model took."""
+
+
+def annotate_sample(
+    recipe: Recipe,
+    tools: Sequence[str],
+    texts: Sequence[Document],
+    pipeline: Sequence[Stage] = PIPELINE,
+    *,
+    at_once: int = 32,
+) -> AnnotatedSample:
+    """Run texts through all stages after the one that reads the corpus, so many at once, as a shard of a run has."""
+    kinds: tuple[Needs, ...] = ("tools", "model", "cpu")
+    opened = {needs: recipe.open(needs) for needs in kinds}
+    found = AnnotatedSample(rows={stage.table: [] for stage in pipeline})
+    started = time.monotonic()
+    for first in range(0, len(texts), at_once):
+        _run_portion(opened, tools, texts[first : first + at_once], pipeline, found, tells_stages=not first)
+        _tell_progress(found, len(texts), time.monotonic() - started)
+    return found
+
+
+def _run_portion(
+    opened: dict[Needs, Any],
+    tools: Sequence[str],
+    texts: Sequence[Document],
+    pipeline: Sequence[Stage],
+    found: AnnotatedSample,
+    *,
+    tells_stages: bool,
+) -> None:
+    model = cast(OpenedModel, opened["model"]).model
+    rows: dict[str, list[Any]] = {Document.table: list(texts)}
+    for stage in pipeline[1:]:
+        wanted = tools if stage.tool_settings else []
+        if tells_stages:
+            read = ", ".join(f"{len(rows[one.table]):,} {one.table}" for one in stage.reads)
+            say("estimate", f"the first texts: {stage.name}, of {read}")
+        tokens_before, started = model.num_tokens_read, time.monotonic()
+        output, _ = stage.run(opened[stage.needs], wanted, *(rows[record.table] for record in stage.reads))
+        rows[stage.table] = list(output)
+        if stage.needs == "model":
+            found.seconds += time.monotonic() - started
+            found.tokens[stage.name] += model.num_tokens_read - tokens_before
+    for table, portion in rows.items():
+        found.rows.setdefault(table, []).extend(portion)
+
+
+def _tell_progress(found: AnnotatedSample, num_texts: int, seconds: float) -> None:
+    num_done = len(found.rows[Document.table])
+    told = f"{num_done:,} of {num_texts:,} texts are through"
+    if scored := found.rows.get(Scored.table):
+        told += f", {sum(row.is_kept for row in scored):,} of {len(scored):,} calls kept"
+    if num_done < num_texts:
+        told += f", about {describe_seconds(seconds / num_done * (num_texts - num_done))} left"
+    say("estimate", told, texts=num_done)
