@@ -45,7 +45,8 @@ REAL ?=
 # Of `make real-loop`: questions of each benchmark at most, and how it is trained.
 REAL_QUESTIONS ?= 200
 REAL_TRAINING ?= --max-steps 60 --batch-size 8 --rows-at-once 2 --max-length 256 --learning-rate 0.00005 \
-    --evaluate-every 10 --dtype float32 --zero-stage 2 --num-workers 2 --plain-copies 0.25 --num-held-out 40
+    --evaluate-every 10 --dtype float32 --zero-stage 2 --num-workers 2 --plain-copies 0.25 --num-held-out 40 \
+    --as-in-paper
 # Number of shards of `make measure`.
 SHARDS ?= 1000
 # Options of `make bench`, such as BENCH="--model miniature --texts 2"; it takes all cores unless told --threads.

@@ -23,20 +23,22 @@ best_at_place AS (
     FROM placed WHERE rank = 1),
 capped AS (
     SELECT *, dense_rank() OVER (PARTITION BY tool ORDER BY place) AS text_of_tool FROM best_at_place
-    WHERE rank_of_call = 1 OR NOT list_contains($once::VARCHAR[], tool))
+    WHERE rank_of_call = 1 OR NOT ($all_once OR list_contains($once::VARCHAR[], tool)))
 SELECT run, text_id, place, char_offset, {'tool': tool, 'call_input': call_input, 'result': result,
        'char_offset': char_offset, 'loss_reduction': value} AS call
 FROM capped WHERE text_of_tool <= $most
 """
 WITH_CALLS = """
-SELECT text_id, any_value(text), list(call ORDER BY char_offset)
+SELECT text_id, any_value(text), any_value(title), list(call ORDER BY char_offset)
 FROM chosen JOIN documents USING (text_id, run) GROUP BY text_id, place ORDER BY place
 """
 PLAIN = """
-SELECT text_id, text FROM texts JOIN documents USING (text_id, run)
+SELECT text_id, text, title FROM texts JOIN documents USING (text_id, run)
 WHERE NOT is_held_out AND text_id NOT IN (SELECT text_id FROM chosen) ORDER BY place LIMIT $most
 """
-HELD_OUT = "SELECT text_id, text FROM texts JOIN documents USING (text_id, run) WHERE is_held_out ORDER BY place"
+HELD_OUT = """
+SELECT text_id, text, title FROM texts JOIN documents USING (text_id, run) WHERE is_held_out ORDER BY place
+"""
 # A call that was pruned has no value; it counts with the largest loss reduction that its other losses allow.
 PAIRS = """
 WITH worst AS (

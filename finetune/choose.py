@@ -40,9 +40,10 @@ class ChooseOptions:
     share of at most so many kept calls is kept by chance, such as 0.05."""
     max_texts_per_tool: int = 25_000
     """Texts with calls of one tool, at most; its calls in other texts are left out."""
-    once_per_text: tuple[str, ...] = ()
-    """Tools of which a text shows equal calls only once, where the call lowers the loss most; by default all places
-    where it was kept, as in the paper."""
+    once_per_text: tuple[str, ...] | None = None
+    """Tools of which a text shows equal calls only once, where the call lowers the loss most; by default all tools."""
+    as_in_paper: bool = False
+    """Whether equal calls of a text stay at all places where they were kept."""
     plain_share: float = 0.0
     """Texts without calls that are mixed in, as a share of all."""
     plain_copies: float = 0.0
@@ -67,11 +68,21 @@ class ChooseOptions:
         for name, (is_valid, remedy) in checks.items():
             if not is_valid:
                 raise OptionError(name, getattr(self, name), remedy)
+        if self.as_in_paper and self.once_per_text:
+            remedy = "with `as_in_paper` equal calls stay everywhere: give one of the two"
+            raise OptionError("once_per_text", ", ".join(self.once_per_text), remedy)
         known = ", ".join(find_tools())
-        for key in self.once_per_text:
+        for key in self.once_per_text or ():
             if key not in find_tools():
                 raise OptionError("once_per_text", key, f"there is no such tool, only {known}")
         self.thresholds.check()
+
+    @property
+    def tools_once_per_text(self) -> tuple[str, ...] | None:
+        """Names in calls of the tools whose equal calls a text shows once; None for all tools."""
+        if self.as_in_paper:
+            return ()
+        return None if self.once_per_text is None else tuple(find_tools()[key].name for key in self.once_per_text)
 
     @property
     def thresholds(self) -> AskedThresholds:
@@ -89,6 +100,8 @@ class Example:
     """Without its calls."""
     calls: tuple[KeptCall, ...] = ()
     """In the order of the text; empty for a text without calls."""
+    title: str | None = None
+    """The document's title; None where it has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,16 +133,18 @@ def choose(options: ChooseOptions) -> Choice:
     with _tables(options) as connection:
         rows = list(_rows(connection, WITH_CALLS))
         num_plain = round(len(rows) * options.plain_share / (1 - options.plain_share))
-        plain = [Example(text_id=row[0], text=row[1]) for row in _rows(connection, PLAIN, {"most": num_plain})]
-        held_out = [Example(text_id=row[0], text=row[1]) for row in _rows(connection, HELD_OUT)]
-    examples = [
-        Example(text_id=text_id, text=text, calls=tuple(KeptCall(**call) for call in calls))
-        for text_id, text, calls in rows
-    ]
+        plain = [_without_calls(row) for row in _rows(connection, PLAIN, {"most": num_plain})]
+        held_out = [_without_calls(row) for row in _rows(connection, HELD_OUT)]
+    examples = [replace(_without_calls(row), calls=tuple(KeptCall(**call) for call in calls)) for *row, calls in rows]
     if options.without_calls:
         examples = [replace(example, calls=()) for example in examples]
     copies = [replace(example, calls=()) for example in examples[: round(len(examples) * options.plain_copies)]]
     return Choice(examples=[*examples, *copies, *plain], held_out=held_out)
+
+
+def _without_calls(row: Sequence[str | None]) -> Example:
+    text_id, text, title = row
+    return Example(text_id=text_id or "", text=text or "", title=title)
 
 
 def choose_pairs(options: ChooseOptions) -> list[Pair]:
@@ -153,8 +168,9 @@ def _tables(options: ChooseOptions) -> Iterator[duckdb.DuckDBPyConnection]:
         shown = ", ".join(options.run)
         try:
             connection.execute(ORDER, {"seed": str(options.choice_seed), "num_held_out": options.num_held_out})
-            once = [find_tools()[key].name for key in options.once_per_text]
-            connection.execute(CHOOSE, {"most": options.max_texts_per_tool, "once": once})
+            once = options.tools_once_per_text
+            parameters = {"most": options.max_texts_per_tool, "once": once or (), "all_once": once is None}
+            connection.execute(CHOOSE, parameters)
             [(num_chosen,)] = connection.execute("SELECT count(*) FROM chosen").fetchall()
             if not num_chosen:
                 raise UnusableError(

@@ -48,13 +48,23 @@ def test_a_cap_counts_the_texts_of_each_tool_and_leaves_out_its_calls_elsewhere(
     assert sorted(inputs for [inputs] in chosen.values()) == ["1 + 1", "1 + 1", "deux"]
 
 
-def test_of_equal_calls_in_a_text_only_the_most_useful_one_is_learned_from_where_that_is_asked_for(tmp_path) -> None:
+def test_of_equal_calls_in_a_text_only_the_most_useful_one_is_learned_from(tmp_path) -> None:
     later, stronger = (*SUM[:3], 1.25, " here"), (*SUM[:3], 2.5, " here")
     run = write_texts(str(tmp_path), {"a": [SUM, later], "b": [SUM, stronger], "c": [WORD, (*WORD[:3], 2.0, " here")]})
-    assert {name: len(calls) for name, calls in _calls(ChooseOptions(run=(run,))).items()} == {"a": 2, "b": 2, "c": 2}
-    once = choose(ChooseOptions(run=(run,), once_per_text=("calculator",)))
-    reductions = {example.text_id: [call.loss_reduction for call in example.calls] for example in once.examples}
-    assert reductions == {"a": [1.5], "b": [2.5], "c": [1.25, 2.0]}
+
+    def reductions(**asked: object) -> dict[str, list[float]]:
+        examples = choose(ChooseOptions(run=(run,), **asked)).examples
+        return {example.text_id: [call.loss_reduction for call in example.calls] for example in examples}
+
+    assert reductions() == {"a": [1.5], "b": [2.5], "c": [2.0]}
+    assert reductions(once_per_text=("calculator",)) == {"a": [1.5], "b": [2.5], "c": [1.25, 2.0]}
+    assert reductions(as_in_paper=True) == {"a": [1.5, 1.25], "b": [1.5, 2.5], "c": [1.25, 2.0]}
+
+
+def test_once_per_text_takes_names_of_tools_and_not_the_papers_way_as_well(tmp_path) -> None:
+    run = write_texts(str(tmp_path), {"a": [SUM]})
+    with pytest.raises(ValueError, match="once_per_text is calculator; with `as_in_paper` equal calls stay everywhere"):
+        ChooseOptions(run=(run,), once_per_text=("calculator",), as_in_paper=True)
     with pytest.raises(ValueError, match="once_per_text is sums; there is no such tool, only calculator"):
         ChooseOptions(run=(run,), once_per_text=("sums",))
 
