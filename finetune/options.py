@@ -1,14 +1,12 @@
-"""How the model is trained: the paper's preset (appendix B), and what may differ; and what C* is exported as."""
+"""How the model is trained: the paper's preset (appendix B), and what may differ."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from toolformer_ray.records.errors import OptionError
 
 Decay = Literal["none", "linear"]
 Offload = Literal["none", "optimizer", "all"]
-Format = Literal["text", "tokens", "chat", "sharegpt", "preference"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,23 +102,3 @@ class TrainOptions:
             "train_micro_batch_size_per_gpu": "auto",
             "gradient_clipping": "auto",
         }
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportOptions:
-    """What is written, and as what."""
-
-    out: str
-    """The file to write: .jsonl or .parquet."""
-    format: Format = "text"
-    """text: C* as plain text. tokens: ids, labels and a mask of the results. chat: messages with tools and tool_calls,
-    as TRL reads them. sharegpt: turns whose texts join to C*, for axolotl. preference: kept calls against others at
-    their places, as prompt, chosen and rejected."""
-    model: str | None = None
-    """The model whose tokenizer makes the ids of `tokens`: a folder, or a name on the Hugging Face Hub."""
-
-    def __post_init__(self) -> None:
-        if Path(self.out).suffix not in (".jsonl", ".parquet"):
-            raise OptionError("out", self.out, "its name must end in .jsonl or .parquet")
-        if self.format == "tokens" and self.model is None:
-            raise OptionError("model", self.model, "`format` tokens needs `model`, whose tokenizer makes the ids")

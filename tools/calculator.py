@@ -12,6 +12,8 @@ from toolformer_ray.tools.wanted_places import before_numbers
 
 class Calculator(Tool):
     name = "Calculator"
+    description = "Evaluates an arithmetic expression and gives its value, rounded to two decimals."
+    parameters = {"expression": "Numbers, + - * / and parentheses, such as 18 * 24."}
     teaching = Teaching(
         min_open_probability=0.0, max_places=12, num_samples=5, min_loss_reduction=0.5, min_contrast=0.3
     )

@@ -15,6 +15,8 @@ FIRST_DECOY, NUM_DECOY_DAYS = datetime.date(1980, 1, 1), 20_000
 
 class Calendar(Tool):
     name = "Calendar"
+    description = "Gives today's date."
+    parameters = {}
     reads_today = True
     one_at_a_time = True
     answers_at_once = True

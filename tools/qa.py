@@ -70,6 +70,8 @@ class QuestionAnswering(Tool):
     Options = QuestionAnsweringOptions
     options: QuestionAnsweringOptions
     name = "QA"
+    description = "Answers a question about a fact."
+    parameters = {"question": "The question, in full."}
     teaching = Teaching(min_contrast=0.65)
     wants_by_data = False
     changes_no_answer = frozenset({"device", "api_key_variable"})

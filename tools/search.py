@@ -37,6 +37,8 @@ class WikiSearch(Tool):
     Options = SearchOptions
     options: SearchOptions
     name = "WikiSearch"
+    description = "Looks up a term in an encyclopedia and gives the beginning of the best passage."
+    parameters = {"term": "What to look up."}
     wants_by_data = False
     locates_data = frozenset({"index"})
     instruction = (

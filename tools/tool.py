@@ -6,7 +6,7 @@ tool's key on the command line (`tools/calculator.py` -> `--tools calculator`, `
 
 import datetime
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -55,6 +55,10 @@ class Tool(ABC):
     """The name written in calls, such as `Calculator`."""
     version: ClassVar[int] = 1
     """To be raised when answers change, so that old answers are not taken for new ones."""
+    description: ClassVar[str] = ""
+    """What the tool does, in a sentence, for chat models, which are told of their tools; by default only its name."""
+    parameters: ClassVar[Mapping[str, str]] = {"input": "What stands between the parentheses of a call."}
+    """For the same models: the name of a call's one input, a string, and what it is; empty if a call has none."""
     instruction: str
     """The first lines of the prompt: what the tool does and how a call is written."""
     demonstrations: Sequence[str]

@@ -46,6 +46,8 @@ class MachineTranslation(Tool):
     options: TranslationOptions
     one_at_a_time = True
     name = "MT"
+    description = "Translates a phrase of any language into English."
+    parameters = {"phrase": "The phrase, in its own language."}
     teaching = Teaching(min_open_probability=0.0, max_places=8, num_samples=5, min_loss_reduction=0.5)
     teaching_in_paper = Teaching(min_open_probability=0.0, max_places=20, num_samples=10, min_loss_reduction=0.5)
     changes_no_answer = frozenset({"device"})

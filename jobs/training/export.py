@@ -1,13 +1,17 @@
 """`toolformer export`: C* as one file for another trainer."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from toolformer_ray.finetune.choose import ChooseOptions
-from toolformer_ray.finetune.options import ExportOptions
+from toolformer_ray.finetune.export.options import ExportOptions
 from toolformer_ray.workflow.paths import refuse_lost_output
+
+if TYPE_CHECKING:
+    from toolformer_ray.finetune.export.write import Exported
 
 
 @Parameter(name="*")
@@ -22,8 +26,25 @@ class ExportCommandOptions:
 def export(options: ExportCommandOptions) -> int:
     """Write the file and print how many rows it has; the exit code. Raises ValueError, one line."""
     # Tokenizers bring torch, which takes seconds to import.
-    from toolformer_ray.finetune.export import export as write_export
+    from toolformer_ray.finetune.export.write import export as write_export
 
     refuse_lost_output(options.exported.out, options.choice.run)
-    print(f"{write_export(options.choice, options.exported):,} rows in {options.exported.out}")
+    print(describe(options.exported, write_export(options.choice, options.exported)))
     return 0
+
+
+def describe(options: ExportOptions, exported: "Exported") -> str:
+    """How many rows lie where, and which texts do not."""
+    if options.format == "preference":
+        lines = [f"{exported.num_rows:,} pairs in {options.out}"]
+    else:
+        lines = [f"{exported.num_rows:,} texts in {options.out}, {exported.num_without_calls:,} of them without calls"]
+    if options.split:
+        lines.append(f"{exported.num_held_out:,} held-out texts, without calls, in {options.held_out_file}")
+    elif exported.num_held_out:
+        lines.append(
+            f"{exported.num_held_out:,} texts are held out and not written: --split writes them too, "
+            "--num-held-out 0 holds none out"
+        )
+    beside = ", ".join(path.name for path in exported.beside)
+    return "\n".join([*lines, f"beside {Path(options.out).name}: {beside}"])

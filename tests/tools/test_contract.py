@@ -125,6 +125,15 @@ def test_its_instruction_shows_how_a_call_is_written(key: str) -> None:
     assert "\n\n" not in tool.instruction
 
 
+@pytest.mark.parametrize("key", KEYS)
+def test_chat_models_are_told_what_it_does_and_of_an_input_if_its_calls_have_one(key: str) -> None:
+    tool = find_tools()[key]
+    assert tool.description.endswith(".")
+    assert all(name.isidentifier() and meaning.endswith(".") for name, meaning in tool.parameters.items())
+    [call, *_] = find_calls(tool.demonstrations[0])
+    assert len(tool.parameters) == bool(call.call_input)
+
+
 @pytest.mark.paper("C3")
 @pytest.mark.parametrize("key", KEYS)
 def test_each_of_its_two_to_five_demonstrations_has_a_call_of_its_own_and_no_result(key: str) -> None:
