@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from toolformer_ray.decode.completion import Completion
 from toolformer_ray.decode.decoder import Decoder
 from toolformer_ray.decode.options import DecodeOptions
+from toolformer_ray.evals.paired import standard_error
 from toolformer_ray.evals.task import Question, Task
 
 AT_ONCE = 256
@@ -47,6 +48,8 @@ class Summary:
     with_tools: bool
     num_questions: int
     share_right: float
+    standard_error: float
+    """Of `share_right`, if the questions are a sample of all that could be asked."""
     share_with_call: float
     """Share of the questions on which at least one tool was called and answered."""
 
@@ -80,16 +83,19 @@ def summarise(results: Iterable[Result]) -> list[Summary]:
     groups: dict[tuple[str, bool], list[Result]] = {}
     for result in results:
         groups.setdefault((result.task, result.with_tools), []).append(result)
-    return [
-        Summary(
-            task=task,
-            with_tools=with_tools,
-            num_questions=len(group),
-            share_right=sum(result.is_right for result in group) / len(group),
-            share_with_call=sum(result.num_calls > 0 for result in group) / len(group),
-        )
-        for (task, with_tools), group in groups.items()
-    ]
+    return [_summary(task, with_tools, group) for (task, with_tools), group in groups.items()]
+
+
+def _summary(task: str, with_tools: bool, group: Sequence[Result]) -> Summary:  # noqa: FBT001
+    share = sum(result.is_right for result in group) / len(group)
+    return Summary(
+        task=task,
+        with_tools=with_tools,
+        num_questions=len(group),
+        share_right=share,
+        standard_error=standard_error(share, len(group)),
+        share_with_call=sum(result.num_calls > 0 for result in group) / len(group),
+    )
 
 
 def _result(

@@ -31,6 +31,10 @@ COMMANDS = {
         "jobs.decoding.evaluate:evaluate",
         "Ask a model the paper's benchmarks, with its tools and with calls disabled.",
     ),
+    "compare-results": (
+        "jobs.decoding.compare:compare",
+        "Compare two results of evaluate on the questions that they share: difference, interval, test.",
+    ),
     "tasks": ("jobs.decoding.evaluate:list_tasks", "List the benchmarks."),
     "estimate": (
         "workflow.estimate.show:estimate",

@@ -2,7 +2,7 @@
 
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from toolformer_ray.decode.options import DecodeOptions
 from toolformer_ray.evals.tasks import find_tasks
+from toolformer_ray.jobs.decoding.compare import describe_difference
 from toolformer_ray.jobs.decoding.decoder import (
     WRITING,
     DecoderOptions,
@@ -19,6 +20,7 @@ from toolformer_ray.jobs.decoding.decoder import (
     refuse_missing_tools,
 )
 from toolformer_ray.records.errors import OptionError, one_line
+from toolformer_ray.records.fingerprint import fingerprint
 from toolformer_ray.workflow.report.text_table import text_table
 
 if TYPE_CHECKING:
@@ -48,8 +50,8 @@ class EvaluateOptions:
     sample_seed: int = 0
     """Another seed, other questions."""
     out: str | None = None
-    """A Parquet file for every question with what was generated; the figures go into a .json beside it. Both are
-    written anew after each benchmark."""
+    """A Parquet file for every question with its prompt and what was generated; the figures go into a .json beside it,
+    with model, versions, settings and hashes of the questions. Both are written anew after each benchmark."""
     decode: Annotated[DecodeOptions, Parameter(name="*", group=WRITING)] = field(default_factory=DecodeOptions)
 
     def __post_init__(self) -> None:
@@ -98,12 +100,14 @@ def evaluate(options: EvaluateOptions) -> int:
     opened = open_decoder(decoder)
     results: list[Result] = []
     figures: dict[str, Any] = {"tasks": []}
+    if files:
+        figures["made_with"] = _made_with(options, questions, plain_texts)
     for key, task in chosen.items():
         results += _ask(opened, key, task, questions[key], decode)
         figures["tasks"] = [asdict(summary) for summary in summarise(results)]
         if files:
             files.write(results, figures)
-    _print(summarise(results))
+    _print(summarise(results), results)
     if plain_texts:
         found = measure_perplexity(opened.model, plain_texts)
         figures[WIKITEXT] = {"per_token": found.per_token, "per_word": found.per_word, "num_tokens": found.num_tokens}
@@ -152,20 +156,43 @@ def _read_questions(options: EvaluateOptions, key: str, task: "Task") -> "list[Q
     return [questions[number] for number in sorted(drawn)]
 
 
-def _print(summaries: "list[Summary]") -> None:
+def _made_with(
+    options: EvaluateOptions, questions: "Mapping[str, Sequence[Question]]", plain_texts: Sequence[str]
+) -> dict[str, Any]:
+    from toolformer_ray.jobs.decoding.made_with import describe_data, made_with
+
+    tasks = find_tasks()
+    locations = {key: options.location(key, tasks[key].default_location(options.data)) for key in questions}
+    data = {key: describe_data(locations[key], asked) for key, asked in questions.items()}
+    if plain_texts:
+        data[WIKITEXT] = {"location": _wikitext(options), "hash": fingerprint(plain_texts)}
+    asked = {"most": options.most, "sample-seed": options.sample_seed, "batch-size": options.decoder.batch_size}
+    return made_with(options.decoder, asked, [options.decode], data)
+
+
+def _print(summaries: "Sequence[Summary]", results: "Sequence[Result]") -> None:
+    from toolformer_ray.evals.compare import compare_ways
+
     with_tools, without = ({s.task: s for s in summaries if s.with_tools is way} for way in (True, False))
+    added = {each.task: each.paired for each in compare_ways(asdict(result) for result in results)}
     rows = [
         [
             task,
             asked.num_questions,
-            f"{asked.share_right:.1%}",
-            f"{without[task].share_right:.1%}",
+            *(f"{way.share_right:.1%} ±{100 * way.standard_error:.1f}" for way in (asked, without[task])),
+            " in ".join(describe_difference(added[task])),
             f"{asked.share_with_call:.1%}",
         ]
         for task, asked in with_tools.items()
     ]
     if rows:
-        print(text_table(["task", "questions", "right with tools", "calls disabled", "a tool was called"], rows))
+        header = ["task", "questions", "right with tools", "calls disabled", "tools add, in 95 %", "a tool was called"]
+        print(text_table(header, rows))
+        print("±: standard error")
+
+
+def _wikitext(options: EvaluateOptions) -> str:
+    return options.location(WIKITEXT, str(Path(options.data) / WIKITEXT_FILE))
 
 
 def _read_plain_texts(options: EvaluateOptions) -> list[str]:
@@ -174,7 +201,7 @@ def _read_plain_texts(options: EvaluateOptions) -> list[str]:
     from toolformer_ray.evals.task import refuse_half_characters
 
     option = f"path.{WIKITEXT}"
-    location = options.location(WIKITEXT, str(Path(options.data) / WIKITEXT_FILE))
+    location = _wikitext(options)
     try:
         if location.endswith(".jsonl"):
             texts = [row["text"] for row in read_rows(location)]

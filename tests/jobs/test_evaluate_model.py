@@ -1,9 +1,11 @@
 """`toolformer evaluate` from the command line, on a small model that writes sums as calls."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -16,6 +18,8 @@ from toolformer_ray.evals.tasks import find_tasks
 from toolformer_ray.jobs.cli.main import main
 from toolformer_ray.jobs.decoding.decoder import DecoderOptions
 from toolformer_ray.jobs.decoding.evaluate import EvaluateOptions
+from toolformer_ray.lm.sources import fingerprint_model
+from toolformer_ray.tools.calculator import Calculator
 from toolformer_ray.workflow.options import ModelOptions
 
 ROWS = [
@@ -46,16 +50,38 @@ def test_questions_are_asked_with_tools_and_without_and_every_answer_is_kept(
     given += ["--path.wikitext2", str(tmp_path / "plain.jsonl"), "--out", str(out)]
     assert main(["evaluate", *given]) == 0
     printed = capsys.readouterr().out.splitlines()
-    assert " ".join(printed[0].split()) == "task questions right with tools calls disabled a tool was called"
+    assert " ".join(printed[0].split()) == (
+        "task questions right with tools calls disabled tools add, in 95 % a tool was called"
+    )
     # With tools it says ` so` behind its call, without ` 7 so`; both are among the first words.
-    assert printed[2].split() == ["continuation", "3", "66.7%", "66.7%", "100.0%"]
-    assert printed[3].startswith("wikitext2: perplexity ")
+    # The error of 2/3 of 3 questions is sqrt(2/9 / 3), and no question was right in one way alone: 1.96 sqrt(1) / 5.
+    cells = ["continuation", "3", "66.7% ±27.2", "66.7% ±27.2", "+0.0 in -39.2 to +39.2", "100.0%"]
+    assert re.split(r"\s{2,}", printed[2]) == cells
+    assert printed[4].startswith("wikitext2: perplexity ")
     results = duckdb.read_parquet(str(out))
     asked = results.aggregate("with_tools, sum(num_calls), count(*)").order("with_tools").fetchall()
     assert asked == [(False, 0, 3), (True, 3, 3)]
     figures = json.loads(out.with_suffix(".json").read_text())
     assert [(line["with_tools"], line["share_with_call"]) for line in figures["tasks"]] == [(True, 1.0), (False, 0.0)]
     assert figures["wikitext2"]["num_tokens"] == 4  # s, o, it, is
+    assert [round(line["standard_error"], 3) for line in figures["tasks"]] == [0.272, 0.272]
+
+
+def test_a_result_tells_how_it_was_made(model: str, rows: str, tmp_path: Path) -> None:
+    def made_with(name: str, *more: str) -> dict[str, Any]:
+        given = ["--model", model, "--tasks", "continuation", "--path.continuation", rows, "--call-top-k", "1"]
+        assert main(["evaluate", *given, "--out", str(tmp_path / f"{name}.parquet"), *more]) == 0
+        return json.loads((tmp_path / f"{name}.json").read_text())["made_with"]
+
+    one, other = made_with("one"), made_with("other", "--most", "2", "--today", "2024-02-29")
+    assert one["model"] == other["model"] == fingerprint_model(Path(model))
+    assert set(one["versions"]) > {"python", "torch", "toolformer-ray"}
+    assert (one["settings"]["call-top-k"], one["settings"]["most"], one["settings"]["dtype"]) == (1, None, "float32")
+    assert other["settings"]["today"] == "2024-02-29"
+    assert one["tools"]["calculator"]["version"] == Calculator.version
+    data = one["data"]["continuation"]
+    assert (data["location"], data["num_questions"], data["first_prompt"]) == (rows, 3, "it is")
+    assert data["hash"] != other["data"]["continuation"]["hash"]
 
 
 TASK = """

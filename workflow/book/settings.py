@@ -54,7 +54,7 @@ class RunSettings:
 
     def write(self, run: RunFolder) -> None:
         """Write `run.json`."""
-        run.write_json(RUN_FILE, {**dataclasses.asdict(self), "versions": _versions()}, is_lasting=True)
+        run.write_json(RUN_FILE, {**dataclasses.asdict(self), "versions": package_versions()}, is_lasting=True)
 
 
 def resolve_settings(
@@ -174,7 +174,8 @@ def _shown(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """The versions of Python and of what decides a run's numbers."""
     return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
 
 
