@@ -27,8 +27,9 @@ WORTH: Mapping[FilterName, str] = {
     "both": "CASE WHEN contrast IS NOT NULL THEN least(contrast, loss_without) END",
 }
 """By filter, the highest threshold at which a call of `scored` would be kept; NULL if at none."""
-COPIED = ("scored", "dropped")
-"""Tables that are read into memory for many questions: those without texts."""
+COPIED = {"documents": "*", "scored": "*", "augmented": "* EXCLUDE (text)", "dropped": "*"}
+"""Tables that are read into memory for many questions, with their columns: to open thousands of files takes longer than
+to answer. The text of C* is that of the document with its calls."""
 CALLS = """
 CREATE TEMP VIEW calls AS
 SELECT scored.*, {worth} AS worth, coalesce(loss_reduction, loss_without - loss_in_place) AS gain,
@@ -105,7 +106,7 @@ def open_for_looking(location: str, *, to_memory: bool = False) -> OpenedRun:
         is_copied = to_memory and name in COPIED
         connection.register(f"{name}_on_disk" if is_copied else name, table)
         if is_copied:
-            opened.ask(f"CREATE TEMP TABLE {name} AS SELECT * FROM {name}_on_disk")  # noqa: S608 - names of tables
+            opened.ask(f"CREATE TEMP TABLE {name} AS SELECT {COPIED[name]} FROM {name}_on_disk")  # noqa: S608 - names of tables
     connection.register("rules", _rule_table(opened))
     opened.ask(CALLS.format(worth=WORTH[opened.filter]))
     return opened

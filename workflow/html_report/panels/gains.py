@@ -18,12 +18,12 @@ YIELD = """
 SELECT call.tool AS tool, count(*) AS calls, sum(call.loss_reduction) AS nats
 FROM (SELECT text_id, unnest(calls) AS call FROM augmented) GROUP BY text_id, call.tool
 """
-WORTHS = "SELECT tool, worth FROM calls WHERE worth IS NOT NULL AND NOT (strikes_future_inputs AND input_sees_future)"
+WORTHS = "SELECT worth FROM calls WHERE worth IS NOT NULL AND NOT (strikes_future_inputs AND input_sees_future)"
 DECOYS = """
-SELECT tool,
-       least((list_sum(losses_of_decoys) - loss) / (len(losses_of_decoys) - 1) - loss, loss_without)::FLOAT AS worth
+SELECT least((list_sum(losses_of_decoys) - loss) / (len(losses_of_decoys) - 1) - loss, loss_without)::FLOAT AS worth
 FROM (SELECT *, unnest(losses_of_decoys) AS loss FROM calls
       WHERE contrast IS NOT NULL AND len(losses_of_decoys) > 1 AND NOT (strikes_future_inputs AND input_sees_future))
+WHERE TRUE
 """
 COMPARED = """
 SELECT tool, count(*), count(*) FILTER (contrast < 0) FROM calls
@@ -153,10 +153,13 @@ def _as_numbers(found: Sequence[Curve]) -> Markup:
 
 
 def _by_tool(opened: OpenedRun, sql: str) -> dict[str, np.ndarray]:
-    """The second column of an answer by the first, sorted, as float32."""
-    answer = opened.connection.execute(sql).fetchnumpy()
-    tools, values = (answer[name] for name in list(answer)[:2])
-    return {str(tool): np.sort(np.asarray(values[tools == tool], np.float32)) for tool in np.unique(np.asarray(tools))}
+    """What each tool's calls are worth, sorted, as float32. Asked tool by tool, so that no array of names is made."""
+    found = {}
+    for (tool,) in opened.ask("SELECT DISTINCT tool FROM scored ORDER BY tool").rows:
+        worths = opened.connection.execute(f"{sql} AND tool = $tool", {"tool": tool}).fetchnumpy()["worth"]
+        if len(worths):
+            found[str(tool)] = np.sort(np.asarray(worths, np.float32))
+    return found
 
 
 def _interval(total: Total) -> str:
