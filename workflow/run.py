@@ -73,7 +73,7 @@ class Run:
         nats, as the run's filter measures it), text (as it was before the calls).
         """
         with self.duckdb() as connection:
-            return cast("pa.Table", connection.execute(KEPT, [tool, tool]).to_arrow_table())
+            return cast("pa.Table", connection.sql(KEPT, params=[tool, tool]).to_arrow_table())
 
     def status(self) -> RunStatus:
         """How far it is, its yield, and its failures: what `toolformer status` shows."""

@@ -31,6 +31,7 @@ def test_the_page_runs_from_top_to_bottom(tmp_path: Path, model: str, corpus: Pa
     paths = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     ended = subprocess.run([sys.executable, str(script)], cwd=tmp_path, env=paths, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr[-2000:]
+    assert "Warning" not in ended.stderr.replace("FutureWarning", "")
     assert "annotate(): shard-siz is no option of annotate; did you mean shard-size?" in ended.stdout
     assert not (tmp_path / "runs/two").exists()
 
