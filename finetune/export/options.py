@@ -22,7 +22,8 @@ class ExportOptions:
     for TRL and axolotl. sharegpt: turns and function calls, for LLaMA-Factory. preference: kept calls against others at
     their places, as prompt, chosen and rejected, all up to the arrow."""
     model: str | None = None
-    """The model whose tokenizer makes the ids of `tokens`: a folder, or a name on the Hugging Face Hub."""
+    """The model whose tokenizer makes the ids of `tokens`, or with whose chat template the messages of `chat` are
+    checked: a folder, or a name on the Hugging Face Hub."""
     instruction: str | None = None
     """The user's message in chat and sharegpt; by default it asks for the text by its title or its first sentence."""
     arguments: Arguments = "dict"

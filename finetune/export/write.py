@@ -22,6 +22,7 @@ from toolformer_ray.finetune.export.rows import (
 )
 from toolformer_ray.finetune.export.rows_file import write_rows
 from toolformer_ray.finetune.export.schemas import names_of_run_tools
+from toolformer_ray.finetune.export.template_check import count_incomplete
 from toolformer_ray.lm.tokenizer import TextTokenizer
 
 Row = dict[str, Any]
@@ -36,6 +37,8 @@ class Exported:
     """Rows without a call, of `num_rows`."""
     num_held_out: int
     """Texts that are in no row of `out`."""
+    num_incomplete: int = 0
+    """Rows of which the chat template of `model` leaves out text; 0 where no model was named to check that."""
     beside: tuple[Path, ...]
     """Files for the consumers."""
 
@@ -51,13 +54,17 @@ def export(choice_options: ChooseOptions, options: ExportOptions) -> Exported:
         return Exported(num_rows=len(pairs), num_without_calls=0, num_held_out=0, beside=beside)
     choice = choose(choice_options)
     as_row = _format(choice_options, options)
-    write_rows(out, [as_row(example) for example in choice.examples])
+    rows = [as_row(example) for example in choice.examples]
+    is_checked = options.format == "chat" and options.model is not None
+    num_incomplete = count_incomplete(rows, options.model or "") if is_checked else 0
+    write_rows(out, rows)
     if options.split:
         write_rows(options.held_out_file, [as_row(example) for example in choice.held_out])
     return Exported(
         num_rows=len(choice.examples),
         num_without_calls=sum(not example.calls for example in choice.examples),
         num_held_out=len(choice.held_out),
+        num_incomplete=num_incomplete,
         beside=tuple(write_for_consumers(options)),
     )
 

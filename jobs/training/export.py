@@ -39,6 +39,11 @@ def describe(options: ExportOptions, exported: "Exported") -> str:
         lines = [f"{exported.num_rows:,} pairs in {options.out}"]
     else:
         lines = [f"{exported.num_rows:,} texts in {options.out}, {exported.num_without_calls:,} of them without calls"]
+    if exported.num_incomplete:
+        lines.append(
+            f"of at least {exported.num_incomplete:,} texts the chat template of {options.model} leaves out a part, "
+            "such as what stands before a call: --calls inline keeps all of it"
+        )
     if options.split:
         lines.append(f"{exported.num_held_out:,} held-out texts, without calls, in {options.held_out_file}")
     elif exported.num_held_out:

@@ -47,7 +47,7 @@ WITH_TOOLS = [template for template in OF_LANGUAGE_MODELS if _name(template) not
 
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerBase:
-    return build_tokenizer()
+    return copy.deepcopy(build_tokenizer())
 
 
 @pytest.fixture(scope="module", params=["jsonl", "parquet"])
