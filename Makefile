@@ -161,8 +161,8 @@ chaos: $(INSTALLED)  ## kill workers, nodes and the driver 34 times, SEED=1, and
 	$(BIN)/python -m tests.chaos.run_chaos --seed $(SEED)
 	$(BIN)/python -m tests.chaos.run_annotate
 
-bench: $(INSTALLED)  ## what the engine costs, against a plain pipeline and the least possible: tables in docs/results.md
-	$(BIN)/python -m toolformer_ray.bench $(BENCH)
+bench: $(INSTALLED)  ## what the engine costs, against a plain pipeline and the least possible; MODEL=FOLDER
+	$(BIN)/python -m toolformer_ray.bench $(if $(filter command,$(firstword $(origin MODEL))),--model $(MODEL)) $(BENCH)
 
 bench-decoding: $(INSTALLED)  ## what decoding with tools costs: batches, slow tools, against one text at a time
 	$(BIN)/python -m toolformer_ray.bench.decoding $(BENCH)

@@ -36,7 +36,10 @@ PLANS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the plan or the one setting that the options name; the exit code."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.model not in (None, *NAMES) and not Path(options.model).is_dir():
+        parser.error(f"--model is {options.model!r}; it must be one of {', '.join(NAMES)}, or the folder of a model")
     kind = "cuda" if options.device.startswith("cuda") else "cpu"
     torch.set_num_threads(options.threads)
     outcomes: list[Outcome] = []
@@ -51,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             continue
         outcomes.append(outcome)
         print(render_outcome(outcome) + "\n", flush=True)
-        name = f"{setting.model}-{setting.num_tokens}-{kind}-{setting.dtype}.json"
+        name = f"{Path(setting.model).name}-{setting.num_tokens}-{kind}-{setting.dtype}.json"
         options.raw.mkdir(parents=True, exist_ok=True)
         (options.raw / name).write_text(json.dumps(outcome.raw(), indent=1) + "\n", encoding="utf-8")
         # Written after each setting, so that what was measured stays if a later one fails.
@@ -69,7 +72,8 @@ def _measure(setting: Setting) -> Outcome | None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m toolformer_ray.bench", description=main.__doc__)
-    parser.add_argument("--model", choices=NAMES, help="one model only; without it the whole plan of the device")
+    names = f"one model only: {', '.join(NAMES)}, or a folder; without it the whole plan of the device"
+    parser.add_argument("--model", help=names)
     parser.add_argument("--tokens", type=int, help="tokens of each text")
     parser.add_argument("--texts", type=int, help="number of texts")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

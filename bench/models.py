@@ -1,4 +1,4 @@
-"""The models of the comparison: the miniature, and random weights in the shapes of known families.
+"""The models of the comparison: the miniature, random weights in the shapes of known families, and those of a folder.
 
 Where the texts need a longer window than the original has, GPT-2's shape gets more position embeddings and the rotary
 positions of the others reach further. Speed and token counts are those of the shape; what a random model writes, or the
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedConfig, PreTrainedModel
 
+from toolformer_ray.lm.configuration import read_window
 from toolformer_ray.lm.files import DTYPES, load_network
 from toolformer_ray.lm.tokenizer import TextTokenizer
 
@@ -62,13 +63,18 @@ class BenchModel:
 
 
 def load_tokenizer(name: str) -> TextTokenizer:
-    """The miniature's own; for the other shapes GPT-2's where it is at hand, else the miniature's."""
+    """A folder's or the miniature's own; for the other shapes GPT-2's where it is at hand, else the miniature's."""
+    if name not in NAMES:
+        return TextTokenizer.load(name)
     has_gpt2 = name != "miniature" and GPT2_TOKENIZER.is_dir()
     return TextTokenizer.load(str(GPT2_TOKENIZER if has_gpt2 else MINIATURE))
 
 
 def load_model(name: str, tokenizer: TextTokenizer, *, window: int, device: str, dtype: str) -> BenchModel:
-    """The model on its device, with a window of at least `window` tokens. Raises ValueError for an unknown name."""
+    """The model on its device, with a window of at least `window` tokens. Raises ValueError if there is none such.
+
+    A folder's model is taken as it is: it is never stretched beyond its own window.
+    """
     if name == "miniature":
         model = load_network(str(MINIATURE), device=device, dtype=dtype)
         is_stretched = window > model.config.max_position_embeddings
@@ -77,7 +83,10 @@ def load_model(name: str, tokenizer: TextTokenizer, *, window: int, device: str,
         title = "Miniature" + (", beyond its own window" if is_stretched else "")
         return BenchModel(title=title, model=model, tokenizer=tokenizer, writes_calls=not is_stretched)
     if name not in SHAPES:
-        raise ValueError(f"model is {name!r}; it must be one of {', '.join(NAMES)}")
+        model = load_network(name, device=device, dtype=dtype)
+        if window > read_window(model.config, name):
+            raise ValueError(f"model {name!r} reads fewer than {window} tokens; give --tokens a smaller number")
+        return BenchModel(title=Path(name).name, model=model, tokenizer=tokenizer, writes_calls=True)
     title, shape = SHAPES[name]
     config = copy.deepcopy(shape)
     config.max_position_embeddings = max(window, config.max_position_embeddings)

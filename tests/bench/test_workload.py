@@ -1,9 +1,11 @@
-"""The texts of the comparison, and the calls that are made of samples."""
+"""The models and texts of the comparison, and the calls that are made of samples."""
 
 import pytest
 
-from tests.support.models import build_tokenizer
+from tests.support.models import WINDOW, build_tokenizer, save_model
+from toolformer_ray.bench.__main__ import main
 from toolformer_ray.bench.calls import CALL_TOKENS, distinct_calls
+from toolformer_ray.bench.models import load_model, load_tokenizer
 from toolformer_ray.bench.workload import Workload, make_texts
 from toolformer_ray.lm.requests import Sample
 from toolformer_ray.lm.tokenizer import TextTokenizer
@@ -47,3 +49,19 @@ def test_random_weights_make_calls_of_a_fixed_number_of_tokens(tokenizer: TextTo
     (call,) = distinct_calls(tokenizer, work, 0, 0, samples)
     start = (*tokenizer.bos_ids, *tokenizer.open_ids, *range(100, 100 + CALL_TOKENS))
     assert call.ids_with_result == (*start, *tokenizer.encode(" -> 432]"))
+
+
+def test_a_folder_is_benched_with_its_own_tokenizer_and_never_beyond_its_window(tmp_path):
+    folder = save_model(tmp_path)
+    tokenizer = load_tokenizer(folder)
+    assert tokenizer.name == folder
+    loaded = load_model(folder, tokenizer, window=WINDOW, device="cpu", dtype="float32")
+    assert (loaded.title, loaded.writes_calls) == (tmp_path.name, True)
+    with pytest.raises(ValueError, match=f"reads fewer than {WINDOW + 1} tokens; give --tokens a smaller number"):
+        load_model(folder, tokenizer, window=WINDOW + 1, device="cpu", dtype="float32")
+
+
+def test_a_model_that_is_neither_named_nor_a_folder_is_one_line(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["--model", "gpt5"])
+    assert "--model is 'gpt5'; it must be one of miniature, gpt2-124m" in capsys.readouterr().err
