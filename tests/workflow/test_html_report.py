@@ -175,6 +175,18 @@ def test_the_page_asks_nobody_for_anything(page: str) -> None:
     assert not re.findall(r"""(?:https?:|//[a-z]|url\((?!#)|@import|\bsrc=)""", page)
 
 
+def test_a_call_without_decoys_stands_in_the_columns_of_the_others(run: RunFolder, tmp_path: Path) -> None:
+    copy = RunFolder(str(tmp_path / "run"))
+    shutil.copytree(run.location, copy.location)
+    rows = copy.read_shard("scored", "part-00000", Scored)
+    bare = {"call_input": "bare", "is_kept": False, "contrast": None, "losses_of_decoys": (), "loss_in_place": None}
+    write(copy, "scored", Scored, [*rows, make_row(Scored, **vars(rows[0]) | bare)])
+    header, *shown = Tables(make_page(copy, tmp_path)).by_section["edges"][1]
+    (row,) = [dict(zip(header, row, strict=True)) for row in shown if row[1] == "bare"]
+    # Its losses before the text, which the paper's filter compares, are not taken for losses in its place.
+    assert (row["no call"], row["with the answer"], row["with other answers"], row["contrast"]) == ("3.000", "", "", "")
+
+
 def test_a_page_on_a_run_that_has_just_begun_says_so(tmp_path: Path) -> None:
     run = RunFolder(str(tmp_path / "run"))
     run.write_json("run.json", {"settings": SETTINGS})

@@ -84,9 +84,12 @@ def choose_calls(
     return [ChosenCall(**dict(zip(answer.columns, row, strict=True))) for row in answer.rows]
 
 
-def losses(call: ChosenCall) -> list[tuple[str, float | None]]:
-    """The losses that tell why a call was kept or not, with their names, as its filter measures them."""
-    if call.contrast is not None:
+def losses(call: ChosenCall, *, by_decoys: bool | None = None) -> list[tuple[str, float | None]]:
+    """The losses that tell why a call was kept or not, with their names.
+
+    `by_decoys` chooses between those of the two filters; None takes those that the call has.
+    """
+    if call.contrast is not None if by_decoys is None else by_decoys:
         named = [("no call", call.loss_without), ("with the answer", call.loss_in_place)]
         return [*named, ("with other answers", call.loss_with_decoys), ("contrast", call.contrast)]
     named = [("no call", call.loss_without), ("call without answer", call.loss_with_call)]

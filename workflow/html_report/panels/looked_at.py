@@ -73,12 +73,14 @@ def show_edges(opened: OpenedRun) -> Markup:
 def _calls(name: str, calls: list[ChosenCall]) -> Markup:
     if not calls:
         return join([element("h3", name), paragraph("There is none.", kind="none")])
-    named = [title for title, _ in losses(calls[0])]
+    # A call without decoys stands in the same columns as the others.
+    by_decoys = any(call.contrast is not None for call in calls)
+    named = [title for title, _ in losses(calls[0], by_decoys=by_decoys)]
     columns = ["tool", "input", "answer", "in its text", *named, "gain"]
     rows = [
         [
             *(call.tool, call.call_input, call.result, _context(call)),
-            *(value for _, value in losses(call)),
+            *(value for _, value in losses(call, by_decoys=by_decoys)),
             call.gain,
         ]
         for call in calls
