@@ -94,7 +94,7 @@ case "$(basename "$0") $*" in
     "scontrol show"*) printf 'alpha\\nbeta\\ngamma\\n' ;;
     srun*) while [[ "$1" == --* ]]; do shift; done; exec "$@" ;;
     "ray start"*) exec tail -f /dev/null ;;
-    "python -m"*) until grep -q "^ray start .*--address=" "$CALLS"; do sleep 0.05; done; exit "$EXIT_CODE" ;;
+    "python -m"*) until [[ $(grep -c "^ray start" "$CALLS") = 2 ]]; do sleep 0.05; done; exit "$EXIT_CODE" ;;
     python*) echo token ;;
 esac
 """
