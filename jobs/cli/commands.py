@@ -58,6 +58,14 @@ COMMANDS = {
         "jobs.cli.look_commands:review",
         "Judge kept calls one by one by keyboard; `status` and `report` then tell each tool's precision.",
     ),
+    "card": (
+        "jobs.cli.look_commands:card",
+        "Write the data card of a run: what it is, how it was made, what was kept and how far to trust it.",
+    ),
+    "push": (
+        "jobs.cli.look_commands:push",
+        "Send C* and its data card to the Hugging Face Hub; HF_ENDPOINT and HF_TOKEN say which and who.",
+    ),
     "verify": (
         "jobs.cli.run_commands:verify",
         "Check every file of a run that has ended: its columns, its rows, that every text and call is accounted for.",

@@ -1,6 +1,9 @@
 """The commands by which people look at the calls of a run and judge them, as functions of what is typed."""
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 
 def report(run: str, *, out: Path) -> int:
@@ -64,3 +67,44 @@ def review(run: str, *, sample: int = 50, tool: str | None = None) -> int:
     from toolformer_ray.workflow.calls.review import ReviewOptions, review_calls
 
     return review_calls(run, ReviewOptions(sample=sample, tool=tool))
+
+
+def card(run: str, *, licence: Annotated[str | None, Parameter(name="--license")] = None) -> int:
+    """Write the data card of a run.
+
+    Parameters
+    ----------
+    run
+        The run folder, in which the card is README.md.
+    licence
+        The licence of the corpus, by the name that hubs know it by, such as `cc-by-sa-4.0`.
+    """
+    from toolformer_ray.workflow.publish.card import CardOptions, write_card
+
+    return write_card(run, CardOptions(licence=licence))
+
+
+def push(
+    run: str,
+    repo: str,
+    *,
+    licence: Annotated[str | None, Parameter(name="--license")] = None,
+    private: bool = False,
+) -> int:
+    """Send C* and its card to the Hugging Face Hub.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+    repo
+        The repository of data sets, as OWNER/NAME; it is made if it is not there.
+    licence
+        The licence of the corpus, by the name that hubs know it by, such as `cc-by-sa-4.0`.
+    private
+        Make the repository one that only its owner sees, if it is not there.
+    """
+    from toolformer_ray.workflow.publish.card import CardOptions
+    from toolformer_ray.workflow.publish.push import PushOptions, push_run
+
+    return push_run(run, PushOptions(repository=repo, private=private, card=CardOptions(licence=licence)))

@@ -169,7 +169,7 @@ def annotate_help(folder: Path) -> str:
     script = f"""
 import runpy, sys
 sys.path.extend({[path for path in sys.path if path.endswith("-packages")]})
-sys.argv = ["jobs.annotate_corpus", "--help"]
+sys.argv = ["jobs.annotate_corpus", "--help-all"]
 runpy.run_module("jobs.annotate_corpus", run_name="__main__")
 """
     python = [sys.executable, "-S", "-c", script]

@@ -33,6 +33,7 @@ class Reversal(Tool):
     Options = ReversalOptions
     teaching = Teaching(num_samples=3)
     name = "Reverse"
+    description = "Reverses a text."
     instruction = 'Add calls that reverse a text, written as "[Reverse(text)]". Here are some examples:'
     demonstrations = ("Stressed is [Reverse(stressed)] desserts.", "No is [Reverse(no)] on.")
 
@@ -53,7 +54,7 @@ from toolformer_ray.jobs.cli.main import main
 from toolformer_ray.tools.catalog import find_tools
 print(list(find_tools()))
 print(render_demonstrations(find_tools()["reversal"]))
-main(["annotate", "--help"])
+main(["annotate", "--help-all"])
 sys.exit(pytest.main(["tests/tools/test_contract.py", "-q", "-k", "reversal", "-p", "no:cacheprovider"]))
 """
 
