@@ -85,6 +85,8 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     remedy = "give a file that `toolformer evaluate --out` wrote"
     try:
         table = pq.read_table(path)
+    except FileNotFoundError as error:
+        raise UnusableError(f"there is no file {path}; {remedy}") from error
     except (OSError, pa.ArrowException) as error:
         raise UnusableError(f"{path} cannot be read as results ({one_line(error)}); {remedy}") from error
     if not set(table.column_names) >= set(COLUMNS):

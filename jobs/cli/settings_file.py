@@ -97,6 +97,8 @@ def read_config(location: str) -> Source:
     """The settings in a TOML file. Raises OptionError if it cannot be read."""
     try:
         return Source(name=location, values=tomllib.loads(Path(location).read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise OptionError("config", location, "there is no such file; correct the path") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise OptionError(
             "config", location, f"it cannot be read as TOML ({one_line(error)}); correct it or give another file"

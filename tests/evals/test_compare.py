@@ -83,7 +83,9 @@ def test_what_cannot_be_compared_is_refused_in_one_line(refuse: Refuse, tmp_path
     good = write(tmp_path / "a.parquet", row("p", right=True))
     other = write(tmp_path / "b.parquet", row("q", right=True))
     assert "share no question" in refuse("compare-results", str(good), str(other))
-    assert "cannot be read as results" in refuse("compare-results", str(good), str(tmp_path / "none.parquet"))
+    assert "there is no file" in refuse("compare-results", str(good), str(tmp_path / "none.parquet"))
+    (tmp_path / "poor.parquet").write_bytes(b"PAR1")
+    assert "cannot be read as results" in refuse("compare-results", str(good), str(tmp_path / "poor.parquet"))
     pq.write_table(pa.table({"x": [1]}), tmp_path / "c.parquet")
     assert "holds no results: its columns are x" in refuse("compare-results", str(tmp_path / "c.parquet"))
     assert read_results(good)[0]["prompt"] == "p"

@@ -86,7 +86,7 @@ def test_a_value_of_a_file_is_checked_like_one_that_is_typed(refuse: Refuse, tmp
 
 
 def test_a_file_that_is_no_toml_or_not_there_is_refused(refuse: Refuse, tmp_path: Path) -> None:
-    assert "--config is /no/file; it cannot be read as TOML" in refuse("annotate", "--config", "/no/file")
+    assert "--config is /no/file; there is no such file" in refuse("annotate", "--config", "/no/file")
     assert "cannot be read as TOML" in refuse("status", "--config", write(tmp_path / "a.toml", "shard-size 3"))
     assert refuse("annotate", "--config") == "--config is empty; give a name behind it"
 
