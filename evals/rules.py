@@ -35,14 +35,21 @@ def first_number(text: str) -> float | None:
 def predicted_number(generated: str) -> float | None:
     """The number that a text gives as its answer; None if there is none (paper, section 4.2.2 and footnote 7).
 
-    It is the first one, but of a text with an equation the first one behind the sign `=`.
+    It is the first one, but where its line has an equation the first one behind the sign `=`. Later lines do not count:
+    a model that was taught to go on explains itself there.
 
     >>> predicted_number("The correct answer is 5+3=8")
     8.0
+    >>> predicted_number("81 pieces.\\nGeorge had 648 - 8 = 640 left.")
+    81.0
     """
-    equation = _EQUATION.search(generated)
+    first = _NUMBER.search(generated)
+    if first is None:
+        return None
+    line = generated[generated.rfind("\n", 0, first.start()) + 1 :].partition("\n")[0]
+    equation = _EQUATION.search(line)
     result = first_number(equation["result"]) if equation else None
-    return first_number(generated) if result is None else result
+    return first_number(line) if result is None else result
 
 
 def is_first_number(generated: str, answers: Sequence[str]) -> bool:

@@ -15,6 +15,7 @@ from toolformer_ray.jobs.driver.interrupts import Interrupts
 from toolformer_ray.jobs.driver.loop import Driver, Stopped
 from toolformer_ray.jobs.driver.reporting import Reporter
 from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.workflow.book.lease import LEASE_FILE
 from toolformer_ray.workflow.book.ledger import Ledger
 from toolformer_ray.workflow.book.resume import admit_documents, end_ingest, forget_old_failures, open_ledger
 from toolformer_ray.workflow.corpus import CorpusState, settle_corpus
@@ -96,6 +97,8 @@ def run_job(job: Job, interrupts: Interrupts) -> Outcome:
         state = "failed" if ledger.num_failed else "finished"
     except Stopped:
         state = "stopped"
+        with contextlib.suppress(OSError):  # The next start would remove them as well.
+            job.run.remove_leftovers(but_of=LEASE_FILE)
     finally:
         last = _write_progress(job, ledger, state, time.monotonic() - started)
     return Outcome(ledger=ledger, last=last)

@@ -54,6 +54,13 @@ def test_of_an_equation_the_first_number_behind_its_sign_counts(generated: str, 
     assert is_first_number(generated, [answer]) is is_right
 
 
+@pytest.mark.paper("E1")
+def test_an_equation_on_a_later_line_is_an_explanation_and_no_answer() -> None:
+    assert is_first_number(" 81 pieces.\nGeorge had 648 - 8 = 640 pieces.", ["81"])
+    assert not is_first_number(" 81 pieces.\nGeorge had 648 - 8 = 640 pieces.", ["640"])
+    assert is_first_number("Let us see:\n5 + 3 = 8", ["8"])
+
+
 @pytest.mark.paper("E2")
 def test_an_answer_counts_among_the_first_words_only_whole_and_in_any_case() -> None:
     five = is_among_first_words(5)

@@ -19,16 +19,12 @@ PATIENCE = 120.0
 
 
 @contextmanager
-def driver_at_gate(folder: Path, address: str | None = None) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """A driver whose worker has come to the gate, scoring the third shard; and the worker's process id.
-
-    On the Ray at that address, lacking one on a Ray of its own.
-    """
+def driver_at_gate(folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A driver whose worker has come to the gate, scoring the third shard; and the worker's process id."""
     gate = Gate(str(folder / "gate")).build()
     command = [sys.executable, "-m", "tests.support.small_jobs", str(folder / "run"), gate.folder]
-    told = os.environ | ({"RAY_ADDRESS": address} if address else {})
     with subprocess.Popen(
-        command, cwd=REPOSITORY, env=told, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         try:
             yield process, gate.wait_for_worker()
@@ -62,7 +58,7 @@ def resume_and_compare(folder: Path) -> None:
 def test_a_signal_stops_the_run_and_keeps_finished_shards(
     number: signal.Signals, exit_code: int, tmp_path: Path, shared_ray: str
 ) -> None:
-    with driver_at_gate(tmp_path, shared_ray if number == signal.SIGINT else None) as (process, worker):
+    with driver_at_gate(tmp_path) as (process, worker):
         # A terminal sends Ctrl-C to the whole group, a supervisor sends SIGTERM to the one process.
         os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
         _, errors = process.communicate(timeout=PATIENCE)
