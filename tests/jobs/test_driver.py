@@ -214,7 +214,7 @@ def test_the_run_ends_if_no_worker_of_a_kind_can_be_started(tmp_path: Path, monk
 
 
 def test_a_lost_connection_is_not_taken_for_a_fault_of_the_run_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_ray: str
 ) -> None:
     async def lose_connection(*_: object, **__: object) -> None:
         raise ConnectionError("Client is shutting down")
