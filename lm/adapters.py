@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
+
 from toolformer_ray.records.errors import UnusableError, explain
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -55,21 +57,39 @@ def merge_adapter(model: Any, folder: str) -> Any:
     """
     from peft import PeftModel
 
-    adapted = {name for name, _ in model.named_parameters()}
+    own = {name for name, _ in model.named_parameters()}
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # Peft's own use of transformers is nothing to a user.
-            merged = PeftModel.from_pretrained(model, folder).merge_and_unload()
+            warnings.simplefilter("ignore")  # What peft only warns of is refused below.
+            adapted = PeftModel.from_pretrained(model, folder)
+            stray = _stray_weights(adapted, folder)
+            merged = adapted.merge_and_unload()
     except Exception as error:  # peft and torch raise whatever first finds out that the two do not fit
         raise ValueError(
             f"adapter {folder!r} cannot be merged into its model ({explain(error)}); give a LoRA adapter of this very "
             f"model, or merge it elsewhere: {_MERGE}, and give that FOLDER"
         ) from error
-    if left := sorted({name for name, _ in merged.named_parameters()} - adapted):
+    if stray:
+        raise ValueError(
+            f"adapter {folder!r} does not fit its model: {stray[0]} is in one of the two alone; give the adapter's own "
+            "model"
+        )
+    if left := sorted({name for name, _ in merged.named_parameters()} - own):
         raise ValueError(
             f"adapter {folder!r} adds weights that cannot be merged, such as {left[0]}; give a LoRA adapter"
         )
     return merged
+
+
+def _stray_weights(adapted: Any, folder: str) -> list[str]:
+    """Weights of the adapter that the model has no place for, and places that stay empty: peft would go on without."""
+    from peft import get_peft_model_state_dict
+
+    with safe_open(Path(folder) / ADAPTER_WEIGHTS, framework="pt") as file:
+        given = set(file.keys())
+    places = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
+    # Embeddings that were saved with an adapter are loaded under their own names.
+    return sorted((places - given) | (given - places - set(adapted.state_dict())))
 
 
 @contextlib.contextmanager
@@ -95,6 +115,14 @@ def _named_base(folder: Path) -> str:
             f"base_model_name_or_path in {ADAPTER_CONFIG} of adapter {str(folder)!r} is {base!r:.80}; it must be the "
             "folder or name of the model that was adapted"
         )
+    if not Path(base).is_absolute():
+        if (folder / base).is_dir():
+            base = str((folder / base).resolve())
+        elif Path(base).exists():
+            raise ValueError(
+                f"base_model_name_or_path in {ADAPTER_CONFIG} of adapter {str(folder)!r} is {base!r}, relative to "
+                f"where it was trained, and workers are elsewhere; write {str(Path(base).resolve())!r} there"
+            )
     if is_adapter(base):
         raise ValueError(
             f"adapter {str(folder)!r} belongs to {base!r}, which is or has an adapter itself; merge that one first: "

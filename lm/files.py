@@ -113,10 +113,11 @@ def _refuse_weights_that_are_no_numbers(model: PreTrainedModel, name: str) -> No
 def _whole_model(name_or_path: str) -> Iterator[dict[str, str]]:
     """`loading_arguments`, where an adapter that lies beside the weights is not seen: it is merged afterwards."""
     arguments = loading_arguments(name_or_path)
-    if not is_adapter(arguments["pretrained_model_name_or_path"]):
+    place = arguments["pretrained_model_name_or_path"]
+    if not is_adapter(place):
         yield arguments
         return
-    with without_adapter(name_or_path) as folder:
+    with without_adapter(place) as folder:
         yield arguments | {"pretrained_model_name_or_path": folder}
 
 

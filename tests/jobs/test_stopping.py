@@ -59,6 +59,8 @@ def test_a_signal_stops_the_run_and_keeps_finished_shards(
     number: signal.Signals, exit_code: int, tmp_path: Path, shared_ray: str
 ) -> None:
     with driver_at_gate(tmp_path) as (process, worker):
+        # As if a worker were killed while it writes.
+        (tmp_path / "run/propose.tmp").touch()
         # A terminal sends Ctrl-C to the whole group, a supervisor sends SIGTERM to the one process.
         os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
         _, errors = process.communicate(timeout=PATIENCE)

@@ -69,10 +69,14 @@ def test_an_adapter_beside_whole_weights_is_merged_into_them(base, tmp_path):
     torch.testing.assert_close(query_weights(beside), plain + ALPHA * 0.5)
 
 
-def test_a_merged_model_has_no_modules_of_peft_left_and_annotates_as_any_other(base, tmp_path):
-    model = LanguageModel.load(str(write_adapter(tmp_path / "adapter", base)))
-    assert not [name for name, _ in model._network.model.named_modules() if "lora" in name]
-    assert look_at_model(str(tmp_path / "adapter")).fingerprint == model.fingerprint
+def test_a_merged_model_has_no_modules_of_peft_left(base, tmp_path):
+    merged = load_network(str(write_adapter(tmp_path / "adapter", base)), device="cpu", dtype="float32")
+    assert [name for name, _ in merged.named_modules() if "lora" in name] == []
+
+
+def test_the_driver_and_a_worker_see_the_same_model(base, tmp_path):
+    adapter = str(write_adapter(tmp_path / "adapter", base))
+    assert look_at_model(adapter).fingerprint == LanguageModel.load(adapter).fingerprint
 
 
 def test_the_fingerprint_follows_the_adapter_its_scale_and_its_model(base, tmp_path):
@@ -100,6 +104,23 @@ def test_an_adapter_of_another_shape_is_one_line(base, tmp_path):
     weights = load_file(adapter / WEIGHTS)
     save_file({name: weight[:, :1].contiguous() for name, weight in weights.items()}, adapter / WEIGHTS)
     assert "cannot be merged into its model (" in refusal(adapter)
+
+
+def test_an_adapter_whose_weights_have_no_place_in_the_model_is_one_line(base, tmp_path):
+    adapter = write_adapter(tmp_path / "adapter", base)
+    elsewhere = {name.replace("layers.0", "layers.7"): weight for name, weight in load_file(adapter / WEIGHTS).items()}
+    save_file(elsewhere, adapter / WEIGHTS)
+    assert "does not fit its model: base_model.model.model.layers.0.self_attn.q_proj.lora_A" in refusal(adapter)
+
+
+def test_a_relative_model_is_looked_for_beside_the_adapter_and_not_where_the_driver_happens_to_be(
+    base, tmp_path, monkeypatch
+):
+    adapter = write_adapter(tmp_path / "adapter", base, base_model_name_or_path="../base")
+    torch.testing.assert_close(query_weights(adapter), query_weights(base) + ALPHA * 0.5)
+    monkeypatch.chdir(tmp_path)
+    write_adapter(adapter, base, base_model_name_or_path="base")
+    assert f"workers are elsewhere; write {str(base)!r} there" in refusal(adapter)
 
 
 @pytest.mark.parametrize(

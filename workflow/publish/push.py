@@ -36,11 +36,11 @@ def push_run(location: str, options: PushOptions) -> int:
     Raises UnusableError, one line, if there is no run on this machine, no C* in it, or the hub refuses.
     """
     run = open_run(location)
-    root = Path(run.root)
-    if not root.is_dir():
+    if "://" in run.location:
         raise UnusableError(
             f"run {run.shown} is in a bucket; copy its {C_STAR} and run.json to this machine and push that"
         )
+    root = Path(run.root)
     shards = [f"{C_STAR}/{shard}.parquet" for shard in sorted(run.shards(C_STAR))]
     if not shards:
         raise UnusableError(f"run {run.shown} has no C* yet; annotate until a shard is through all stages")
