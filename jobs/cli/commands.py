@@ -41,6 +41,11 @@ COMMANDS = {
         "What annotating a corpus will yield and cost, from a sample of its texts: kept calls per tool, tokens, "
         "hours.\n\nThe chosen tools are asked for the sample's calls, also those that cost money.",
     ),
+    "scout": (
+        "workflow.scout.show:scout",
+        "Which tools pay on a corpus, from a sample of its texts: nats saved net of chance, kept calls, cost.\n\nThe "
+        "chosen tools are asked for the sample's calls, also those that cost money.",
+    ),
     "status": (
         "jobs.cli.run_commands:status",
         "How far a run is: shards per stage, speed, time left, failures, yield per tool and its speed, drops.",

@@ -16,7 +16,7 @@ from toolformer_ray.annotate.propose_options import ProposeOptions
 from toolformer_ray.jobs.cli.main import main
 from toolformer_ray.records.schema import Record
 from toolformer_ray.records.stages import Document, Scored
-from toolformer_ray.workflow.estimate.annotate_sample import annotate_sample
+from toolformer_ray.workflow.estimate.annotate_sample import annotate_sample, open_all
 from toolformer_ray.workflow.estimate.estimate import Estimate, EstimateOptions, make_estimate
 from toolformer_ray.workflow.estimate.examples import choose_examples
 from toolformer_ray.workflow.options import ModelOptions
@@ -146,7 +146,7 @@ def test_a_stage_with_the_model_may_read_the_table_of_a_plain_process() -> None:
         ),
     )
     texts = [make_row(Document, text_id="a", text="four"), make_row(Document, text_id="b", text="fifty")]
-    found = annotate_sample(CountingRecipe(), ["Add", "Date"], texts, pipeline, at_once=1)
+    found = annotate_sample(open_all(CountingRecipe()), ["Add", "Date"], texts, pipeline, at_once=1)
     assert [(row.text_id, row.tool) for row in found.rows["scored"]] == [
         ("a", "Add"),
         ("a", "Date"),

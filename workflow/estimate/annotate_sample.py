@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -27,41 +27,50 @@ class AnnotatedSample:
     """The time that the model took."""
 
 
+def open_all(recipe: Recipe) -> Mapping[Needs, Any]:
+    """What workers of every kind have, in this process: the model is loaded and the tools are opened."""
+    kinds: tuple[Needs, ...] = ("tools", "model", "cpu")
+    return {needs: recipe.open(needs) for needs in kinds}
+
+
 def annotate_sample(
-    recipe: Recipe,
+    opened: Mapping[Needs, Any],
     tools: Sequence[str],
     texts: Sequence[Document],
     pipeline: Sequence[Stage] = PIPELINE,
     *,
     at_once: int = 32,
+    event: str = "estimate",
 ) -> AnnotatedSample:
-    """Run texts through all stages after the one that reads the corpus, so many at once, as a shard of a run has."""
-    kinds: tuple[Needs, ...] = ("tools", "model", "cpu")
-    opened = {needs: recipe.open(needs) for needs in kinds}
+    """Run texts through all stages after the one that reads the corpus, so many at once, as a shard of a run has.
+
+    `event` names in the log the command that does it.
+    """
     found = AnnotatedSample(rows={stage.table: [] for stage in pipeline})
     started = time.monotonic()
     for first in range(0, len(texts), at_once):
-        _run_portion(opened, tools, texts[first : first + at_once], pipeline, found, tells_stages=not first)
-        _tell_progress(found, len(texts), time.monotonic() - started)
+        portion = texts[first : first + at_once]
+        _run_portion(opened, tools, portion, pipeline, found, tells=None if first else event)
+        _tell_progress(found, len(texts), time.monotonic() - started, event)
     return found
 
 
 def _run_portion(
-    opened: dict[Needs, Any],
+    opened: Mapping[Needs, Any],
     tools: Sequence[str],
     texts: Sequence[Document],
     pipeline: Sequence[Stage],
     found: AnnotatedSample,
     *,
-    tells_stages: bool,
+    tells: str | None,
 ) -> None:
     model = cast(OpenedModel, opened["model"]).model
     rows: dict[str, list[Any]] = {Document.table: list(texts)}
     for stage in pipeline[1:]:
         wanted = tools if stage.tool_settings else []
-        if tells_stages:
+        if tells:
             read = ", ".join(f"{len(rows[one.table]):,} {one.table}" for one in stage.reads)
-            say("estimate", f"the first texts: {stage.name}, of {read}")
+            say(tells, f"the first texts: {stage.name}, of {read}")
         tokens_before, started = model.num_tokens_read, time.monotonic()
         output, _ = stage.run(opened[stage.needs], wanted, *(rows[record.table] for record in stage.reads))
         rows[stage.table] = list(output)
@@ -72,11 +81,11 @@ def _run_portion(
         found.rows.setdefault(table, []).extend(portion)
 
 
-def _tell_progress(found: AnnotatedSample, num_texts: int, seconds: float) -> None:
+def _tell_progress(found: AnnotatedSample, num_texts: int, seconds: float, event: str) -> None:
     num_done = len(found.rows[Document.table])
     told = f"{num_done:,} of {num_texts:,} texts are through"
     if scored := found.rows.get(Scored.table):
         told += f", {sum(row.is_kept for row in scored):,} of {len(scored):,} calls kept"
     if num_done < num_texts:
         told += f", about {describe_seconds(seconds / num_done * (num_texts - num_done))} left"
-    say("estimate", told, texts=num_done)
+    say(event, told, texts=num_done)

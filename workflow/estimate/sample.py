@@ -53,6 +53,13 @@ class TextSample:
         """All texts that were drawn."""
         return [text for stratum in self.strata for text in stratum.texts]
 
+    @property
+    def weights(self) -> dict[str, float]:
+        """By `text_id` of each text that was drawn, how many of those that were read it stands for."""
+        return {
+            text.text_id: stratum.num_texts / len(stratum.texts) for stratum in self.strata for text in stratum.texts
+        }
+
 
 def draw_sample(shards: Iterator[tuple[Sequence[Document], Sequence[Dropped]]], size: int, seed: int) -> TextSample:
     """Draw `size` texts, or all if there are fewer, from the shards that ingest gives."""
