@@ -45,10 +45,22 @@ class CallToScore:
     stands_at: int
     """Before which token the call stands while it is compared with decoys: its own, or one before."""
 
+    token_borders: Sequence[int]
+    """Where each token of the text begins, and where the last one ends, in code points."""
+
+    token_contrasts: Sequence[float] = ()
+    """What the result changes for each token that counts in place, in nats, once it is compared with decoys."""
+
     @property
     def weighted_in_place(self) -> range:
         """The indices of the text's tokens that count in place."""
         return weighted_token_indices(self.first_counted, len(self.text_ids))
+
+    @property
+    def token_columns(self) -> dict[str, tuple[float, ...]]:
+        """What is written of single tokens; nothing of a call that was not compared with decoys."""
+        ends = [self.token_borders[j + 1] for j in self.weighted_in_place] if self.token_contrasts else []
+        return {"token_ends": tuple(ends), "token_contrasts": tuple(self.token_contrasts)}
 
     def question(self, loss: str, model: "LanguageModel") -> LossQuestion:
         """What to ask the model for one of the paper's losses, given by its name in `CallLosses`."""
@@ -101,12 +113,13 @@ def calls_to_score(
     """One for each executed call, in their order, with the losses that proposing has computed."""
     rules = {tool.name: KeepRule.of(tool, options.filter) for tool in tools}
     texts = {document.text_id: document.text for document in documents}
-    known: dict[str, Places] = {}
+    known: dict[str, tuple[Places, list[int]]] = {}
     calls = []
     for row in executed:
         if row.text_id not in known:
-            known[row.text_id] = model.tokenizer.places(texts[row.text_id])
-        places = known[row.text_id]
+            places = model.tokenizer.places(texts[row.text_id])
+            known[row.text_id] = places, [*places.char_offsets, len(texts[row.text_id])]
+        places, borders = known[row.text_id]
         loss_with_call = math.nan if row.loss_with_call is None else row.loss_with_call
         calls.append(
             CallToScore(
@@ -115,7 +128,8 @@ def calls_to_score(
                 text=texts[row.text_id],
                 text_ids=places.ids,
                 stands_at=max(0, row.token_index - options.call_distance),
-                first_counted=_first_counted(row.token_index, places, texts[row.text_id]),
+                first_counted=_first_counted(row.token_index, borders, texts[row.text_id]),
+                token_borders=borders,
                 bound=rules[row.tool].pruning_bound(prune_below),
                 in_place=in_place,
                 losses=CallLosses(loss_without=row.loss_without, loss_with_call=loss_with_call),
@@ -124,10 +138,9 @@ def calls_to_score(
     return calls
 
 
-def _first_counted(token_index: int, places: "Places", text: str) -> int:
+def _first_counted(token_index: int, borders: Sequence[int], text: str) -> int:
     """The first token from a place on that is not white space alone; the place if there is none."""
-    borders = [*places.char_offsets, len(text)]
-    tokens = range(token_index, len(places.ids))
+    tokens = range(token_index, len(borders) - 1)
     return next((j for j in tokens if text[borders[j] : borders[j + 1]].strip()), token_index)
 
 

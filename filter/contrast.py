@@ -30,6 +30,8 @@ def compute_losses_in_place(calls: Sequence[CallToScore], model: "LanguageModel"
     for call, answer in zip(calls, answers, strict=True):
         in_place, *decoys = map(weighted_loss, answer)
         call.losses = replace(call.losses, loss_in_place=in_place, losses_of_decoys=tuple(decoys))
+        with_result, with_decoys = answer[0], answer[1:]
+        call.token_contrasts = (with_result - with_decoys.mean(axis=0)).tolist()
 
 
 def _insertion(call: CallToScore, text: int, model: "LanguageModel") -> Insertion:

@@ -75,7 +75,7 @@ def _scored(call: CallToScore) -> Scored:
     executed = call.executed
     input_sees_future = sees_future(unquote(executed.call_input), call.text, executed.char_offset)
     row = Scored(
-        **vars(executed) | call.losses.columns(),
+        **vars(executed) | call.losses.columns() | call.token_columns,
         input_sees_future=input_sees_future,
         sees_future=input_sees_future or sees_future(executed.result or "", call.text, executed.char_offset),
         is_kept=False,

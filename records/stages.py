@@ -119,6 +119,11 @@ class Scored(Executed):
     decoys_passing: int | None = None
     """How many of the decoys would have been kept in the result's stead, each compared with the others: of these the
     false share is estimated (losses.false_share). None where there are not two decoys."""
+    token_ends: tuple[int, ...] = ()
+    """Where each token that `loss_in_place` counts ends in the text, in code points."""
+    token_contrasts: tuple[float, ...] = ()
+    """Of each of these tokens, its mean loss with a decoy minus its loss with the result, in nats. With the weights of
+    the loss they sum to `contrast`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,6 +47,19 @@ def test_the_losses_in_place_are_those_behind_the_result_and_behind_each_decoy()
     assert row.is_kept and (row.loss_with_call, row.loss_with_result, row.loss_reduction) == (None, None, None)
 
 
+def test_of_each_token_behind_a_call_is_kept_what_the_result_spares_it() -> None:
+    row = scores(believing([("5", 0.9), ("7", 0.1), ("8", 0.01)]), executed())
+    assert [DOCUMENT.text[:end] for end in row.token_ends] == ["2 and 3 is 5", "2 and 3 is 5 apples"]
+    # " apples" is as likely behind every result.
+    assert row.token_contrasts == pytest.approx([math.log(0.9) - (math.log(0.1) + math.log(0.01)) / 2, 0.0])
+    assert row.contrast == pytest.approx(5 / 15 * row.token_contrasts[0])
+
+
+def test_a_call_that_was_not_compared_with_decoys_says_nothing_of_tokens() -> None:
+    row = scores(believing([]), executed(decoys=()))
+    assert (row.token_ends, row.token_contrasts) == ((), ())
+
+
 def test_a_call_that_helps_whatever_its_result_is_not_kept() -> None:
     row = scores(believing([("5", 0.9), ("7", 0.9), ("8", 0.9)]), executed(), min_contrast=0.05)
     assert row.contrast == pytest.approx(0.0, abs=1e-6) and not row.is_kept

@@ -170,6 +170,19 @@ def test_a_text_stays_text_wherever_it_is_shown(run: RunFolder, page: str, tmp_p
         assert piece in shown
 
 
+def test_each_token_behind_a_call_has_the_colour_of_what_the_call_changes_there(run: RunFolder, tmp_path: Path) -> None:
+    copy = RunFolder(str(tmp_path / "run"))
+    shutil.copytree(run.location, copy.location)
+    rows = copy.read_shard("scored", "part-00000", Scored)
+    (kept,) = [row for row in rows if row.is_kept and row.tool == "Calculator"]
+    place = kept.char_offset
+    tokens = {"token_ends": (place + 2, place + 5), "token_contrasts": (3.0, -1.5)}
+    write(copy, "scored", Scored, [make_row(Scored, **vars(kept) | tokens)])
+    page = make_page(copy, tmp_path)
+    assert '<span class="after" style="--gain:1.00" title="+3.00 nats"> 0</span>' in page
+    assert '<span class="after worse" style="--gain:0.50" title="-1.50 nats">.29</span>' in page
+
+
 def test_the_page_asks_nobody_for_anything(page: str) -> None:
     assert "default-src 'none'" in html.unescape(page)
     assert not re.findall(r"""(?:https?:|//[a-z]|url\((?!#)|@import|\bsrc=)""", page)

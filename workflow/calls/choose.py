@@ -1,6 +1,6 @@
 """Which calls of a run are worth a look, each with the words around it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from toolformer_ray.records.calls import render_call
@@ -29,6 +29,7 @@ WITH chosen AS (
 first AS (SELECT * FROM chosen ORDER BY rank {direction}, text_id, char_offset, tool, call_input LIMIT $number)
 SELECT text_id, tool, char_offset, call_input, result, status, is_kept, open_probability, loss_without, loss_with_call,
        loss_with_result, loss_in_place, loss_with_decoys, contrast, loss_reduction, gain, threshold,
+       list_transform(token_ends, lambda place: place - char_offset) AS token_ends, token_contrasts,
        substr(text, 1 + greatest(0, char_offset - $chars), least(char_offset, $chars)) AS before,
        substr(text, char_offset + 1, $chars) AS after
 FROM first JOIN documents USING (text_id) ORDER BY rank {direction}, text_id, char_offset, tool, call_input
@@ -61,6 +62,10 @@ class ChosenCall:
     """The least worth that keeps a call of this tool; None if the run does not tell."""
     before: str
     after: str
+    token_ends: Sequence[int] = ()
+    """Where each token ends that the loss in place counts, counted from the call's place."""
+    token_contrasts: Sequence[float] = ()
+    """What the answer spares each of these tokens, against other answers, in nats."""
 
     @property
     def written(self) -> str:

@@ -8,11 +8,13 @@ from rich.console import Console
 from rich.text import Text
 
 from toolformer_ray.workflow.calls.choose import ChosenCall, losses
-from toolformer_ray.workflow.calls.following import following
+from toolformer_ray.workflow.calls.token_gains import token_gains
 
 _TURNING = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
 # A line break stays; every other control character goes, the escape among them.
 _STEERING = dict.fromkeys((*range(10), *range(11, 32), *range(127, 160), *_TURNING), "\N{REPLACEMENT CHARACTER}")
+LEAST_NATS = 0.1
+"""A token that a call changes by less is not coloured."""
 CALL, AFTER, QUIET = "bold green", "underline", "dim"
 VERDICT = {True: ("kept", "green"), False: ("not kept", "red")}
 
@@ -32,13 +34,18 @@ def harmless(text: str) -> str:
 
 
 def in_its_text(call: ChosenCall) -> Text:
-    """The call between the words around it, on one line; the tokens that judged it are underlined."""
-    end = following(call.after, 0)
+    """The call between the words around it, on one line.
+
+    The tokens that judged it are underlined; what the call made likelier is green, what it made less likely red.
+    """
+    tokens = list(token_gains(call.after, call.gain or 0.0, call.token_ends, call.token_contrasts))
     shown = Text()
     shown.append("… " + _folded(call.before))
     shown.append(f" {harmless(call.written)} ", CALL)
-    shown.append(_folded(call.after[:end]).lstrip(), AFTER)
-    shown.append(_folded(call.after[end:]) + " …")
+    for number, (token, gain) in enumerate(tokens):
+        colour = "" if abs(gain) < LEAST_NATS else " green" if gain > 0 else " red"
+        shown.append(_folded(token).lstrip() if not number else _folded(token), AFTER + colour)
+    shown.append(_folded(call.after[sum(len(token) for token, _ in tokens) :]) + " …")
     return shown
 
 

@@ -20,6 +20,7 @@ from toolformer_ray.workflow.pipeline import PIPELINE
 from toolformer_ray.workflow.shard.outputs import tables_of
 
 MAX_GAP = 1e-4
+LISTS_OF_NUMBERS = ("losses_of_decoys", "token_contrasts")
 MAX_DIFFERENCES_SHOWN = 20
 ROUNDED = "loss_already_low"
 """The reason whose detail is a rounded loss, of which the last digit may differ."""
@@ -65,11 +66,10 @@ def _compare(row: dict[str, Any], other: dict[str, Any], comparison: Comparison)
         if name == "calls" and len(value) == len(other[name]):
             for call, its_other in zip(value, other[name], strict=True):
                 yield from _compare(vars(call), vars(its_other), comparison)
-        elif name == "losses_of_decoys" and len(value) == len(other[name]):
-            for number, (loss, its_other) in enumerate(zip(value, other[name], strict=True)):
-                yield from _compare(
-                    {f"loss of decoy {number}": loss}, {f"loss of decoy {number}": its_other}, comparison
-                )
+        elif name in LISTS_OF_NUMBERS and len(value) == len(other[name]):
+            for number, pair in enumerate(zip(value, other[name], strict=True)):
+                one, its_other = ({f"{name}, number {number}": item} for item in pair)
+                yield from _compare(one, its_other, comparison)
         elif isinstance(value, float) and isinstance(other[name], float):
             gap = abs(value - other[name])
             comparison.largest_gap = max(comparison.largest_gap, gap)

@@ -1,24 +1,30 @@
 """Panels that show calls and texts themselves: annotated texts, calls at the edges, where calls are proposed."""
 
+from collections.abc import Mapping, Sequence
+
 from markupsafe import Markup
 
 from toolformer_ray.records.calls import insert_calls, render_call
 from toolformer_ray.records.stages import KeptCall
 from toolformer_ray.workflow.calls.choose import ChosenCall, choose_calls, losses
-from toolformer_ray.workflow.calls.following import following
 from toolformer_ray.workflow.calls.opened import OpenedRun
+from toolformer_ray.workflow.calls.token_gains import token_gains
 from toolformer_ray.workflow.html_report.charts import number_map
 from toolformer_ray.workflow.html_report.markup import answer_table, element, folded, join, table, text, written
 from toolformer_ray.workflow.html_report.panel import Panel, paragraph
 
 TEXTS_SHOWN, CALLS_SHOWN, MAX_CHARS = 30, 20, 4_000
-STRONG_NATS = 1.5
-"""A call that lowers the loss by so much colours the tokens behind it in full."""
+STRONG_NATS = 3.0
+"""A token that a call spares so much is coloured in full."""
 EDGES = ("just missed", "rejected", "input only occurs later", "suspicious")
 IN_C_STAR = 'SELECT count(*) AS "texts in C*", coalesce(sum(num_calls), 0)::BIGINT AS calls FROM augmented'
 TEXTS = """
 WITH first AS (SELECT text_id, calls FROM augmented ORDER BY md5(text_id), text_id LIMIT $number)
 SELECT text_id, documents.text, calls FROM first JOIN documents USING (text_id) ORDER BY md5(text_id), text_id
+"""
+TOKENS = """
+SELECT text_id, tool, call_input, char_offset, token_ends, token_contrasts FROM scored
+WHERE is_kept AND len(token_ends) > 0 AND text_id IN (SELECT unnest($texts))
 """
 PLACES = """
 WITH places AS (
@@ -30,28 +36,41 @@ SELECT floor(2 * log10(greatest(p, 1e-12))) / 2 AS "log10 p from", least(floor(2
 FROM places GROUP BY ALL ORDER BY ALL
 """
 
+Tokens = Mapping[tuple[object, ...], tuple[Sequence[int], Sequence[float]]]
+"""By text, tool, input and place of a call: where each token behind it ends in the text, and what it is spared."""
+
 
 def show_texts(opened: OpenedRun) -> Markup:
     """Some texts of C*, chosen by a hash of their names."""
     rows = opened.ask(TEXTS, number=TEXTS_SHOWN).rows
+    told_of_tokens = opened.ask(TOKENS, texts=[text_id for text_id, *_ in rows]).rows
+    tokens: Tokens = {tuple(call): (ends, gains) for *call, ends, gains in told_of_tokens}
     total = opened.ask(IN_C_STAR)
     told = f"{len(rows):,} of {total.rows[0][0]:,} texts are shown, chosen by chance; long ones are cut."
-    return join([answer_table(total), paragraph(told), *(_text(*row) for row in rows)])
+    return join([answer_table(total), paragraph(told), *(_text(*row, tokens) for row in rows)])
 
 
-def _text(text_id: str, original: str, calls: list[dict[str, object]]) -> Markup:
-    """A text with its calls, and the tokens behind each call coloured by how much it lowers their loss."""
+def _text(text_id: str, original: str, calls: list[dict[str, object]], tokens: Tokens) -> Markup:
+    """A text with its calls, and each token behind a call coloured by what the call spares it."""
     kept = [KeptCall(**call) for call in calls]  # type: ignore[arg-type]
     insert_calls(original, kept)  # Raises if an offset is not of this text.
     pieces, done = [], 0
     for number, call in enumerate(kept):
         end = kept[number + 1].char_offset if number + 1 < len(kept) else len(original)
         pieces += [text(original[done : call.char_offset]), _call(call)]
-        done = min(end, following(original, call.char_offset))
-        shade = f"--gain:{min(1.0, max(0.0, call.loss_reduction) / STRONG_NATS):.2f}"
-        pieces.append(element("span", text(original[call.char_offset : done]), class_="after", style=shade))
+        ends, gains = tokens.get((text_id, call.tool, call.call_input, call.char_offset), ((), ()))
+        within = [place - call.char_offset for place in ends]
+        coloured = list(token_gains(original[call.char_offset : end], call.loss_reduction, within, gains))
+        pieces += [_token(*token) for token in coloured]
+        done = call.char_offset + sum(len(token) for token, _ in coloured)
     whole = join([*pieces, text(original[done:][: max(0, MAX_CHARS - done)])])
     return element("article", element("h4", text(text_id)), element("p", whole, class_="text"))
+
+
+def _token(token: str, gain: float) -> Markup:
+    shade = f"--gain:{min(1.0, abs(gain) / STRONG_NATS):.2f}"
+    side = "after" if gain >= 0 else "after worse"
+    return element("span", text(token), class_=side, style=shade, title=f"{gain:+.2f} nats")
 
 
 def _call(call: KeptCall) -> Markup:
@@ -105,9 +124,10 @@ PANELS = {
     "texts": Panel(
         key="texts",
         title="Texts with their calls",
-        says="Behind each call about the five tokens whose loss the filter measures: the darker, the more the call "
-        f"lowers their weighted loss together (in full from {written(STRONG_NATS)} nats on). The run keeps the loss "
-        "of five tokens and not of each, and words and signs stand for the model's tokens here.",
+        says="Behind each call the tokens whose loss the filter measures: the darker the green, the likelier the "
+        f"answer makes the token, against other answers (in full from {written(STRONG_NATS)} nats on), and the darker "
+        "the red, the less likely. A run without decoys keeps the loss of five tokens and not of each: there words and "
+        "signs stand for the tokens, and all have the gain of the call.",
         content=show_texts,
     ),
     "edges": Panel(
