@@ -20,6 +20,8 @@ class Count(NamedTuple):
 
 
 ROWS = Count("rows")
+TOKENS = Count("tokens")
+"""Tokens that went through the model for an output, padding included; what is taken over costs none."""
 
 
 def write_counts(counts: Mapping[Count, int]) -> dict[str, int]:

@@ -74,6 +74,11 @@ class OpenedModel(Opened):
     model: "LanguageModel"
 
     @property
+    def num_tokens_read(self) -> int:
+        """Tokens that went through the model since it was loaded."""
+        return self.model.num_tokens_read
+
+    @property
     def done(self) -> Mapping[str, int]:
         """Prompts, samples and losses."""
         return self.model.done

@@ -9,7 +9,8 @@ the interval is the score interval (as Wilson's): all means m with |k - m| <= z 
 
 phi is estimated from the sample, as the variance of the stratified estimate over that of a Poisson number, and is at
 least 1; if it is more, Student's t replaces z. f is the share of texts that were sampled, so the interval of a sample
-of everything has width 0. If none are found, the interval reaches up to 3.84 N/n.
+of everything has width 0. If none are found, the interval reaches up to 3.84 N/n. Values below 0, as of calls that cost
+nats, are no numbers of things: with them the interval is Student's, around the estimate.
 
 Not covered: where few texts hold most of the calls, the interval holds the truth less often than 95 % of the time (91 %
 in the test), since a sample that misses those texts does not show how much texts vary.
@@ -45,6 +46,9 @@ def estimate_total(strata: Sequence[tuple[int, Sequence[float]]]) -> Total:
         return Total(expected=0.0, low=0.0, high=0.0)
     expected = sum(size * _mean(values) for size, values in strata)
     share, unseen = num_sampled / num_texts, 1 - num_sampled / num_texts
+    if any(value < 0 for _, values in strata for value in values):
+        half = _student(num_sampled - len(strata)) * math.sqrt(_variance_of_total(strata))
+        return Total(expected=expected, low=expected - half, high=expected + half)
     found = expected * share
     dispersion = 1.0
     if found and unseen:

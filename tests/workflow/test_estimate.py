@@ -86,8 +86,6 @@ def test_it_prints_yield_tokens_hours_and_what_it_asked_itself(
             [
                 "estimate",
                 *arguments,
-                "--run",
-                "none",
                 "--sample",
                 "8",
                 "--tokens-per-second",

@@ -71,6 +71,7 @@ class Ledger:
         return Expected(
             fingerprint=fingerprint(self._stage_fingerprints[stage.name], read),
             parts={tool: fingerprint(made_by, contents[self._ingest.table]) for tool, made_by in tools.items()},
+            made_by=tools,
         )
 
     def may_reuse(self, stage: Stage, shard: str) -> bool:

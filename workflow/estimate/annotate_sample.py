@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from toolformer_ray.records.stages import Document, Scored
+from toolformer_ray.records.stages import Document, Dropped, Scored
 from toolformer_ray.workflow.log import say
 from toolformer_ray.workflow.pipeline import PIPELINE
 from toolformer_ray.workflow.recipe import OpenedModel
@@ -21,6 +21,8 @@ class AnnotatedSample:
 
     rows: dict[str, list[Any]]
     """By table."""
+    drops: dict[str, list[Dropped]] = field(default_factory=dict)
+    """What left the flow, by the table of the stage that dropped it."""
     tokens: Counter[str] = field(default_factory=Counter)
     """That went through the model, per stage."""
     seconds: float = 0.0
@@ -72,8 +74,9 @@ def _run_portion(
             read = ", ".join(f"{len(rows[one.table]):,} {one.table}" for one in stage.reads)
             say(tells, f"the first texts: {stage.name}, of {read}")
         tokens_before, started = model.num_tokens_read, time.monotonic()
-        output, _ = stage.run(opened[stage.needs], wanted, *(rows[record.table] for record in stage.reads))
+        output, dropped = stage.run(opened[stage.needs], wanted, *(rows[record.table] for record in stage.reads))
         rows[stage.table] = list(output)
+        found.drops.setdefault(stage.table, []).extend(dropped)
         if stage.needs == "model":
             found.seconds += time.monotonic() - started
             found.tokens[stage.name] += model.num_tokens_read - tokens_before

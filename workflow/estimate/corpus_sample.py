@@ -1,5 +1,6 @@
 """A sample of a corpus that is to be annotated, to find out something about the run beforehand."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -9,11 +10,13 @@ from toolformer_ray.annotate.cutting import max_text_tokens
 from toolformer_ray.annotate.ingest import ingest
 from toolformer_ray.records.errors import OptionError, UnusableError
 from toolformer_ray.tools.asking.answer_store import open_store
+from toolformer_ray.workflow.book.settings import resolve_settings
 from toolformer_ray.workflow.corpus import look_at_corpus
 from toolformer_ray.workflow.estimate.sample import Reading, TextSample, choose_files, draw_sample
 from toolformer_ray.workflow.log import ProgressOptions, say
 from toolformer_ray.workflow.model_files import look_at_model
 from toolformer_ray.workflow.options import AnnotateOptions
+from toolformer_ray.workflow.pipeline import PIPELINE
 from toolformer_ray.workflow.recipe import AnnotateRecipe
 
 _UNUSED = Parameter(show=False)
@@ -50,6 +53,8 @@ class CorpusSample:
     reading: Reading
     texts: TextSample
     recipe: AnnotateRecipe
+    tool_fingerprints: Mapping[str, Mapping[str, str]]
+    """Per stage and tool, what decides its rows."""
 
     @property
     def num_texts(self) -> float:
@@ -62,7 +67,7 @@ def sample_corpus(options: SampleOptions, event: str) -> CorpusSample:
 
     `event` names in the log the command that does it.
     """
-    tools = {tool.name: tool for tool in options.tools.make().values()}
+    tools = options.tools.make()
     files = look_at_model(options.model.model)
     most = max_text_tokens(files.tokenizer, files.window, tools.values(), options.propose)
     reading = Reading(only=None, factor=1.0, description=f"counted up to {options.ingest.max_documents} documents")
@@ -78,4 +83,5 @@ def sample_corpus(options: SampleOptions, event: str) -> CorpusSample:
     open_store(options.tools.answers)
     say(event, f"annotating a sample of {len(texts.texts):,} texts; the model is loaded first")
     recipe = AnnotateRecipe(options=options, max_text_tokens=most, model_revision=files.revision)
-    return CorpusSample(reading=reading, texts=texts, recipe=recipe)
+    made_by = resolve_settings(PIPELINE, options, tools, files.fingerprint, most).tool_fingerprints
+    return CorpusSample(reading=reading, texts=texts, recipe=recipe, tool_fingerprints=made_by)

@@ -1,11 +1,11 @@
 """`toolformer estimate`: estimates what annotating a corpus will yield and cost.
 
-The real stages run on a stratified sample of the texts, in this process, and write nothing. Their results are
-extrapolated to the whole corpus: calls and kept calls per tool with 95 % intervals, tokens through the model, hours.
+The real stages run on a stratified sample of the texts, in this process. Their results are extrapolated to the whole
+corpus: calls and kept calls per tool with 95 % intervals, tokens through the model, hours. With `--run` the estimate
+and the sample's rows are kept in the folder of that run: `annotate` takes the rows over (workflow/shard/sampled.py),
+and `report` tells what the run cost against what was estimated. Nothing else is written.
 
-Not covered: equal calls are asked once per shard, and a shard has other texts than a portion of the sample. The rows
-are not taken over by `annotate`, whose shards are neighbours in the corpus while the sample is spread over all of it;
-what the tools answered is, if both are given the same `--cache`.
+Not covered: equal calls are asked once per shard, and a shard has other texts than a portion of the sample.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ from toolformer_ray.losses.false_share import count_chance
 from toolformer_ray.records.errors import OptionError
 from toolformer_ray.records.stages import Executed, Scored
 from toolformer_ray.tools.tool import Tool
-from toolformer_ray.workflow.estimate.annotate_sample import annotate_sample, open_all
+from toolformer_ray.workflow.estimate.annotate_sample import AnnotatedSample, annotate_sample, open_all
 from toolformer_ray.workflow.estimate.corpus_sample import SampleOptions, sample_corpus
 from toolformer_ray.workflow.estimate.examples import choose_examples
 from toolformer_ray.workflow.estimate.sample import Reading, TextSample
@@ -31,6 +31,9 @@ from toolformer_ray.workflow.totals import Total, estimate_total
 class EstimateOptions(SampleOptions):
     """The run that is to be estimated, and how much is tried to find out."""
 
+    run: str = ""
+    """Run folder that will be annotated: the estimate is kept there, and annotate with the same settings does not do
+    the sample's texts again. By default nothing is kept."""
     tokens_per_second: float | None = None
     """Tokens a second that one device of the real run reads; by default what this one does with the sample."""
 
@@ -73,6 +76,10 @@ class Estimate:
     """The time that the model took for the sample on this device."""
     examples: Sequence[str]
     """A few calls of the sample in their texts, a line each."""
+    found: AnnotatedSample
+    """What the stages made of the sample."""
+    made_by: Mapping[str, Mapping[str, str]]
+    """Per stage and tool, the fingerprint of its settings."""
 
     @property
     def factor(self) -> float:
@@ -83,6 +90,10 @@ class Estimate:
     def measured_tokens_per_second(self) -> float:
         """As measured with the sample, on this device."""
         return sum(self.sampled_tokens.values()) / self.model_seconds
+
+    def rate(self, options: EstimateOptions) -> float:
+        """Tokens a second of one device, as given or as measured."""
+        return options.tokens_per_second or self.measured_tokens_per_second
 
     @property
     def tokens(self) -> dict[str, float]:
@@ -105,6 +116,8 @@ def make_estimate(options: EstimateOptions) -> Estimate:
         sampled_tokens=found.tokens,
         model_seconds=found.seconds,
         examples=choose_examples(corpus.texts.texts, scored),
+        found=found,
+        made_by=corpus.tool_fingerprints,
     )
 
 

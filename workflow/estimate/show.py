@@ -1,8 +1,12 @@
 """`toolformer estimate`: prints an estimate."""
 
+from toolformer_ray.records.locations import without_keys
+from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.workflow.estimate.estimate import Estimate, EstimateOptions, make_estimate, workers_at_once
+from toolformer_ray.workflow.estimate.kept import keep_estimate
 from toolformer_ray.workflow.report.tables import describe_share
 from toolformer_ray.workflow.report.text_table import text_table
+from toolformer_ray.workflow.run_folder_errors import blaming_run_folder
 from toolformer_ray.workflow.totals import Total
 
 
@@ -11,7 +15,12 @@ def estimate(options: EstimateOptions) -> int:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    print(describe_estimate(make_estimate(options), options))
+    found = make_estimate(options)
+    if options.run:
+        run = RunFolder(options.run)
+        with blaming_run_folder(run):
+            keep_estimate(run, found, options)
+    print(describe_estimate(found, options))
     return 0
 
 
@@ -23,7 +32,7 @@ def describe_estimate(found: Estimate, options: EstimateOptions) -> str:
             _describe_yield(found, options),
             _describe_examples(found),
             _describe_model(found, options),
-            _describe_calls_made(found),
+            _describe_calls_made(found, options),
         ]
     )
 
@@ -60,9 +69,9 @@ def _describe_examples(found: Estimate) -> str:
 
 
 def _describe_model(found: Estimate, options: EstimateOptions) -> str:
-    rate, told = options.tokens_per_second, "given"
-    if rate is None:
-        rate, told = found.measured_tokens_per_second, f"measured here, {options.model.device} {options.model.dtype}"
+    rate, told = found.rate(options), "given"
+    if options.tokens_per_second is None:
+        told = f"measured here, {options.model.device} {options.model.dtype}"
     per_stage = {**found.tokens, "all": sum(found.tokens.values())}
     rows = [
         [stage, round(number / found.num_texts), round(number), number / rate / 3600]
@@ -73,10 +82,14 @@ def _describe_model(found: Estimate, options: EstimateOptions) -> str:
     return f"{table}\nat {rate:,.0f} tokens a second on one device ({told}); loading the model not included"
 
 
-def _describe_calls_made(found: Estimate) -> str:
+def _describe_calls_made(found: Estimate, options: EstimateOptions) -> str:
     made = [f"{row.tool} {row.asked_now:,}" for row in found.tools]
-    cached = "with --cache annotate is given these answers"
-    return f"tools were asked for this: {', '.join(made)} calls; no run folder was written, {cached}"
+    kept = (
+        f"kept in {without_keys(options.run)}: annotate with the same settings goes on from there"
+        if options.run
+        else "nothing was kept: with --run annotate goes on from here"
+    )
+    return f"tools were asked for this: {', '.join(made)} calls; {kept}"
 
 
 def _interval(total: Total) -> str:

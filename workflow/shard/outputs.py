@@ -6,9 +6,12 @@ earlier output are deleted before the rows if nothing is dropped any more. So wh
 count as done beside the dropped rows of another output.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
+from toolformer_ray.records.counts import Count
 from toolformer_ray.records.run_folder import DamagedError, RunFolder, TableHeaders, shard_of
 from toolformer_ray.records.schema import Record
 from toolformer_ray.records.shard_header import ShardHeader
@@ -27,6 +30,8 @@ class Expected:
     """Hash of the stage's settings and of the content of what it reads."""
     parts: Mapping[str, str] = field(default_factory=dict)
     """Per tool, in the order in which tools are proposed, the hash of its own settings and of the documents."""
+    made_by: Mapping[str, str] = field(default_factory=dict)
+    """Per tool, the hash of its own settings alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,14 +108,15 @@ def write_output(
     rows: Sequence[Record],
     drops: Sequence[Dropped],
     expected: Expected,
+    spent: Mapping[Count, int] = MappingProxyType({}),
 ) -> ShardReport:
-    """Write the dropped rows and then the rows, with which the shard is done.
+    """Write the dropped rows and then the rows, with which the shard is done. `spent` is counted with the rows.
 
     Raises ValueError for a drop whose reason the stage does not declare.
     """
     if strange := {drop.reason for drop in drops} - {*stage.drops, BROKEN}:
         raise ValueError(f"{stage.name} drops rows for reasons that are not declared: {', '.join(sorted(strange))}")
-    counts = count_output(stage, rows, drops)
+    counts = count_output(stage, rows, drops) + Counter(spent)
 
     def write(table: str, record: type[Record], content: Sequence[Record]) -> ShardHeader:
         return run.write_shard(

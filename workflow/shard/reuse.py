@@ -39,6 +39,10 @@ class Earlier:
     tools: Collection[str] = ()
     rows: Sequence[Any] = ()
     drops: Sequence[Dropped] = ()
+    sampled_tools: Collection[str] = ()
+    """Further tools, of which some texts are known."""
+    sampled_texts: Collection[str] = ()
+    """Names of these texts, all of whose rows of these tools are among `rows` and `drops`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +95,7 @@ AS_A_WHOLE = AsAWhole()
 
 
 class PerTool(Reuse):
-    """Each row belongs to a tool and to a text; all rows of a tool are taken over, or none.
+    """Each row belongs to a tool and to a text; all rows of a tool and a text are taken over, or none.
 
     The first table that the stage reads has one row for each text.
     """
@@ -99,23 +103,33 @@ class PerTool(Reuse):
     def complete(self, order: Order, tables: Sequence[list[Any]], earlier: Earlier, compute: Compute) -> StageOutput:
         """See `Reuse.complete`. Rows are in the order of the texts, those of a text in the order of the tools."""
         missing = [tool for tool in order.tools if tool not in earlier.tools]
-        rows, drops = compute(tables, missing) if missing else ((), ())
+        others = [row for row in tables[0] if row.text_id not in earlier.sampled_texts]
+        rows, drops = list(earlier.rows), list(earlier.drops)
+        for is_sampled, texts in ((False, tables[0]), (True, others)):
+            tools = [tool for tool in missing if (tool in earlier.sampled_tools) == is_sampled]
+            if tools and texts:
+                made, dropped = compute([texts, *tables[1:]], tools)
+                rows.extend(made)
+                drops.extend(dropped)
         text_rank = {row.text_id: number for number, row in enumerate(tables[0])}
         tool_rank = {tool: number for number, tool in enumerate(order.tools)}
 
         def rank(row: Any) -> tuple[int, int]:
             return text_rank[row.text_id], tool_rank[row.tool]
 
-        return sorted([*earlier.rows, *rows], key=rank), sorted([*earlier.drops, *drops], key=rank)
+        return sorted(rows, key=rank), sorted(drops, key=rank)
 
     def complete_without(
         self, broken: Mapping[int, str], order: Order, tables: Sequence[list[Any]], earlier: Earlier, compute: Compute
     ) -> StageOutput:
         """See `Reuse.complete_without`. Rows of these texts that are taken over stay."""
 
+        errors = {tables[0][number].text_id: error for number, error in broken.items()}
+
         def compute_without(given: Sequence[list[Any]], tools: Sequence[str]) -> StageOutput:
-            rows, drops = compute([_without(broken, given[0]), *given[1:]], tools)
-            lost = [_drop(order.stage, given[0][n], tool, error) for n, error in broken.items() for tool in tools]
+            rows, drops = compute([[row for row in given[0] if row.text_id not in errors], *given[1:]], tools)
+            broken_texts = [row for row in given[0] if row.text_id in errors]
+            lost = [_drop(order.stage, row, tool, errors[row.text_id]) for row in broken_texts for tool in tools]
             return rows, [*drops, *lost]
 
         return self.complete(order, tables, earlier, compute_without)

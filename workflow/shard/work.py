@@ -5,10 +5,11 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from toolformer_ray.records.counts import TOKENS
 from toolformer_ray.records.fingerprint import fingerprint
 from toolformer_ray.records.run_folder import DamagedError, RunFolder, shard_name
 from toolformer_ray.records.schema import Record, to_table
-from toolformer_ray.records.stages import BROKEN, Dropped
+from toolformer_ray.records.stages import BROKEN, Document, Dropped
 from toolformer_ray.workflow.corpus import read_state
 from toolformer_ray.workflow.shard.outputs import (
     Expected,
@@ -19,6 +20,7 @@ from toolformer_ray.workflow.shard.outputs import (
     write_output,
 )
 from toolformer_ray.workflow.shard.reuse import AS_A_WHOLE, Compute, Earlier, NothingToReuseError, Order, Reuse, refuse
+from toolformer_ray.workflow.shard.sampled import SampledRows, known_texts, read_sample, sample_folder
 from toolformer_ray.workflow.shard.stage import Needs, Stage
 
 
@@ -42,6 +44,8 @@ class StageWorker:
         self._run = run
         self._opened = recipe.open(needs)
         self._done_before: Mapping[str, int] = {}
+        self._samples: dict[str, SampledRows | None] = {}
+        """Per stage, what an estimate made of its sample, once it was looked for."""
 
     def work(
         self,
@@ -58,7 +62,7 @@ class StageWorker:
         With `only_reuse` nothing is computed, and the result is None if something would have to be. Rows of the first
         input whose numbers are in `broken` are left out, and dropped with that error.
         """
-        self._done_before = self._done()
+        self._done_before, tokens_before = self._done(), self._tokens_read()
         compute = refuse if only_reuse else self._compute_of(stage)
         order, tables, earlier = self._read(stage, shard, expected, ask_again)
         reuse = _reuse_of(stage, order)
@@ -69,7 +73,8 @@ class StageWorker:
                 rows, drops = reuse.complete(order, tables, earlier, compute)
         except NothingToReuseError:
             return None
-        return write_output(self._run, stage, shard, rows, drops, expected)
+        spent = {TOKENS: self._tokens_read() - tokens_before}
+        return write_output(self._run, stage, shard, rows, drops, expected, spent)
 
     def news(self) -> dict[str, int]:
         """What was answered of the shard in hand so far; another thread may ask while it is worked on."""
@@ -85,6 +90,10 @@ class StageWorker:
         return (
             ShardReport(shard=shard, header=header) if header and header.fingerprint == expected.fingerprint else None
         )
+
+    def _tokens_read(self) -> int:
+        """Tokens that went through the model so far, if there is one (`workflow.recipe.OpenedModel`)."""
+        return getattr(self._opened, "num_tokens_read", 0)
 
     def try_rows(
         self, stage: Stage, shard: str, expected: Expected, ask_again: Collection[str], rows: Sequence[int]
@@ -119,7 +128,27 @@ class StageWorker:
     ) -> tuple[Order, list[list[Any]], Earlier]:
         order = Order(stage=stage.name, tools=list(expected.parts), opened=self._opened, ask_again=ask_again)
         tables = [self._read_input(record, shard) for record in stage.reads]
-        return order, tables, self._read_earlier(stage, shard, expected, are_broken_tried=bool(ask_again))
+        earlier = self._read_earlier(stage, shard, expected, are_broken_tried=bool(ask_again))
+        return order, tables, self._with_sample(earlier, stage, expected, tables)
+
+    def _with_sample(self, earlier: Earlier, stage: Stage, expected: Expected, tables: Sequence[list[Any]]) -> Earlier:
+        """The earlier rows with those of an estimate's sample, if the shard has texts of it."""
+        if not expected.made_by or Document not in stage.reads:
+            return earlier
+        if stage.name not in self._samples:
+            self._samples[stage.name] = read_sample(sample_folder(self._run), stage)
+        if not (sample := self._samples[stage.name]):
+            return earlier
+        texts = known_texts(sample, tables[stage.reads.index(Document)])
+        same = {tool for tool, made_by in expected.made_by.items() if sample.made_by.get(tool) == made_by}
+        tools = same - set(earlier.tools)
+        return replace(
+            earlier,
+            rows=[*earlier.rows, *(row for row in sample.rows if row.tool in tools and row.text_id in texts)],
+            drops=[*earlier.drops, *(drop for drop in sample.drops if drop.tool in tools and drop.text_id in texts)],
+            sampled_tools=tools,
+            sampled_texts=texts,
+        )
 
     def _read_input(self, record: type[Record], shard: str) -> list[Any]:
         try:

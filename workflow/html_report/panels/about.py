@@ -9,6 +9,7 @@ from toolformer_ray.records.locations import without_keys
 from toolformer_ray.workflow.calls.opened import OpenedRun
 from toolformer_ray.workflow.html_report.markup import join, table
 from toolformer_ray.workflow.html_report.panel import Panel, paragraph
+from toolformer_ray.workflow.report.estimated import beside_estimate, read_estimate, tokens_read
 from toolformer_ray.workflow.report.judgements import VERDICTS, describe_precision, precisions, read_judgements
 from toolformer_ray.workflow.report.progress import PROGRESS_FILE
 
@@ -17,6 +18,8 @@ SELECT tool, count(*) FILTER (NOT from_cache AND coalesce(note, '') NOT IN ('not
        count(*) FILTER (from_cache) AS "known before", sum(seconds)::DOUBLE AS "seconds in the tool"
 FROM scored GROUP BY tool ORDER BY tool
 """
+
+CALLS = "SELECT tool, count(*), count(*) FILTER (is_kept) FROM scored GROUP BY tool"
 
 
 def show_judged(opened: OpenedRun) -> Markup:
@@ -41,11 +44,17 @@ def show_cost(opened: OpenedRun) -> Markup:
         ["hours left", progress["seconds_left"] / 3600 if progress.get("seconds_left") else None],
         ["shards that failed", progress.get("failed_shards", 0)],
     ]
-    asked = opened.ask(ASKED)
-    unknown = "Tokens through the model are not counted by a run, and an estimate is not kept with it: compare with "
-    return join(
-        [table(["", "value"], rows), table(asked.columns, asked.rows), paragraph(f"{unknown}toolformer estimate.")]
-    )
+    tokens, asked = tokens_read(opened.run), opened.ask(ASKED)
+    rows.append(["tokens through the model, for what is there", tokens])
+    shown = [table(["", "value"], rows), table(asked.columns, asked.rows)]
+    estimate = read_estimate(opened.run)
+    if estimate is None:
+        told = "Nothing was estimated before: toolformer estimate --run does it."
+        return join([*shown, paragraph(told, kind="none")])
+    calls = {tool: (made, kept) for tool, made, kept in opened.ask(CALLS).rows}
+    texts = opened.ask_one("SELECT count(*) FROM documents")
+    compared = [list(row) for row in beside_estimate(estimate, texts, tokens, calls)]
+    return join([*shown, table(["against the estimate", "estimated for all", "so far"], compared)])
 
 
 def show_settings(opened: OpenedRun) -> Markup:
@@ -77,7 +86,7 @@ PANELS = {
     "cost": Panel(
         key="cost",
         title="What it cost",
-        says="Time, and calls for which tools were asked.",
+        says="Time, tokens, calls for which tools were asked, and the estimate that was made before.",
         content=show_cost,
     ),
     "settings": Panel(

@@ -47,7 +47,13 @@ def show_texts(opened: OpenedRun) -> Markup:
     tokens: Tokens = {tuple(call): (ends, gains) for *call, ends, gains in told_of_tokens}
     total = opened.ask(IN_C_STAR)
     told = f"{len(rows):,} of {total.rows[0][0]:,} texts are shown, chosen by chance; long ones are cut."
-    return join([answer_table(total), paragraph(told), *(_text(*row, tokens) for row in rows)])
+    return join(
+        [
+            answer_table(total),
+            paragraph(told),
+            *(_text(name, original, calls, tokens) for name, original, calls in rows),
+        ]
+    )
 
 
 def _text(text_id: str, original: str, calls: list[dict[str, object]], tokens: Tokens) -> Markup:
