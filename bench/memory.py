@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def annotate(num_texts: int, model_folder: str, device: str) -> int:
     """Annotate the texts shard by shard, keeping nothing; returns how many calls were scored."""
-    tool = make_tool("calculator", teaching=replace(Calculator.teaching, max_places=1, num_samples=1))
+    tool = make_tool(Calculator, teaching=replace(Calculator.teaching, max_places=1, num_samples=1))
     tools, executor = {"calculator": tool}, ToolExecutor({tool.name: tool})
     model = LanguageModel.load(model_folder, device=device)
     num_calls = 0

@@ -21,7 +21,9 @@ from toolformer_ray.records.errors import OptionError, UnusableError, one_line
 from toolformer_ray.records.run_folder import RUN_FILE, RunFolder
 from toolformer_ray.records.schema import arrow_schema
 from toolformer_ray.records.stages import Document, KeptCall, Scored
+from toolformer_ray.tools.brought.declared import tools_known_to, tools_of_runs
 from toolformer_ray.tools.catalog import find_tools
+from toolformer_ray.tools.tool import Tool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,18 +73,23 @@ class ChooseOptions:
         if self.as_in_paper and self.once_per_text:
             remedy = "with `as_in_paper` equal calls stay everywhere: give one of the two"
             raise OptionError("once_per_text", ", ".join(self.once_per_text), remedy)
-        known = ", ".join(find_tools())
         for key in self.once_per_text or ():
-            if key not in find_tools():
-                raise OptionError("once_per_text", key, f"there is no such tool, only {known}")
-        self.thresholds.check()
+            if key not in self.tools:
+                raise OptionError("once_per_text", key, f"there is no such tool, only {', '.join(self.tools)}")
+        self.thresholds.check(self.tools)
+
+    @property
+    def tools(self) -> Mapping[str, type[Tool]]:
+        """By key the tools of this package and, if the options name others, those that the runs declare."""
+        named = {*(self.once_per_text or ()), *self.min_loss_reduction, *self.min_contrast}
+        return tools_of_runs(self.run) if named - find_tools().keys() else find_tools()
 
     @property
     def tools_once_per_text(self) -> tuple[str, ...] | None:
         """Names in calls of the tools whose equal calls a text shows once; None for all tools."""
         if self.as_in_paper:
             return ()
-        return None if self.once_per_text is None else tuple(find_tools()[key].name for key in self.once_per_text)
+        return None if self.once_per_text is None else tuple(self.tools[key].name for key in self.once_per_text)
 
     @property
     def thresholds(self) -> AskedThresholds:
@@ -202,7 +209,9 @@ def _open_run(connection: duckdb.DuckDBPyConnection, number: int, location: str,
         sql = f"SELECT loss_without, contrast, losses_of_decoys FROM scored_of_run_{number} WHERE {where}"  # noqa: S608
         return connection.execute(sql, {"tool": tool, "is_struck": is_struck}).fetchall()
 
-    kept = condition(AnnotatedRun(shown=run.shown, settings=settings, contrasts=contrasts), options.thresholds)
+    tools = tools_known_to(described)
+    annotated = AnnotatedRun(shown=run.shown, settings=settings, tools=tools, contrasts=contrasts)
+    kept = condition(annotated, options.thresholds)
     # The statements hold numbers and names of our tools, nothing that a user writes.
     connection.execute(f"CREATE VIEW documents_{number} AS SELECT {number} AS run, * FROM documents_of_run_{number}")  # noqa: S608
     connection.execute(

@@ -6,7 +6,7 @@ from typing import Any
 
 from toolformer_ray.finetune.options import TrainOptions
 from toolformer_ray.records.calls import render_call
-from toolformer_ray.tools.catalog import find_tools
+from toolformer_ray.tools.brought.declared import tools_of_runs
 
 CARD_FILE, TOOLS_FILE = "README.md", "toolformer.json"
 
@@ -18,7 +18,7 @@ def render_card(options: TrainOptions, provenance: Mapping[str, Any], result: Ma
     thresholds: Mapping[str, float] = {**chosen_by["min_loss_reduction"], **chosen_by.get("min_contrast", {})}
     share = chosen_by.get("max_false_share")
     otherwise = "as annotated" if share is None else f"by a false share of at most {share:.0%}"
-    key_of = {tool.name: key for key, tool in find_tools().items()}
+    key_of = {tool.name: key for key, tool in tools_of_runs(chosen_by["run"]).items()}
     lines = [
         "---",
         f"base_model: {json.dumps(options.model)}",

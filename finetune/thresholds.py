@@ -1,6 +1,6 @@
 """Which rows of a run's `scored` are chosen: by the run's own verdicts, or by other thresholds for some tools."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +9,7 @@ from toolformer_ray.losses.false_share import lowest_threshold
 from toolformer_ray.losses.options import FilterName
 from toolformer_ray.losses.verdict import KeepRule
 from toolformer_ray.records.errors import OptionError
-from toolformer_ray.tools.catalog import find_tools
+from toolformer_ray.tools.tool import Tool
 
 Contrasts = Sequence[tuple[float, float, Sequence[float]]]
 """loss_without, contrast and losses_of_decoys of calls."""
@@ -24,16 +24,16 @@ class AskedThresholds:
     max_false_share: float | None
     """Chooses a threshold for every tool that has none."""
 
-    def check(self) -> None:
-        """Raise OptionError for a value that makes no sense, whatever the run."""
+    def check(self, keys: Collection[str]) -> None:
+        """Raise OptionError for a value that makes no sense; `keys` are those of the tools that there are."""
         share = self.max_false_share
         if share is not None and not 0 <= share < 1:
             raise OptionError("max_false_share", share, "it must be at least 0 and less than 1")
-        known = ", ".join(find_tools())
+        known = ", ".join(keys)
         told: set[str] = set()
         for name, by_key in self.by_name.items():
             for key, value in by_key.items():
-                if key not in find_tools():
+                if key not in keys:
                     raise OptionError(f"{name}.{key}", value, f"there is no such tool, only {known}")
                 if not value > 0:
                     raise OptionError(f"{name}.{key}", value, "it must be more than 0 nats")
@@ -48,6 +48,8 @@ class AnnotatedRun:
 
     shown: str
     settings: Mapping[str, Any]
+    tools: Mapping[str, type[Tool]]
+    """By key: the tools that there are and those that the run declares."""
     contrasts: Callable[[str, bool], Contrasts]
     """Name of a tool, and whether calls are left out whose input only comes later -> those of its calls that have
     decoys."""
@@ -62,7 +64,7 @@ class AnnotatedRun:
 def condition(run: AnnotatedRun, asked: AskedThresholds) -> str:
     """Which rows of `scored` are chosen, in SQL. Raises OptionError for a threshold that the run's columns cannot
     tell."""
-    rules = {find_tools()[key].name: rule for key, rule in _rules(run, asked)}
+    rules = {run.tools[key].name: rule for key, rule in _rules(run, asked)}
     names = ", ".join(f"'{name}'" for name in rules)
     own = f"is_kept AND tool NOT IN ({names})" if names else "is_kept"
     return " OR ".join([f"({own})", *(f"(tool = '{name}' AND {rule.sql()})" for name, rule in rules.items())])
@@ -80,7 +82,7 @@ def _rules(run: AnnotatedRun, asked: AskedThresholds) -> Iterator[tuple[str, Kee
         raise OptionError("max_false_share", asked.max_false_share, remedy)
     for key in run.settings["tools"]:
         if key not in {its_key for _, its_key, _ in given}:
-            rule, tool = KeepRule.of_settings(run.settings, key, find_tools()[key]), find_tools()[key]
+            rule, tool = KeepRule.of_settings(run.settings, key, run.tools[key]), run.tools[key]
             lowest = max(rule.pruning_bound(run.settings.get("prune-below")), 0.0)
             contrasts = run.contrasts(tool.name, tool.strikes_future_inputs)
             threshold = lowest_threshold(contrasts, lowest, asked.max_false_share)
@@ -88,7 +90,7 @@ def _rules(run: AnnotatedRun, asked: AskedThresholds) -> Iterator[tuple[str, Kee
 
 
 def _given_rule(run: AnnotatedRun, name: str, key: str, value: float) -> KeepRule:
-    option, tool = f"{name}.{key}", find_tools()[key]
+    option, tool = f"{name}.{key}", run.tools[key]
     if key not in run.settings["tools"]:
         raise OptionError(option, value, f"{run.shown} was not annotated with this tool")
     if name not in THRESHOLDS[run.filter]:

@@ -11,10 +11,12 @@ from typing import Any
 
 from cyclopts.exceptions import CycloptsError
 
+from toolformer_ray.jobs.cli.brought_tools import offer_tools
 from toolformer_ray.jobs.cli.commands import app
 from toolformer_ray.jobs.cli.main import describe_error
 from toolformer_ray.jobs.cli.settings_file import SharedOptions, Source, sources_of
 from toolformer_ray.records.errors import UnusableError
+from toolformer_ray.tools.brought.places import place_of
 from toolformer_ray.workflow.options import AnnotateOptions
 from toolformer_ray.workflow.run import Run
 
@@ -61,7 +63,9 @@ def read_options(
     shared = SharedOptions(
         config=None if config is None else str(config), from_run=None if from_run is None else str(from_run)
     )
-    app.config = (Source(name="annotate()", values=_written(options)), *sources_of(shared))
+    sources = [Source(name="annotate()", values=_written(options)), *sources_of(shared)]
+    offer_tools([], [source.values for source in sources])
+    app.config = tuple(sources)
     try:
         _, bound, _ = app.parse_args(["annotate"], exit_on_error=False, print_error=False)
     except CycloptsError as error:
@@ -82,6 +86,9 @@ def _plain(value: Any) -> Any:
         return _written(value)
     if isinstance(value, tuple | list):
         return [_plain(each) for each in value]
+    if callable(value):
+        # A tool itself, which the workers load from the module or file that it comes from.
+        return place_of(value)
     return str(value) if isinstance(value, Path) else value
 
 

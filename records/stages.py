@@ -81,7 +81,7 @@ class Executed(Candidate):
     from_cache: bool
     """Whether the answer to an equal call was used instead of calling the tool."""
     note: str | None = None
-    """One of records.stages.NOTES: what the status does not say; None for most."""
+    """What the status does not say, see records.stages.NOTES; None for most."""
     decoys: tuple[str, ...] = ()
     """Answers of the same kind and shape that this call did not get, for the filter to compare with; empty without a
     result, with the paper's filter, and where nothing of the kind could be made."""
@@ -180,7 +180,17 @@ inside the tool, a tool that cannot be reached."""
 
 NOTES = ("cut", "cleaned", "not_asked", "not_recorded")
 """Details of an outcome: the answer was longer than a result may be and was cut; it held control characters, which were
-replaced by spaces; the tool was not asked because it was down; or a replayed recording does not hold the call."""
+replaced by spaces; the tool was not asked because it was down; or a replayed recording does not hold the call. One more
+is `argument NAME`, of a `bad_input`: which of the call's named arguments was refused, or is missing."""
+ARGUMENT_NOTE = "argument "
+MAX_NOTE_CHARS = 80
+
+
+def is_note(note: object) -> bool:
+    """Whether an outcome may have this note."""
+    is_argument = isinstance(note, str) and note.startswith(ARGUMENT_NOTE) and len(note) <= MAX_NOTE_CHARS
+    return note is None or note in NOTES or is_argument
+
 
 UNUSABLE_SOURCE = "unusable_source"
 """The reason given for a file or data set of the corpus of which no row is usable, beside a drop for each of them."""

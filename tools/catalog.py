@@ -49,13 +49,15 @@ def refuse_shared_names(found: Mapping[str, type[Tool]]) -> None:
 
 
 def make_tool(
-    key: str, options: ToolOptions | None = None, teaching: Teaching | None = None, asking: Asking | None = None
+    tool_class: type[Tool],
+    options: ToolOptions | None = None,
+    teaching: Teaching | None = None,
+    asking: Asking | None = None,
 ) -> Tool:
-    """A tool by its key, not yet opened; its class has the defaults of what is not given.
+    """A tool, not yet opened; its class has the defaults of what is not given.
 
     Raises ValueError if the tool lacks an option that it cannot do without.
     """
-    tool_class = find_tools()[key]
     tool = tool_class(options or tool_class.Options())
     tool.teaching, tool.asking = teaching or tool.teaching, asking or tool.asking
     if tool.teaching.demonstrations is not None:

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from toolformer_ray.records.fingerprint import MODEL_FILES, fingerprint, fingerprint_files
 from toolformer_ray.records.locations import without_keys
@@ -21,6 +21,11 @@ from toolformer_ray.tools.wanted_places import before_new_words
 
 class BadInput(ValueError):  # noqa: N818  named for the status
     """Raised by a tool for an input that it refuses; the call's status becomes `bad_input`."""
+
+    def __init__(self, message: str, *, argument: str | None = None) -> None:
+        super().__init__(message)
+        self.argument = argument
+        """The name of the argument that is wrong; None if the input has no names, or nobody can tell."""
 
 
 class Unavailable(RuntimeError):  # noqa: N818  named for the status
@@ -59,10 +64,19 @@ class Tool(ABC):
     """What the tool does, in a sentence, for chat models, which are told of their tools; by default only its name."""
     parameters: ClassVar[Mapping[str, str]] = {"input": "What stands between the parentheses of a call."}
     """For the same models: the name of a call's one input, a string, and what it is; empty if a call has none."""
+    schema: ClassVar[Mapping[str, Any] | None] = None
+    """The JSON schema of named arguments, `Convert(amount=26, unit="km")`, as `tools.schema_check` gives it; None for
+    a tool whose calls have one text, which `parameters` tells."""
     instruction: str
     """The first lines of the prompt: what the tool does and how a call is written."""
     demonstrations: Sequence[str]
     """Texts with their calls, without results. The prompt shows each text without calls first."""
+    has_drafted_prompt: ClassVar[bool] = False
+    """Whether nobody wrote instruction and demonstrations: they were made from the schema and the examples."""
+    examples: ClassVar[Sequence[tuple[str, str]]] = ()
+    """Inputs, as they stand between the parentheses, each with the answer that it has to get."""
+    source: ClassVar[str] = ""
+    """The hash of the file from which a user's tool was loaded; empty for the tools of this package."""
     reads_today: ClassVar[bool] = False
     """Whether the answer depends on `CallContext.today`. If not, equal inputs are one call."""
     one_at_a_time: bool = False
@@ -123,11 +137,13 @@ class Tool(ABC):
 
 
 def full_data_version(tool: Tool) -> str:
-    """Identifies the tool's data, such as an index, and the files of the model behind it if that is a folder."""
+    """Identifies what is behind the tool's answers beside its options: its data, such as an index, the files of its
+    model if that is a folder, and the file of a user's tool."""
     model = getattr(tool.options, "model", None)
+    version = tool.data_version()
     if isinstance(model, str) and Path(model).is_dir():
-        return f"{tool.data_version()}+{fingerprint_files(Path(model), MODEL_FILES)}"
-    return tool.data_version()
+        version = f"{version}+{fingerprint_files(Path(model), MODEL_FILES)}"
+    return f"{version}@{tool.source}" if tool.source else version
 
 
 def is_only_location(tool: Tool, option: str) -> bool:

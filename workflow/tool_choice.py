@@ -6,7 +6,7 @@ tool's own options, how it is asked, and, for annotation, how it is taught. The 
 
 import dataclasses
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
@@ -15,6 +15,7 @@ from cyclopts import Group, Parameter
 
 from toolformer_ray.records.errors import OptionError, in_record
 from toolformer_ray.tools.asking.answer_store import AnswerOptions
+from toolformer_ray.tools.brought.places import Brought, resolve_tools
 from toolformer_ray.tools.catalog import find_tools, make_tool
 from toolformer_ray.tools.options import Asking, Teaching
 from toolformer_ray.tools.tool import Tool
@@ -37,10 +38,10 @@ def _options_of(record: Any, **more: Any) -> dict[str, Any]:
     return options
 
 
-def _settings_by_tool(*, with_teaching: bool) -> Any:
-    """The type of what is said of all tools that there are, so that a new tool's options are on the command line."""
+def _settings_by_tool(tools: Mapping[str, type[Tool]], *, with_teaching: bool) -> Any:
+    """The type of what is said of tools, so that a new tool's options are on the command line."""
     by_tool = {}
-    for key, tool in find_tools().items():
+    for key, tool in tools.items():
         taught = _options_of(tool.teaching) if with_teaching else {}
         options = {**taught, **_options_of(tool.Options()), **_options_of(tool.asking, show=False)}
         group = Parameter(group=Group(f"Tool {key}: {tool.name}"))
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     Settings = Mapping[str, Mapping[str, Any]]
     TaughtSettings = Settings
 else:
-    Settings, TaughtSettings = _settings_by_tool(with_teaching=False), _settings_by_tool(with_teaching=True)
+    Settings, TaughtSettings = (_settings_by_tool(find_tools(), with_teaching=each) for each in (False, True))
 
 
 @Parameter(name="*")
@@ -66,14 +67,25 @@ class ToolChoice:
     answers: Annotated[AnswerOptions, Parameter(name="*", group=ASKING)] = field(default_factory=AnswerOptions)
     settings: Settings = field(default_factory=dict)
     """What is said of single tools: by key of the tool, then by name of the option."""
+    brought: Annotated[Mapping[str, Brought], Parameter(parse=False)] = field(default_factory=dict)
+    """The user's own tools among them, by key: what a worker needs to have them."""
 
     def __post_init__(self) -> None:
-        keys = tuple(key.strip() for written in self.keys for key in written.split(",") if key.strip())
-        known = ", ".join(find_tools())
-        for key in keys:
-            if key not in find_tools():
-                raise OptionError("tools", key, f"there is no such tool; choose among {known}")
-        object.__setattr__(self, "keys", tuple(dict.fromkeys(keys)))
+        # A record that was made of this one, with other settings, has the keys and what they stand for already.
+        if not self.brought:
+            keys, brought = resolve_tools(split_names(self.keys))
+            object.__setattr__(self, "keys", keys)
+            object.__setattr__(self, "brought", brought)
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The tools as they are named behind `--tools`."""
+        return tuple(self.brought[key].place if key in self.brought else key for key in self.keys)
+
+    @property
+    def classes(self) -> Mapping[str, type[Tool]]:
+        """The chosen tools by key."""
+        return {key: self.brought[key].load() if key in self.brought else find_tools()[key] for key in self.keys}
 
     def make(self) -> dict[str, Tool]:
         """The chosen tools by key, not yet opened. Raises OptionError, or ValueError if one lacks what it needs."""
@@ -90,7 +102,7 @@ class ToolChoice:
         return tool.teaching
 
     def _make(self, key: str) -> Tool:
-        tool, given = find_tools()[key], dict(self.settings.get(key, {}))
+        tool, given = self.classes[key], dict(self.settings.get(key, {}))
         # A value that is the general default was not asked for: there a tool may have one of its own.
         for_all = {name: value for name, value in vars(self.asking).items() if value != getattr(Asking(), name)}
         with in_record(key):
@@ -99,7 +111,7 @@ class ToolChoice:
             asking = dataclasses.replace(tool.asking, **{**for_all, **_take(given, Asking)})
             if unknown := next(iter(given), None):
                 raise OptionError(unknown, given[unknown], f"{tool.name} has no such option; leave it out")
-            return make_tool(key, own, teaching, asking)
+            return make_tool(tool, own, teaching, asking)
 
 
 @Parameter(name="*")
@@ -121,6 +133,25 @@ class TaughtTools(ToolChoice):
 
     def _usual_teaching(self, tool: type[Tool]) -> Teaching:
         return tool.teaching_in_paper if self.in_paper else tool.teaching
+
+
+def split_names(written: Sequence[str]) -> list[str]:
+    """What is named behind `--tools`, where commas separate as spaces do.
+
+    >>> split_names(["calculator, calendar", "./units.py"])
+    ['calculator', 'calendar', './units.py']
+    """
+    return [name.strip() for names in written for name in names.split(",") if name.strip()]
+
+
+def offer_options_of(brought: Mapping[str, type[Tool]]) -> None:
+    """From now on the command line has the options of these tools beside those of the package's own.
+
+    The command line reads the types of a record's fields each time that it reads a command.
+    """
+    tools = {**find_tools(), **brought}
+    for record, with_teaching in ((ToolChoice, False), (TaughtTools, True)):
+        record.__annotations__["settings"] = _settings_by_tool(tools, with_teaching=with_teaching)
 
 
 def _take(given: dict[str, Any], record: type) -> dict[str, Any]:

@@ -5,13 +5,13 @@ letter.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from toolformer_ray.finetune.choose import Example, Pair
 from toolformer_ray.finetune.export.options import Arguments, Calls
-from toolformer_ray.finetune.export.schemas import call_arguments, tool_schemas
+from toolformer_ray.finetune.export.schemas import Tools, call_arguments, tool_schemas
 from toolformer_ray.finetune.export.user_turn import ask_for
 from toolformer_ray.finetune.packing import IGNORED
 from toolformer_ray.finetune.tokens import tokenise
@@ -24,8 +24,8 @@ from toolformer_ray.records.stages import KeptCall
 class Conversation:
     """How texts become conversations."""
 
-    tools: Sequence[str]
-    """Names of the tools that every row offers. If these were only the tools that its text calls, a model would learn
+    tools: Tools
+    """The tools that every row offers. If these were only the tools that its text calls, a model would learn
     to call whatever it is offered."""
     instruction: str | None = None
     """The user's message; None for one that asks for the text by its title or beginning."""
@@ -56,7 +56,7 @@ def as_chat(example: Example, conversation: Conversation) -> dict[str, Any]:
         messages.append({"role": "assistant", "content": insert_calls(example.text, example.calls)})
         return {"text_id": example.text_id, "messages": messages}
     for number, (before, call) in enumerate(_segments(example)):
-        arguments: dict[str, str] | str = call_arguments(call.tool, call.call_input)
+        arguments: dict[str, Any] | str = call_arguments(conversation.tools, call.tool, call.call_input)
         if conversation.arguments == "json":
             arguments = json.dumps(arguments, ensure_ascii=False)
         # Mistral's templates refuse ids that are not 9 letters and digits.
@@ -78,7 +78,7 @@ def as_sharegpt(example: Example, conversation: Conversation) -> dict[str, Any]:
     """
     turns = [{"from": "human", "value": ask_for(example, conversation.instruction)}]
     for before, call in _segments(example):
-        function = {"name": call.tool, "arguments": call_arguments(call.tool, call.call_input)}
+        function = {"name": call.tool, "arguments": call_arguments(conversation.tools, call.tool, call.call_input)}
         written = json.dumps(function, ensure_ascii=False)
         value = f"{before}<tool_call>{written}</tool_call>" if before else written
         turns += [{"from": "function_call", "value": value}, {"from": "observation", "value": call.result}]

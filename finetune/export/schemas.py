@@ -1,46 +1,48 @@
 """What chat models are told of the tools: name, description and JSON schema; and a call's input by that schema."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from toolformer_ray.records.calls import unquote
 from toolformer_ray.records.run_folder import RUN_FILE, RunFolder
-from toolformer_ray.tools.catalog import find_tools
-from toolformer_ray.tools.tool import Tool
+from toolformer_ray.tools.brought.declared import tools_known_to
+from toolformer_ray.tools.named import arguments_of, schema_of
+from toolformer_ray.tools.tool import BadInput, Tool
+
+Tools = Mapping[str, type[Tool]]
+"""By name in calls."""
 
 
-def names_of_run_tools(runs: Iterable[str]) -> tuple[str, ...]:
-    """Names in calls of all tools that the runs were annotated with, whether or not any call was kept."""
-    found = find_tools()
-    keys = {key for run in runs for key in RunFolder(run).read_json(RUN_FILE)["settings"]["tools"]}
-    return tuple(sorted(found[key].name for key in keys if key in found))
+def tools_of_run(runs: Iterable[str]) -> Tools:
+    """All tools that the runs were annotated with, whether or not any call was kept, in the order of their names."""
+    found: dict[str, type[Tool]] = {}
+    for run in runs:
+        made_with = RunFolder(run).read_json(RUN_FILE)
+        known = tools_known_to(made_with)
+        found |= {known[key].name: known[key] for key in made_with["settings"]["tools"] if key in known}
+    return dict(sorted(found.items()))
 
 
-def tool_schemas(names: Sequence[str]) -> list[dict[str, Any]]:
+def tool_schemas(tools: Tools) -> list[dict[str, Any]]:
     """The tools as a chat template takes them."""
     return [
         {
             "type": "function",
             "function": {
                 "name": name,
-                "description": _tool(name).description or f"The tool {name}.",
-                "parameters": _schema(_tool(name).parameters),
+                "description": tool.description or f"The tool {name}.",
+                "parameters": dict(schema_of(tool)),
             },
         }
-        for name in names
+        for name, tool in tools.items()
     ]
 
 
-def call_arguments(tool: str, call_input: str) -> dict[str, str]:
-    """The input of a call, without its quotes, under the name of the tool's parameter."""
-    return {name: unquote(call_input) for name in _tool(tool).parameters}
+def call_arguments(tools: Tools, tool: str, call_input: str) -> dict[str, Any]:
+    """The arguments of a call by name; one input, without its quotes, is under the name of the tool's parameter.
 
-
-def _schema(parameters: Mapping[str, str]) -> dict[str, Any]:
-    properties = {name: {"type": "string", "description": meaning} for name, meaning in parameters.items()}
-    return {"type": "object", "properties": properties, "required": list(parameters)}
-
-
-def _tool(name: str) -> type[Tool]:
-    """The tool; of one that is no longer there, what holds for any."""
-    return next((tool for tool in find_tools().values() if tool.name == name), Tool)
+    Of a tool that is not known, or whose arguments were others when the call was kept, what holds for any tool.
+    """
+    try:
+        return arguments_of(tools.get(tool, Tool), call_input)
+    except BadInput:
+        return arguments_of(Tool, call_input)

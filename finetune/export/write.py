@@ -21,7 +21,7 @@ from toolformer_ray.finetune.export.rows import (
     as_tokens,
 )
 from toolformer_ray.finetune.export.rows_file import write_rows
-from toolformer_ray.finetune.export.schemas import names_of_run_tools
+from toolformer_ray.finetune.export.schemas import tools_of_run
 from toolformer_ray.finetune.export.template_check import count_incomplete
 from toolformer_ray.lm.tokenizer import TextTokenizer
 
@@ -75,7 +75,7 @@ def _format(choice_options: ChooseOptions, options: ExportOptions) -> Callable[[
     if options.format == "tokens":
         return functools.partial(as_tokens, tokenizer=TextTokenizer.load(options.model or ""))
     conversation = Conversation(
-        tools=names_of_run_tools(choice_options.run),
+        tools=tools_of_run(choice_options.run),
         instruction=options.instruction,
         arguments=options.arguments,
         calls=options.calls,

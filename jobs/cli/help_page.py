@@ -3,13 +3,14 @@
 Panels of tools are shown on the full page, or on either page for the tools that `--tools` names beside it.
 """
 
-import itertools
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cyclopts.help import DefaultFormatter
+
+from toolformer_ray.jobs.cli.brought_tools import named_tools, offer_tools
 
 if TYPE_CHECKING:
     from cyclopts.help import HelpPanel
@@ -49,7 +50,7 @@ class ChosenPanels:
 
 def print_help(app: Any, arguments: Sequence[str]) -> None:
     """Print the help page that is asked for."""
-    panels = ChosenPanels(shows_all=HELP_ALL in arguments, tools=_named_tools(arguments))
+    panels = ChosenPanels(shows_all=HELP_ALL in arguments, tools=_chosen_tools(arguments))
     app.help_formatter = panels
     app.help_epilogue = SHARED
     app.help_print([word for word in arguments if not word.startswith("-")][:1])
@@ -57,8 +58,7 @@ def print_help(app: Any, arguments: Sequence[str]) -> None:
         print(f"{HELP_ALL} shows more: {', '.join(panels.left_out)}, tools.")
 
 
-def _named_tools(arguments: Sequence[str]) -> set[str]:
-    """What stands behind `--tools`."""
-    joined = [word.partition("=")[2] for word in arguments if word.startswith("--tools=")]
-    behind = [word for flag, word in itertools.pairwise(arguments) if flag == "--tools"]
-    return {key.strip() for said in [*joined, *behind] for key in said.split(",") if key.strip()}
+def _chosen_tools(arguments: Sequence[str]) -> set[str]:
+    """The keys of the tools that are named."""
+    named = named_tools(arguments)
+    return {*named, *offer_tools(named, [])}

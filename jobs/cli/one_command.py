@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from toolformer_ray.jobs.cli.brought_tools import named_tools, offer_tools
 from toolformer_ray.jobs.cli.commands import app
 from toolformer_ray.jobs.cli.settings_file import sources_of, take_shared
 from toolformer_ray.records.errors import UnusableError
@@ -19,7 +20,9 @@ def run_command(arguments: Sequence[str]) -> int:
         print_help(app, options)
         return 0
     left, shared = take_shared(typed)
-    app.config = tuple(sources_of(shared))
+    sources = sources_of(shared)
+    offer_tools(named_tools(options), [source.values for source in sources])
+    app.config = tuple(sources)
     if shared.write_config:
         return _write(left, shared.write_config)
     result = app(left, exit_on_error=False, print_error=False, result_action="return_value")

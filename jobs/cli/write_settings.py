@@ -61,8 +61,8 @@ def _value_of(argument: "Argument", bound: "BoundArguments") -> tuple[Any, bool]
     # A command has one record of options, in which an option is found field by field.
     value: Any = next(each for each in bound.arguments.values() if hasattr(each, argument.keys[0]))
     for key in argument.keys:
-        if isinstance(value, ToolChoice) and key == "settings":
-            value = value.in_force()
+        if isinstance(value, ToolChoice) and key in ("settings", "keys"):
+            value = value.in_force() if key == "settings" else value.written
         elif isinstance(value, Mapping):
             if key not in value:
                 return None, False

@@ -80,7 +80,7 @@ def check_recording(opened: "Decoder", options: DecoderOptions) -> None:
 def refuse_missing_tools(options: DecoderOptions, decode: DecodeOptions) -> None:
     """Raise OptionError if the model was taught a tool that is neither loaded nor barred: its calls go nowhere."""
     if decode.max_calls and (missing := _missing_tools(options, decode.barred)):
-        keys = ",".join([*options.tools.keys, *missing.values()])
+        keys = ",".join([*options.tools.written, *missing.values()])
         raise OptionError(
             "model",
             options.model.model,
@@ -90,13 +90,15 @@ def refuse_missing_tools(options: DecoderOptions, decode: DecodeOptions) -> None
 
 
 def _missing_tools(options: DecoderOptions, barred: Sequence[str]) -> dict[str, str]:
-    """Tools that fine-tuning taught the model, by the name in calls, with their keys; not those loaded or barred."""
+    """Tools that fine-tuning taught the model, by the name in calls, with their keys or places; not those loaded or
+    barred."""
     from toolformer_ray.lm.sources import find_folder
 
     folder = find_folder(options.model.model)
     if folder is None or not (folder / TOOLS_FILE).is_file():
         return {}
-    taught = json.loads((folder / TOOLS_FILE).read_bytes())["tools"]
-    keys = {tool.name: key for key, tool in find_tools().items()}
-    loaded = {find_tools()[key].name for key in options.tools.keys}
-    return {name: keys[name] for name in taught if name in keys and name not in {*loaded, *barred}}
+    told = json.loads((folder / TOOLS_FILE).read_bytes())
+    # A place is only told: a file is never run because a model's folder names it.
+    keys = {**told.get("places", {}), **{tool.name: key for key, tool in find_tools().items()}}
+    loaded = {tool.name for tool in options.tools.classes.values()}
+    return {name: keys[name] for name in told["tools"] if name in keys and name not in {*loaded, *barred}}

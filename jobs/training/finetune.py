@@ -33,6 +33,7 @@ from toolformer_ray.records.errors import OptionError, UnusableError, one_line
 from toolformer_ray.records.fingerprint import fingerprint
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.whole_json import write_json
+from toolformer_ray.tools.brought.declared import places_of_declared
 from toolformer_ray.workflow.model_files import ModelFiles, look_at_model
 from toolformer_ray.workflow.paths import refuse_lost_output
 from toolformer_ray.workflow.report.text_table import text_table
@@ -111,7 +112,10 @@ def _finetune(options: FinetuneOptions, interrupts: Interrupts) -> None:
     result = json.loads((out / RESULT_FILE).read_bytes())
     provenance = json.loads((out / STATE_FILE).read_bytes())
     (out / CARD_FILE).write_text(render_card(training, provenance, result), encoding="utf-8")
-    (out / TOOLS_FILE).write_text(json.dumps({"tools": sorted(provenance["num_calls"])}, indent=2), encoding="utf-8")
+    taught: dict[str, Any] = {"tools": sorted(provenance["num_calls"])}
+    if places := places_of_declared(choice.run, taught["tools"]):
+        taught["places"] = places
+    (out / TOOLS_FILE).write_text(json.dumps(taught, indent=2), encoding="utf-8")
     _print_losses(result, training)
 
 

@@ -53,7 +53,7 @@ def test_a_file_without_demonstrations_or_without_text_is_refused(tmp_path: Path
 
 def test_a_tool_is_taught_by_the_users_demonstrations(tmp_path: Path) -> None:
     (tmp_path / "own.txt").write_text("It is [Calculator(1)] 1.\n")
-    tool = make_tool("calculator", teaching=Teaching(demonstrations=str(tmp_path / "own.txt")))
+    tool = make_tool(find_tools()["calculator"], teaching=Teaching(demonstrations=str(tmp_path / "own.txt")))
     assert tool.demonstrations == ("It is [Calculator(1)] 1.",)
     assert tool.instruction == find_tools()["calculator"].instruction
-    assert len(make_tool("calculator").demonstrations) == 5
+    assert len(make_tool(find_tools()["calculator"]).demonstrations) == 5

@@ -20,7 +20,7 @@ from toolformer_ray.records.calls import clean_result
 from toolformer_ray.records.errors import OptionError, UnusableError, one_line
 from toolformer_ray.records.fingerprint import fingerprint
 from toolformer_ray.records.run_folder import RunFolder
-from toolformer_ray.records.stages import NOTES, STATUSES
+from toolformer_ray.records.stages import STATUSES, is_note
 from toolformer_ray.tools.asking.call import FACTS, Call, Outcome
 from toolformer_ray.tools.tool import Tool, answer_fingerprint
 
@@ -163,7 +163,7 @@ def _parse(entry: Any, name: str) -> Outcome | None:
     if not isinstance(entry, dict) or entry.get("name") != name:
         return None
     status, result, note = (entry.get(column) for column in ("status", "result", "note"))
-    if status not in STATUSES or note not in (None, *NOTES) or not _is_result_of(status, result):
+    if status not in STATUSES or not is_note(note) or not _is_result_of(status, result):
         return None
     return Outcome(status=status, result=result, note=note, from_cache=True)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from toolformer_ray.records.calls import clean_result
+from toolformer_ray.records.stages import ARGUMENT_NOTE, MAX_NOTE_CHARS
 from toolformer_ray.tools.tool import BadInput, CallContext, Tool, Unavailable
 
 MAX_CHARS_READ = 64_000
@@ -35,7 +36,7 @@ class Outcome:
     result: str | None = None
     """The text that may stand in a call; None unless the status is `ok`."""
     note: str | None = None
-    """One of records.stages.NOTES; None for most."""
+    """See records.stages.NOTES; None for most."""
     seconds: float = 0.0
     from_cache: bool = False
 
@@ -48,8 +49,9 @@ def ask(tool: Tool, call: Call) -> tuple[Outcome, Exception | None]:
     try:
         result, note = _as_result(tool.run(call.call_input, CallContext(today=call.today)))
         status = "ok" if result else "empty"
-    except BadInput:
+    except BadInput as error:
         status = "bad_input"
+        note = f"{ARGUMENT_NOTE}{clean_result(error.argument)}"[:MAX_NOTE_CHARS] if error.argument else None
     except Unavailable as error:
         status, failure = "unavailable", error
     except Exception as error:  # noqa: BLE001  the one broad except: a tool that crashes is a row, not the end of a run

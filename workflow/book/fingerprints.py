@@ -89,7 +89,7 @@ def proposal_settings(inputs: RunInputs, key: str) -> tuple[object, ...]:
     """Propose: the model and how it samples, how the tool is taught, its thresholds."""
     tool, teaching = inputs.tools[key], plain_options(inputs.tools[key].teaching)
     sampling = {name: value for name, value in plain_options(inputs.options.propose).items() if name != "prune-below"}
-    taught = (tool.name, tool.instruction, tuple(tool.demonstrations))
+    taught = (tool.name, tool.instruction, tuple(tool.demonstrations), *filter(None, [tool.source]))
     thresholds = {name: teaching[name] for name in CHOOSING if name in teaching}
     # Calls of an expensive tool are pruned before it is asked.
     offering = (tool.is_expensive, (_own_options(tool), inputs.tool_data[key]) if tool.wants_by_data else ())

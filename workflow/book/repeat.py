@@ -15,7 +15,8 @@ from toolformer_ray.annotate.propose_options import ProposeOptions
 from toolformer_ray.losses.options import FilterOptions
 from toolformer_ray.records.errors import UnusableError
 from toolformer_ray.records.run_folder import RUN_FILE
-from toolformer_ray.tools.catalog import find_tools
+from toolformer_ray.tools.brought.declared import place_of_declared, tools_known_to
+from toolformer_ray.tools.tool import Tool
 from toolformer_ray.workflow.book.settings import open_run, read_tool_names
 
 
@@ -36,27 +37,32 @@ def settings_to_repeat(location: str) -> SettingsToRepeat:
     """
     run = open_run(location)
     read_tool_names(run)
-    settings = run.read_json(RUN_FILE)["settings"]
+    made_with = run.read_json(RUN_FILE)
+    settings = made_with["settings"]
     if not settings.get("model") or not settings.get("corpus"):
         raise UnusableError(f"{run.shown}/{RUN_FILE} does not say with which model and corpus the run was made")
-    flat = {**_before(settings), **settings}
+    flat = {**_before(settings, tools_known_to(made_with)), **settings}
     # What a run holds of demonstrations is the hash of what they say.
     not_held = {
         name: f"the run does not hold the demonstrations of its {name.partition('.')[0]}"
         for name, value in flat.items()
         if name.endswith(".demonstrations") and value
     }
+    # A file is never run because a run names it: whoever repeats the run has to name it.
+    brought = [place for key in settings["tools"] if (place := place_of_declared(made_with, key))]
+    if brought:
+        not_held["tools"] = f"the run does not hold the tools of its user's own, {', '.join(brought)}"
     given = {name: value for name, value in flat.items() if value is not None and name not in not_held}
     return SettingsToRepeat(options=_nested(given), not_held=not_held)
 
 
-def _before(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _before(settings: Mapping[str, Any], tools: Mapping[str, type[Tool]]) -> dict[str, Any]:
     """The options that a run leaves out since they stand at the value of older versions."""
     found: dict[str, Any] = {}
     for record in (IngestOptions, ProposeOptions, FilterOptions):
         found |= dict(_older_values(record, ""))
     for key in settings["tools"]:
-        tool = find_tools()[key]
+        tool = tools[key]
         for own in (type(tool.teaching), tool.Options):
             found |= dict(_older_values(own, f"{key}."))
     return found

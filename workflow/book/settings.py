@@ -8,7 +8,7 @@ import dataclasses
 import importlib.metadata
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from toolformer_ray.records.errors import UnusableError
@@ -16,7 +16,7 @@ from toolformer_ray.records.fingerprint import fingerprint
 from toolformer_ray.records.locations import without_keys
 from toolformer_ray.records.run_folder import RUN_FILE, RunFolder
 from toolformer_ray.records.stages import Document
-from toolformer_ray.tools.catalog import find_tools
+from toolformer_ray.tools.brought.declared import DECLARED, declare, tools_known_to
 from toolformer_ray.tools.tool import Tool, full_data_version
 from toolformer_ray.workflow.book.fingerprints import (
     RunInputs,
@@ -51,10 +51,13 @@ class RunSettings:
     """Per stage, the hash of everything but its inputs that decides its rows."""
     tool_fingerprints: Mapping[str, Mapping[str, str]]
     """Per stage and name of a tool, the hash of what decides the tool's proposals, answers or losses."""
+    declared_tools: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Per tool that the user brought, what readers of the run need of it: `tools.brought.declared`."""
 
     def write(self, run: RunFolder) -> None:
         """Write `run.json`."""
-        run.write_json(RUN_FILE, {**dataclasses.asdict(self), "versions": package_versions()}, is_lasting=True)
+        told = {name: value for name, value in dataclasses.asdict(self).items() if value or name != DECLARED}
+        run.write_json(RUN_FILE, {**told, "versions": package_versions()}, is_lasting=True)
 
 
 def resolve_settings(
@@ -89,6 +92,7 @@ def resolve_settings(
         tool_data=inputs.tool_data,
         stage_fingerprints=fingerprint_stages(pipeline, inputs, by_tool),
         tool_fingerprints=by_tool,
+        declared_tools={key: declare(tools[key], one.place) for key, one in options.tools.brought.items()},
     )
 
 
@@ -110,7 +114,7 @@ def check_settings(run: RunFolder, now: RunSettings, *, may_change: bool) -> Seq
     before = run.read_json(RUN_FILE)
     if before is None or not run.shards(Document.table):
         return []
-    if not isinstance(before, dict) or not before.keys() >= vars(now).keys():
+    if not isinstance(before, dict) or not before.keys() >= vars(now).keys() - {DECLARED}:
         raise OtherSettingsError(f"{run.shown}/{RUN_FILE} is not of a run of this program; use another `run`")
     differences = list(_differences(before, now))
     if differences and not may_change:
@@ -128,9 +132,10 @@ def read_tool_names(run: RunFolder) -> list[str]:
     keys = settings.get("tools") if isinstance(settings, dict) else None
     if not isinstance(keys, list):
         raise UnusableError(f"{run.shown}/{RUN_FILE} does not say with which tools the run was made")
-    if gone := [str(key) for key in keys if key not in find_tools()]:
+    known = tools_known_to(made_with)
+    if gone := [str(key) for key in keys if key not in known]:
         raise UnusableError(f"{run.shown} was made with tools that are not here: {', '.join(gone)}")
-    return [find_tools()[key].name for key in keys]
+    return [known[key].name for key in keys]
 
 
 def _teaching(tool: Tool, options: AnnotateOptions) -> dict[str, Any]:
@@ -148,7 +153,7 @@ def _differences(before: Mapping[str, Any], now: RunSettings) -> Iterator[str]:
         # The files of the model count, not their location: the folder may have been moved.
         if name == "model" and before["model_fingerprint"] == now.model_fingerprint:
             continue
-        if _is_only_moved(name, before["tool_data"], now.tool_data):
+        if _is_only_moved(name, before["tool_data"], now):
             continue
         if old.get(name) != new.get(name):
             yield f"`{name.replace('-', '_')}` was {_shown(old.get(name))} and is {_shown(new.get(name))}"
@@ -156,16 +161,18 @@ def _differences(before: Mapping[str, Any], now: RunSettings) -> Iterator[str]:
             yield f"the files of `model` {new[name]} have changed"
     for key, data in now.tool_data.items():
         if before["tool_data"].get(key, data) != data:
-            yield f"the data behind the tool {key} has changed"
+            yield f"the {'file or the ' if key in now.declared_tools else ''}data behind the tool {key} has changed"
 
 
-def _is_only_moved(name: str, old_data: Mapping[str, str], data: Mapping[str, str]) -> bool:
+def _is_only_moved(name: str, old_data: Mapping[str, str], now: RunSettings) -> bool:
     """Whether an option is the location of a tool's data, and the data are the same as before."""
     key, _, option = name.partition(".")
+    data = now.tool_data
     if not data.get(key) or old_data.get(key) != data[key]:
         return False
     # After `+` comes the hash of the files of a model folder: see tools.tool.full_data_version.
-    return option in find_tools()[key].locates_data or (option == "model" and "+" in data[key])
+    tool = tools_known_to({DECLARED: now.declared_tools})[key]
+    return option in tool.locates_data or (option == "model" and "+" in data[key])
 
 
 def _shown(value: Any) -> str:

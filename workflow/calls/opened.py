@@ -15,7 +15,7 @@ from toolformer_ray.losses.verdict import KeepRule
 from toolformer_ray.records.errors import UnusableError, one_line
 from toolformer_ray.records.run_folder import RUN_FILE, RunFolder
 from toolformer_ray.records.stages import Document
-from toolformer_ray.tools.catalog import find_tools
+from toolformer_ray.tools.brought.declared import tools_known_to
 from toolformer_ray.workflow.book.settings import open_run
 from toolformer_ray.workflow.pipeline import PIPELINE
 from toolformer_ray.workflow.report.query import open_tables
@@ -98,7 +98,7 @@ def open_for_looking(location: str, *, to_memory: bool = False) -> OpenedRun:
         run=run,
         connection=connection,
         made_with=made_with,
-        rules=dict(_rules(made_with.get("settings", {}))),
+        rules=dict(_rules(made_with)),
         num_shards=len(through),
         num_shards_read=len(run.shards(Document.table)),
     )
@@ -121,11 +121,11 @@ def _rule_table(opened: OpenedRun) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
-def _rules(settings: Mapping[str, Any]) -> Sequence[tuple[str, KeepRule]]:
+def _rules(made_with: Mapping[str, Any]) -> Sequence[tuple[str, KeepRule]]:
     """The rules of the run's tools, as far as its settings tell them."""
-    found = []
+    found, known, settings = [], tools_known_to(made_with), made_with.get("settings", {})
     for key in settings.get("tools", ()):
-        tool = find_tools().get(key)
+        tool = known.get(key)
         try:
             if tool:
                 found.append((tool.name, KeepRule.of_settings(settings, key, tool)))

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from toolformer_ray.records.errors import OptionError
-from toolformer_ray.tools.catalog import find_tools
+from toolformer_ray.tools.brought.declared import tools_known_to
 from toolformer_ray.workflow.calls.choose import ChosenCall, choose_calls
 from toolformer_ray.workflow.calls.opened import OpenedRun, open_for_looking
 from toolformer_ray.workflow.calls.terminal import CALL, harmless, in_its_text, make_console, verdict_line
@@ -53,7 +53,7 @@ def tool_name(opened: OpenedRun, given: str | None) -> str | None:
     """The name in calls of the tool that was named, either way. Raises OptionError if the run has no calls of it."""
     if given is None:
         return None
-    tool = find_tools().get(given)
+    tool = tools_known_to(opened.made_with).get(given)
     name = tool.name if tool else given
     there = sorted({*opened.rules, *(row[0] for row in opened.ask("SELECT DISTINCT tool FROM scored").rows)})
     if name not in there:

@@ -18,7 +18,7 @@ from toolformer_ray.records.counts import Count
 from toolformer_ray.records.errors import UnusableError
 from toolformer_ray.records.run_folder import RUN_FILE, RunFolder, shard_of
 from toolformer_ray.records.stages import Document, Scored
-from toolformer_ray.tools.catalog import find_tools
+from toolformer_ray.tools.brought.declared import tools_known_to
 from toolformer_ray.workflow.report.query import open_table
 from toolformer_ray.workflow.report.text_table import text_table
 from toolformer_ray.workflow.report.times import MAX_SHARDS_READ
@@ -70,11 +70,12 @@ def describe_nothing_kept(run: RunFolder, counts: Counts, tools: Sequence[str]) 
 
 
 def _find(run: RunFolder, name: str) -> _Tool | None:
-    keys = {tool.name: key for key, tool in find_tools().items()}
+    made_with = run.read_json(RUN_FILE)
+    known = tools_known_to(made_with)
+    keys = {tool.name: key for key, tool in known.items()}
     try:
-        settings = run.read_json(RUN_FILE)["settings"]
         key = keys[name]
-        return _Tool(name=name, key=key, rule=KeepRule.of_settings(settings, key, find_tools()[key]))
+        return _Tool(name=name, key=key, rule=KeepRule.of_settings(made_with["settings"], key, known[key]))
     except (KeyError, TypeError, UnusableError):
         return None
 
