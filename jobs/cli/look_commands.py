@@ -29,6 +29,7 @@ def show(
     near: bool = False,
     text: str | None = None,
     number: int = 10,
+    svg: Path | None = None,
 ) -> int:
     """Show calls of a run in their texts.
 
@@ -46,10 +47,12 @@ def show(
         Show one text with all its calls, by its `text_id` or `doc_id`.
     number
         How many calls are shown at most.
+    svg
+        An SVG file to write: a picture of what is shown.
     """
     from toolformer_ray.workflow.calls.show import ShowOptions, show_calls
 
-    return show_calls(run, ShowOptions(tool=tool, rejected=rejected, near=near, text=text, number=number))
+    return show_calls(run, ShowOptions(tool=tool, rejected=rejected, near=near, text=text, number=number, svg=svg))
 
 
 def review(run: str, *, sample: int = 50, tool: str | None = None) -> int:

@@ -1,6 +1,7 @@
 """Annotation from Python: the page about it runs, block by block, and what is wrong is one line."""
 
 import asyncio
+import json
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.notebook import NOTEBOOK, make_notebook
 from toolformer_ray.jobs.python_api import Run, _beside_a_loop, annotate, read_options
 
 REPOSITORY = Path(__file__).parents[2]
@@ -34,6 +36,20 @@ def test_the_page_runs_from_top_to_bottom(tmp_path: Path, model: str, corpus: Pa
     assert "Warning" not in ended.stderr.replace("FutureWarning", "")
     assert "annotate(): shard-siz is no option of annotate; did you mean shard-size?" in ended.stdout
     assert not (tmp_path / "runs/two").exists()
+
+
+def test_the_notebook_is_the_page_behind_a_cell_that_makes_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    assert found == make_notebook(PAGE), "run `python -m tests.support.notebook`"
+    setup, *blocks = ["".join(cell["source"]) for cell in found["cells"] if cell["cell_type"] == "code"]
+    assert "\n".join(blocks) + "\n" == "".join(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):  # a cell may be run again
+        exec(setup, {})  # noqa: S102 - a cell of our own
+    assert "text" in json.loads((tmp_path / "texts.jsonl").read_text().splitlines()[0])
+    assert (tmp_path / "model/config.json").is_file()
 
 
 def test_arguments_are_read_as_the_options_of_the_command_line_are(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from rich.console import Console
@@ -39,6 +40,24 @@ def run(tmp_path: Path) -> RunFolder:
 def shown(run: RunFolder, capsys: pytest.CaptureFixture[str], *options: str) -> str:
     assert main(["show", run.location, *options]) == 0
     return capsys.readouterr().out
+
+
+def test_what_is_shown_can_be_drawn_without_a_font_from_elsewhere(
+    run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "calls.svg"
+    shown(run, capsys, "--svg", str(picture))
+    drawn = picture.read_text(encoding="utf-8")
+    root = ElementTree.fromstring(drawn)  # noqa: S314 - our own
+    words = " ".join(part.replace("\N{NO-BREAK SPACE}", " ") for part in root.itertext())
+    assert root.tag.endswith("svg") and KEPT in words and "2 of 5 calls are kept" in words
+    assert not re.findall(r"https?:(?!//www.w3.org/2000/svg)|url\((?!#)|@import|@font-face|<script", drawn)
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_picture_that_cannot_be_written_is_one_line(run: RunFolder, refuse: Refuse, tmp_path: Path) -> None:  # noqa: F811
+    told = refuse("show", run.location, "--svg", str(tmp_path / "none" / "calls.svg"))
+    assert told.startswith("--svg is ") and "it cannot be written: " in told
 
 
 def calls_in(output: str) -> list[str]:

@@ -1,7 +1,8 @@
 """`toolformer show RUN`: calls of a run in their texts, with the losses by which they were kept or not."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
@@ -10,6 +11,7 @@ from toolformer_ray.records.errors import OptionError
 from toolformer_ray.tools.brought.declared import tools_known_to
 from toolformer_ray.workflow.calls.choose import ChosenCall, choose_calls
 from toolformer_ray.workflow.calls.opened import OpenedRun, open_for_looking
+from toolformer_ray.workflow.calls.svg import write_svg
 from toolformer_ray.workflow.calls.terminal import CALL, harmless, in_its_text, make_console, verdict_line
 
 WHOLE_TEXT = 10**9
@@ -27,6 +29,8 @@ class ShowOptions:
     near: bool = False
     text: str | None = None
     number: int = 10
+    svg: Path | None = None
+    """A picture of what is shown, beside showing it."""
 
     def __post_init__(self) -> None:
         if self.number < 1:
@@ -39,14 +43,20 @@ def show_calls(location: str, options: ShowOptions, console: Console | None = No
     """Print calls. Raises UnusableError if there is no run, or no such tool or text in it."""
     opened, console = open_for_looking(location), console or make_console()
     tool = tool_name(opened, options.tool)
-    if options.text is not None:
-        return _show_text(opened, options, tool, console)
-    for call in _chosen(opened, options, tool, None):
-        console.print(in_its_text(call), soft_wrap=True)
-        console.print(verdict_line(call), soft_wrap=True)
-    ((kept, scored),) = opened.ask(COUNTS, tool=tool).rows
-    console.print(f"{kept:,} of {scored:,} calls are kept")
+    lines = list(_lines_of_text(opened, options, tool) if options.text is not None else _lines(opened, options, tool))
+    if options.svg:
+        write_svg(options.svg, lines)
+    for line in lines:
+        console.print(line, soft_wrap=True)
     return 0
+
+
+def _lines(opened: OpenedRun, options: ShowOptions, tool: str | None) -> Iterator[Text]:
+    for call in _chosen(opened, options, tool, None):
+        yield in_its_text(call)
+        yield verdict_line(call)
+    ((kept, scored),) = opened.ask(COUNTS, tool=tool).rows
+    yield Text(f"{kept:,} of {scored:,} calls are kept")
 
 
 def tool_name(opened: OpenedRun, given: str | None) -> str | None:
@@ -66,7 +76,7 @@ def _chosen(opened: OpenedRun, options: ShowOptions, tool: str | None, text_id: 
     return choose_calls(opened, choice, options.number, tool=tool, text_id=text_id)
 
 
-def _show_text(opened: OpenedRun, options: ShowOptions, tool: str | None, console: Console) -> int:
+def _lines_of_text(opened: OpenedRun, options: ShowOptions, tool: str | None) -> Iterator[Text]:
     """Each part of a document that the name fits, with the calls that are asked for in it."""
     parts = opened.ask(FIND_TEXT, id=options.text).rows
     if not parts:
@@ -74,11 +84,10 @@ def _show_text(opened: OpenedRun, options: ShowOptions, tool: str | None, consol
         raise OptionError("text", harmless(str(options.text)), remedy)
     for text_id, text in parts:
         calls = sorted(_chosen(opened, options, tool, text_id), key=lambda call: call.char_offset)
-        console.print(_with_calls(text, calls), soft_wrap=True)
+        yield _with_calls(text, calls)
         for call in calls:
-            console.print(Text(harmless(call.written), CALL), soft_wrap=True)
-            console.print(verdict_line(call), soft_wrap=True)
-    return 0
+            yield Text(harmless(call.written), CALL)
+            yield verdict_line(call)
 
 
 def _with_calls(text: str, calls: list[ChosenCall]) -> Text:
