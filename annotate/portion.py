@@ -15,7 +15,13 @@ import numpy as np
 
 from toolformer_ray.annotate.openings import EncodedText, Opening, drop_opening, drop_text
 from toolformer_ray.annotate.places import choose_places, is_close_choice, wanted_tokens
-from toolformer_ray.annotate.prompt import NO_OPENING, CallOpening, render_demonstrations, render_opening
+from toolformer_ray.annotate.prompt import (
+    NO_OPENING,
+    CallOpening,
+    chat_demonstrations,
+    render_demonstrations,
+    render_opening,
+)
 from toolformer_ray.annotate.propose_options import ProposeOptions
 from toolformer_ray.annotate.pruning import is_hopeful, settle_loss_without
 from toolformer_ray.lm.requests import Place, Prompt
@@ -50,10 +56,26 @@ class Portion:
     """Some of the texts with their prompts; chooses the places of each prompt when the model has read it."""
 
     def __init__(
-        self, texts: Sequence[EncodedText], model: "LanguageModel", options: ProposeOptions, filter_name: FilterName
+        self,
+        texts: Sequence[EncodedText],
+        model: "LanguageModel",
+        options: ProposeOptions,
+        filter_name: FilterName,
+        *,
+        is_scorer: bool = True,
+        settles: bool = True,
+        is_chat: bool = False,
     ) -> None:
+        """`is_scorer`: whether the losses of this model are those of the filter, so that they may drop something.
+
+        `settles`: whether log p(opening) is this model's, which is asked once more where a choice is close.
+
+        `is_chat`: whether the demonstrations are shown as turns of a chat.
+        """
         self.texts = texts
         self.filter_name = filter_name
+        self.is_scorer = is_scorer
+        self._settles, self._is_chat = settles, is_chat
         self.asked: list[Asked] = []
         self.dropped: list[Dropped] = []
         self._model = model
@@ -63,8 +85,7 @@ class Portion:
     def offer(self, tool: Tool) -> None:
         """Add a prompt for each text that the tool wants and the window can hold; drop the others."""
         tokenizer, options = self._model.tokenizer, self._options
-        demonstrations = "" if options.second_round else render_demonstrations(tool, options.shown)
-        shared_ids = [*tokenizer.bos_ids, *tokenizer.encode(demonstrations)]
+        shared_ids = self._demonstrations(tool)
         begins = render_opening(tool, options) if options.rank_by == "opening" else NO_OPENING
         opening_ids = tokenizer.encode(begins.text)
         num_fixed = len(shared_ids) + len(tokenizer.open_ids) + len(opening_ids) + options.max_call_tokens
@@ -88,6 +109,14 @@ class Portion:
                 )
                 self.asked.append(Asked(number, text, tool, prompt, begins, is_place))
 
+    def _demonstrations(self, tool: Tool) -> list[int]:
+        """What every prompt begins with."""
+        tokenizer, options = self._model.tokenizer, self._options
+        if self._is_chat:
+            return tokenizer.chat_ids(chat_demonstrations(tool))
+        demonstrations = "" if options.second_round else render_demonstrations(tool, options.shown)
+        return [*tokenizer.bos_ids, *tokenizer.encode(demonstrations)]
+
     def _places(self, text: EncodedText, tool: Tool) -> Sequence[bool]:
         if self._options.places == "all":
             return text.places.is_place
@@ -99,9 +128,10 @@ class Portion:
         chosen = [self.asked[index] for index in batch]
         for asked, starts in zip(chosen, log_starts, strict=True):
             asked.openings = self._choose_openings(asked, starts)
-        self._fill_loss_without(chosen)
-        for asked in chosen:
-            self._drop_hopeless(asked)
+        if self.is_scorer:
+            self._fill_loss_without(chosen)
+            for asked in chosen:
+                self._drop_hopeless(asked)
         return [[_place(opening, self._options) for opening in asked.openings] for asked in chosen]
 
     def forget_texts(self) -> None:
@@ -110,7 +140,7 @@ class Portion:
 
     def _choose_openings(self, asked: Asked, log_starts: np.ndarray) -> list[Opening]:
         is_place, teaching = asked.is_place, asked.tool.teaching
-        if is_close_choice(log_starts, is_place, teaching):
+        if self._settles and is_close_choice(log_starts, is_place, teaching):
             log_starts = self._model.start_log_probs_alone(asked.prompt)
         places = choose_places(log_starts, is_place, teaching)
         if not places:
@@ -155,9 +185,14 @@ def sample_keys(seed: int, text_id: str, tool: str, token_index: int, num_sample
     return [int.from_bytes(hashlib.blake2b(name.encode(), digest_size=16).digest(), "big") for name in named]
 
 
-def _place(opening: Opening, options: ProposeOptions) -> Place:
+def opening_keys(opening: Opening, options: ProposeOptions) -> list[int | None]:
+    """The randomness of each sample at a place; None for the one that takes the likeliest token every time."""
     num_samples = 0 if opening.begins.is_whole_call else opening.tool.teaching.num_samples
     name = opening.text.document.text_id, opening.tool.name, opening.token_index
     keys = sample_keys(options.seed, *name, num_samples)
     is_first_drawn = options.first_sample == "drawn" or not keys
-    return Place(token_index=opening.token_index, keys=keys if is_first_drawn else [None, *keys[1:]])
+    return [*keys] if is_first_drawn else [None, *keys[1:]]
+
+
+def _place(opening: Opening, options: ProposeOptions) -> Place:
+    return Place(token_index=opening.token_index, keys=opening_keys(opening, options))

@@ -19,6 +19,8 @@ from toolformer_ray.annotate.propose_options import ProposeOptions, Shown
 from toolformer_ray.records.calls import CALL_ARROW, CALL_END, find_calls, remove_found_calls
 from toolformer_ray.tools.tool import Tool
 
+CHAT_REQUEST = "Write a text with such a call."
+
 
 @dataclass(frozen=True)
 class CallOpening:
@@ -53,6 +55,15 @@ def render_demonstrations(tool: type[Tool] | Tool, shown: Shown = "whole") -> st
         return "\n\n".join([tool.instruction, *tool.demonstrations, ""])
     examples = [f"Input: {remove_found_calls(output)}\nOutput: {output}" for output in tool.demonstrations]
     return "\n\n".join([tool.instruction, *examples, "Input: "])
+
+
+def chat_demonstrations(tool: type[Tool] | Tool) -> list[dict[str, str]]:
+    """The same as a chat: each demonstration is an answer, and x, as far as it is written, begins the next one."""
+    asked = [f"{tool.instruction}\n\n{CHAT_REQUEST}", *[CHAT_REQUEST] * len(tool.demonstrations)]
+    turns = [{"role": "user", "content": request} for request in asked]
+    answers = [{"role": "assistant", "content": demonstration} for demonstration in tool.demonstrations]
+    paired = [turn for pair in zip(turns, answers, strict=False) for turn in pair]
+    return [*paired, turns[-1]]
 
 
 def render_text_slot(text: str) -> str:

@@ -1,11 +1,12 @@
 """A call on its way through the filter: which of its losses are known, and what the model is asked for the others."""
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from toolformer_ray.losses.criteria import CallLosses
+from toolformer_ray.losses.criteria import CallLosses, settle
 from toolformer_ray.losses.options import FilterOptions
 from toolformer_ray.losses.question import (
     LossQuestion,
@@ -50,6 +51,9 @@ class CallToScore:
 
     token_contrasts: Sequence[float] = ()
     """What the result changes for each token that counts in place, in nats, once it is compared with decoys."""
+
+    is_pruned: bool = False
+    """Whether L_i(epsilon) alone tells that the call is not kept, so that no further loss is computed."""
 
     @property
     def weighted_in_place(self) -> range:
@@ -150,3 +154,12 @@ def compute_loss(loss: str, calls: Iterable[CallToScore], model: "LanguageModel"
     answers = weighted_losses(model, [call.question(loss, model) for call in lacking])
     for call, answer in zip(lacking, answers, strict=True):
         call.losses = call.losses.having(loss, answer)
+
+
+def compute_loss_without(calls: Iterable[CallToScore], model: "LanguageModel") -> None:
+    """Compute L_i(epsilon) of the calls that another model proposed, and see which no result could save."""
+    lacking = [call for call in calls if math.isnan(call.losses.loss_without)]
+    compute_loss("loss_without", lacking, model)
+    for call in lacking:
+        call.losses = settle(call.losses, call.bound, functools.partial(call.losses_alone, model))
+        call.is_pruned = not call.losses.can_reach(call.bound)

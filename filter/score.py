@@ -8,6 +8,9 @@ With the paper's filter a call with a result gets L+. Where L_i(epsilon) - L+ is
 tau_f and `prune_below`, the call is lost whatever L_i(e(c, epsilon)) is, which is then computed only if proposing did
 so. With `both`, all of this, and the verdict is that of `decoys`.
 
+Where another model proposed, L_i(epsilon) is computed here, and what lies below the pruning bound gets no further loss
+and is not kept: where the scoring model proposes, such calls are dropped before their tool is asked.
+
 Calls without a result, and calls that do not fit the model's window with their text, have no losses with one and are
 not kept. The rules are in `losses.criteria`, the verdict is `losses.verdict.KeepRule`.
 """
@@ -16,7 +19,7 @@ import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from toolformer_ray.filter.call_to_score import CallToScore, calls_to_score, compute_loss
+from toolformer_ray.filter.call_to_score import CallToScore, calls_to_score, compute_loss, compute_loss_without
 from toolformer_ray.filter.contrast import compute_losses_in_place
 from toolformer_ray.losses.criteria import settle
 from toolformer_ray.losses.options import FilterOptions
@@ -46,7 +49,9 @@ def score(
     `prune_below` and whether the paper's losses too are those in place, in a second round, are as in `ProposeOptions`.
     """
     calls = calls_to_score(executed, documents, model, tools.values(), prune_below, options=options, in_place=in_place)
-    answered = [call for call in calls if call.executed.result is not None and call.fits(model)]
+    compute_loss_without(calls, model)
+    with_result = [call for call in calls if call.executed.result is not None and not call.is_pruned]
+    answered = [call for call in with_result if call.fits(model)]
     if options.filter != "paper":
         compute_losses_in_place([call for call in answered if call.executed.decoys], model)
     if options.filter != "decoys":

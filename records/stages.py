@@ -49,7 +49,7 @@ class Candidate(Record):
     tool: str
     """The tool's name as written in a call, e.g. `Calculator`."""
     token_index: int
-    """The call goes before this token of the text (tokenizer of the annotating model, no special tokens)."""
+    """The call goes before this token of the text (tokenizer of the model that scores, no special tokens)."""
     char_offset: int
     """The same place in the text, in Unicode code points: where the token, its leading space included, starts."""
     open_probability: float
@@ -60,10 +60,14 @@ class Candidate(Record):
     num_samples: int
     """How many of the m samples were this call; 1 for a call without an input, which need not be sampled."""
     loss_without: float
-    """L_i(epsilon), weighted nats: the loss of the next tokens with no call at all."""
+    """L_i(epsilon), weighted nats: the loss of the next tokens with no call at all. NaN where another model proposed:
+    the model that scores has it in `scored`."""
     loss_with_call: float | None = None
     """L_i(e(c, epsilon)), weighted nats: with the call, not its result. For tools that are expensive to ask it is known
     before they are; for others if the call is not lost on its other two losses. None where it was not computed."""
+    proposed_offset: int | None = None
+    """Where the token of another proposing model starts, if the call was moved from there to a token border of the
+    model that scores; None where it was not moved."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,7 +203,7 @@ DROP_REASONS = {
     "ingest": ("duplicate", "empty_text", "invalid_utf8", "invalid_row", "missing_text", UNUSABLE_SOURCE),
     "propose": (
         *("not_offered", "too_long", "no_position", "loss_already_low", "sample_unfinished", "sample_malformed"),
-        "loss_already_low_with_call",
+        *("loss_already_low_with_call", "no_border", "no_answer"),
     ),
     "interleave": ("same_place",),
 }

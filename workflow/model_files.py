@@ -25,8 +25,9 @@ class ModelFiles:
     """Hash of the content of a folder's files or a GGUF file, or of the name and commit of a model on the Hub."""
 
 
-def look_at_model(name_or_path: str) -> ModelFiles:
-    """Read a model's configuration and tokenizer. Raises OptionError if the model cannot annotate."""
+def look_at_model(name_or_path: str, *, option: str = "model") -> ModelFiles:
+    """Read a model's configuration and tokenizer. Raises OptionError, of the option that gave it, if the model cannot
+    annotate."""
     # Torch and transformers take seconds to import, and most that imports this module needs neither.
     from toolformer_ray.lm.configuration import read_config, read_window
     from toolformer_ray.lm.sources import find_folder, fingerprint_model
@@ -34,12 +35,12 @@ def look_at_model(name_or_path: str) -> ModelFiles:
 
     is_here = Path(name_or_path).exists()
     if not is_here and find_folder(name_or_path) is None:
-        _check_hub(name_or_path)
+        _check_hub(name_or_path, option)
     try:
         window = read_window(read_config(name_or_path), name_or_path)
         tokenizer = TextTokenizer.load(name_or_path)
     except (ValueError, OSError) as error:
-        raise OptionError("model", name_or_path, one_line(error)) from error
+        raise OptionError(option, name_or_path, one_line(error)) from error
     if is_here:
         identity, revision = fingerprint_model(Path(name_or_path)), None
     else:
@@ -69,7 +70,7 @@ def model_folder(name_or_path: str, revision: str | None) -> str:
         raise OptionError("model", name_or_path, f"{problem}; see to the connection to the Hugging Face Hub") from error
 
 
-def _check_hub(name: str) -> None:
+def _check_hub(name: str, option: str) -> None:
     """Ask the Hub once whether it has the model. Transformers would ask a dozen times and log each one."""
     from huggingface_hub import HfApi
 
@@ -78,7 +79,7 @@ def _check_hub(name: str) -> None:
         HfApi().model_info(name, timeout=10)
     except Exception as error:  # the HTTP library's errors share no base class
         raise OptionError(
-            "model",
+            option,
             name,
             f"it is no folder here, and the Hugging Face Hub does not have it or cannot be reached "
             f"({first_line(error)}); give the folder of a causal language model or its name on the Hub",

@@ -8,6 +8,7 @@ from cyclopts import Group, Parameter
 
 from toolformer_ray.annotate.ingest import IngestOptions
 from toolformer_ray.annotate.propose_options import ProposeOptions
+from toolformer_ray.annotate.proposer_options import ProposerOptions
 from toolformer_ray.losses.options import FilterOptions
 from toolformer_ray.records.errors import OptionError
 from toolformer_ray.records.in_paper import as_in_paper
@@ -59,6 +60,7 @@ class AnnotateOptions:
     model: ModelOptions
     tools: TaughtTools = field(default_factory=TaughtTools)
     propose: Annotated[ProposeOptions, _group("Proposing", 1)] = field(default_factory=ProposeOptions)
+    proposer: Annotated[ProposerOptions, _group("Proposing", 1)] = field(default_factory=ProposerOptions)
     filter: Annotated[FilterOptions, _group("Filter", 2)] = field(default_factory=FilterOptions)
     workers: Annotated[WorkerOptions, _group("Workers", 4)] = field(default_factory=WorkerOptions)
     progress: Annotated[ProgressOptions, _group("Progress", 5)] = field(default_factory=ProgressOptions)

@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from toolformer_ray.annotate.execute import execute, with_decoys
 from toolformer_ray.annotate.ingest import Shard, ingest
 from toolformer_ray.annotate.propose import propose
+from toolformer_ray.annotate.propose_by_endpoint import propose_by_endpoint
 from toolformer_ray.filter.interleave import interleave
 from toolformer_ray.filter.score import score
 from toolformer_ray.losses.verdict import KeepRule
@@ -35,9 +36,12 @@ def run_ingest(opened: Opened, groups: Sequence[Mapping[str, str]]) -> Iterator[
 
 
 def run_propose(opened: OpenedModel, tools: Sequence[str], documents: list[Document]) -> StageOutput:
-    """The calls of the wanted tools, sampled from the model."""
-    wanted = {name: opened.tools[name] for name in tools}
-    return propose(documents, opened.model, wanted, opened.options.propose, opened.options.filter.filter)
+    """The calls of the wanted tools, sampled from the model, another one, or an endpoint."""
+    wanted, options = {name: opened.tools[name] for name in tools}, opened.options
+    asked = documents, opened.model, wanted, options.propose, options.filter.filter
+    if opened.endpoint:
+        return propose_by_endpoint(*asked, opened.endpoint)
+    return propose(*asked, scorer=opened.scorer, is_chat=options.proposer.proposer_chat)
 
 
 def run_execute(

@@ -4,13 +4,14 @@
 2. Proposing and scoring share the workers that hold the model, so no GPU waits for the other stage to catch up.
 3. On GPUs there is one such worker for every `gpus_per_worker` GPUs of a node, and they share the node's CPUs.
 4. On CPUs there is one for every `threads_per_worker` CPUs of a node, by default a quarter of the largest node's.
-5. When nodes join or leave, so do these workers. With `model_workers` their number is fixed, and an autoscaler can
+5. Another model that proposes has workers of its own, half of those that fit; where only one fits, the two share it.
+6. When nodes join or leave, so do these workers. With `model_workers` their number is fixed, and an autoscaler can
 bring
    the nodes that they need.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from toolformer_ray.records.errors import OptionError
 from toolformer_ray.workflow.shard.stage import Needs
@@ -23,6 +24,8 @@ class WorkerOptions:
     model_workers: int | None = None
     """Processes that hold the model, for proposing and scoring alike, and that the cluster is asked for; by default as
     many as fit on the nodes that are there, more when nodes join."""
+    proposer_workers: int | None = None
+    """Processes that hold another proposing model (`proposer`); by default half of those that fit on the nodes."""
     gpus_per_worker: float = 1.0
     """GPUs of each model worker: 0.25 puts four on one GPU; 2 lays a model that is too large for one over two."""
     tool_workers: int = 1
@@ -37,7 +40,7 @@ class WorkerOptions:
     """The Ray cluster to run on, e.g. ray://head:10001; by default RAY_ADDRESS, else a Ray of its own."""
 
     def __post_init__(self) -> None:
-        for option in ("model_workers", "tool_workers", "threads_per_worker", "max_attempts"):
+        for option in ("model_workers", "proposer_workers", "tool_workers", "threads_per_worker", "max_attempts"):
             value = getattr(self, option)
             if value is not None and value < 1:
                 raise OptionError(option, value, "it must be at least 1")
@@ -66,10 +69,30 @@ class PoolSize:
     num_gpus: float = 0.0
 
 
-def pool_sizes(options: WorkerOptions, nodes: Sequence[Node], *, on_gpu: bool) -> dict[Needs, PoolSize]:
+def pool_sizes(
+    options: WorkerOptions, nodes: Sequence[Node], *, on_gpu: bool, with_proposer: bool = False
+) -> dict[Needs, PoolSize]:
     """The rule for these nodes. There is at least one worker for the model, even if it has to wait for a node."""
     model = _on_gpus(options, nodes) if on_gpu else _on_cpus(options, nodes)
-    return {"cpu": PoolSize(num_workers=1), "tools": PoolSize(num_workers=options.tool_workers), "model": model}
+    sizes: dict[Needs, PoolSize] = {
+        "cpu": PoolSize(num_workers=1),
+        "tools": PoolSize(num_workers=options.tool_workers),
+        "model": model,
+    }
+    return sizes | (_share(options, model) if with_proposer else {})
+
+
+def _share(options: WorkerOptions, fitting: PoolSize) -> dict[Needs, PoolSize]:
+    """The workers that score and those that propose, of as many as fit together."""
+    num_proposing = options.proposer_workers or max(1, fitting.num_workers // 2)
+    num_scoring = options.model_workers or max(1, fitting.num_workers - num_proposing)
+    each = fitting
+    if fitting.num_workers == 1 and not options.model_workers and num_proposing == 1:
+        each = replace(fitting, num_cpus=fitting.num_cpus / 2, num_gpus=fitting.num_gpus / 2)
+    return {
+        "model": replace(each, num_workers=num_scoring),
+        "proposer": replace(each, num_workers=num_proposing),
+    }
 
 
 def _on_cpus(options: WorkerOptions, nodes: Sequence[Node]) -> PoolSize:

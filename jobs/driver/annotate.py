@@ -6,7 +6,6 @@ All that can be found wrong without a worker is found before Ray starts, in one 
 import contextlib
 from dataclasses import replace
 
-from toolformer_ray.annotate.cutting import max_text_tokens
 from toolformer_ray.annotate.ingest import check_corpus
 from toolformer_ray.jobs.driver.interrupts import Interrupted, Interrupts
 from toolformer_ray.jobs.driver.run_job import Job, Outcome, run_job
@@ -20,6 +19,15 @@ from toolformer_ray.workflow.model_files import look_at_model
 from toolformer_ray.workflow.options import AnnotateOptions
 from toolformer_ray.workflow.paths import refuse_lost_paths
 from toolformer_ray.workflow.pipeline import PIPELINE
+from toolformer_ray.workflow.proposer import (
+    check_chat,
+    fingerprint_of,
+    longest_text,
+    look_at_proposer,
+    revision_of,
+    with_proposer,
+    with_settled,
+)
 from toolformer_ray.workflow.recipe import AnnotateRecipe
 from toolformer_ray.workflow.refused_run import leaving_nothing_if_refused
 from toolformer_ray.workflow.report.nothing_kept import describe_nothing_kept
@@ -48,21 +56,31 @@ def _annotate(options: AnnotateOptions, interrupts: Interrupts) -> int:
     tools = options.tools.make()
     refuse_lost_paths(options, tools)
     model = look_at_model(options.model.model)
-    most = max_text_tokens(model.tokenizer, model.window, tools.values(), options.propose)
+    proposer = look_at_proposer(options.proposer)
+    check_chat(options, model, proposer)
+    most = longest_text(model, proposer, tools.values(), options.propose)
+    options = with_settled(options, proposer)
     check_corpus(options.ingest, model.tokenizer, most)
     # Only tried: each worker opens it for itself. It makes a folder, so it comes after what may be refused.
     open_store(options.tools.answers)
-    settings = resolve_settings(PIPELINE, options, tools, model.fingerprint, most)
+    pipeline = with_proposer(PIPELINE, options.proposer)
+    settings = resolve_settings(pipeline, options, tools, model.fingerprint, most, fingerprint_of(proposer))
     run = RunFolder(options.run)
     job = Job(
         run=run,
-        recipe=AnnotateRecipe(options=options, max_text_tokens=most, model_revision=model.revision),
+        recipe=AnnotateRecipe(
+            options=options,
+            max_text_tokens=most,
+            model_revision=model.revision,
+            proposer_revision=revision_of(proposer),
+        ),
+        pipeline=pipeline,
         stage_fingerprints=settings.stage_fingerprints,
         tool_fingerprints=settings.tool_fingerprints,
         may_corpus_change=options.change_settings,
         may_forget_files=options.forget_missing_files,
         ask_again=UNANSWERED if options.retry_failed else (),
-        corpus=look_at_corpus(options.ingest.corpus, settings.stage_fingerprints[PIPELINE[0].name]),
+        corpus=look_at_corpus(options.ingest.corpus, settings.stage_fingerprints[pipeline[0].name]),
         workers=options.workers,
         progress=options.progress,
         tool_names=[tool.name for tool in tools.values()],

@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import ray
 
@@ -31,15 +31,18 @@ _WEB = re.compile(r"https?://")
 
 CountPools = Callable[[], Mapping[Needs, PoolSize]]
 """Tells how large the pools of workers are to be by now."""
+SizePools = Callable[[Sequence[Node]], Mapping[Needs, PoolSize]]
+"""How large the pools are on these nodes."""
 
 
 @contextlib.contextmanager
-def ray_session(options: WorkerOptions, *, on_gpu: bool) -> Iterator[CountPools]:
+def ray_session(options: WorkerOptions, *, on_gpu: bool, with_proposer: bool = False) -> Iterator[CountPools]:
     """Connect to the cluster that is asked for, else start a Ray of our own; at the end leave all as it was found.
 
     Raises ValueError, one line, if neither can be had.
     """
-    count_pools = functools.partial(_sizes_for_cluster, options, on_gpu=on_gpu)
+    size_pools = functools.partial(pool_sizes, options, on_gpu=on_gpu, with_proposer=with_proposer)
+    count_pools = functools.partial(_sizes_for_cluster, size_pools)
     if ray.is_initialized():
         yield count_pools
         return
@@ -49,7 +52,7 @@ def ray_session(options: WorkerOptions, *, on_gpu: bool) -> Iterator[CountPools]
             connect(address, option="address" if options.address else "RAY_ADDRESS")
             yield count_pools
         else:
-            sizes = _start_own_ray(options, on_gpu=on_gpu)
+            sizes = _start_own_ray(options, size_pools, on_gpu=on_gpu)
             yield lambda: sizes
     finally:
         ray.shutdown()
@@ -97,7 +100,7 @@ def _is_web_server(address: str) -> bool:
             return False  # Whatever listens there, it is no web server.
 
 
-def _start_own_ray(options: WorkerOptions, *, on_gpu: bool) -> dict[Needs, PoolSize]:
+def _start_own_ray(options: WorkerOptions, size_pools: SizePools, *, on_gpu: bool) -> Mapping[Needs, PoolSize]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     num_cpus = len(os.sched_getaffinity(0))
     num_gpus = _count_gpus() if on_gpu else 0
@@ -106,7 +109,7 @@ def _start_own_ray(options: WorkerOptions, *, on_gpu: bool) -> dict[Needs, PoolS
     if on_gpu and num_gpus < options.gpus_per_worker:
         remedy = f"this machine has {num_gpus} CUDA devices; ask for fewer, or use `address` for a cluster"
         raise OptionError("gpus_per_worker", f"{options.gpus_per_worker:g}", remedy)
-    sizes = pool_sizes(options, [Node(num_cpus=num_cpus, num_gpus=num_gpus)], on_gpu=on_gpu)
+    sizes = size_pools([Node(num_cpus=num_cpus, num_gpus=num_gpus)])
     # A Ray CPU is a slot, not a core: as many as the workers ask for, so that none waits for another to end.
     slots = sum(size.num_workers * size.num_cpus for size in sizes.values())
     say("starting_ray", "starting Ray on this machine, which takes some seconds", slots=slots)
@@ -127,10 +130,10 @@ def _start_own_ray(options: WorkerOptions, *, on_gpu: bool) -> dict[Needs, PoolS
     return sizes
 
 
-def _sizes_for_cluster(options: WorkerOptions, *, on_gpu: bool) -> dict[Needs, PoolSize]:
+def _sizes_for_cluster(size_pools: SizePools) -> Mapping[Needs, PoolSize]:
     resources = [node["Resources"] for node in ray.nodes() if node["Alive"] and is_for_workers(node["Labels"])]
     nodes = [Node(num_cpus=int(node.get("CPU", 0)), num_gpus=int(node.get("GPU", 0))) for node in resources]
-    return pool_sizes(options, nodes, on_gpu=on_gpu)
+    return size_pools(nodes)
 
 
 def _count_gpus() -> int:

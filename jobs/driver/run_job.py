@@ -56,6 +56,11 @@ class Job:
     ask_again: Collection[str] = ()
     """Statuses of calls that are asked again, although their shards are done."""
 
+    @property
+    def has_proposer(self) -> bool:
+        """Whether a stage needs workers with another model that proposes."""
+        return any(stage.needs == "proposer" for stage in self.pipeline)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
@@ -90,7 +95,8 @@ def run_job(job: Job, interrupts: Interrupts) -> Outcome:
             _write_progress(job, ledger, "starting", 0.0)
             with blaming_cluster(job.workers.address), contextlib.ExitStack() as stack:
                 with interrupts.deferred():
-                    count_pools = stack.enter_context(ray_session(job.workers, on_gpu=job.on_gpu))
+                    session = ray_session(job.workers, on_gpu=job.on_gpu, with_proposer=job.has_proposer)
+                    count_pools = stack.enter_context(session)
                 asyncio.run(_drive(replace(job, corpus=corpus), ledger, count_pools, interrupts, is_read=is_read))
         with blaming_run_folder(job.run):
             forget_old_failures(job.run, ledger)

@@ -234,3 +234,19 @@ def test_in_a_second_round_a_call_stands_at_its_place_while_it_is_scored() -> No
     assert row.loss_with_call == pytest.approx(TENTH)
     assert row.is_kept
     assert model.sequences == [f"{BOS}{before}{ANSWERED}{after}", f"{BOS}{before}{EMPTY}{after}"]
+
+
+def test_a_call_of_another_proposer_gets_its_loss_without_a_call_here() -> None:
+    model = believing({ANSWERED: 1 / 2, EMPTY: 1 / 10})
+    (known,) = scores(model, executed(loss_without=THOUSANDTH))
+    (unknown,) = scores(model, executed(loss_without=math.nan))
+    assert unknown.is_kept
+    for name in ("loss_without", "loss_with_call", "loss_with_result", "loss_reduction"):
+        assert getattr(unknown, name) == pytest.approx(getattr(known, name))
+
+
+def test_where_another_proposes_a_place_that_surprises_nobody_gets_no_further_loss() -> None:
+    sure = ScriptedModel(lambda _: {" 5": 0.9, " apples": 0.9})
+    (row,) = scores(sure, executed(loss_without=math.nan), min_loss_reduction=0.5)
+    assert row.loss_without == pytest.approx(-9 / 15 * math.log(0.9)) and not row.is_kept
+    assert (row.loss_with_result, row.loss_with_call) == (None, None) and sure.asked["scores"] == 1

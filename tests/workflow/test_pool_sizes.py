@@ -61,6 +61,29 @@ def test_what_the_user_says_counts() -> None:
     assert (sizes["model"].num_workers, sizes["model"].num_threads, sizes["tools"].num_workers) == (3, 5, 2)
 
 
+@pytest.mark.parametrize(
+    ("said", "node", "expected"),
+    [
+        # (scoring, proposing) and what each of them asks for.
+        ({}, Node(num_cpus=2), (1, 1, 1.0, 0.0)),
+        ({}, Node(num_cpus=16), (2, 2, 4.0, 0.0)),
+        ({"proposer_workers": 3}, Node(num_cpus=16), (1, 3, 4.0, 0.0)),
+        ({"model_workers": 3, "proposer_workers": 1}, Node(num_cpus=16), (3, 1, 4.0, 0.0)),
+        ({}, Node(num_cpus=8, num_gpus=4), (2, 2, 2.0, 1.0)),
+        # One GPU, or one CPU, is shared, or the second worker would wait for ever.
+        ({}, Node(num_cpus=8, num_gpus=1), (1, 1, 1.0, 0.5)),
+        ({}, Node(num_cpus=1), (1, 1, 0.5, 0.0)),
+    ],
+)
+def test_another_proposer_has_half_of_the_workers_that_fit(
+    said: dict[str, int], node: Node, expected: tuple[int, int, float, float]
+) -> None:
+    sizes = pool_sizes(WorkerOptions(**said), [node], on_gpu=node.num_gpus > 0, with_proposer=True)
+    scoring, proposing = sizes["model"], sizes["proposer"]
+    assert (scoring.num_workers, proposing.num_workers, scoring.num_cpus, scoring.num_gpus) == expected
+    assert (proposing.num_cpus, proposing.num_gpus) == expected[2:]
+
+
 def test_a_cluster_that_refuses_without_a_word_is_a_line_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(**_: object) -> None:
         raise RuntimeError

@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from toolformer_ray.annotate.proposer_options import CHANGES_NO_ROW
 from toolformer_ray.losses.criteria import THRESHOLDS
 from toolformer_ray.losses.verdict import KeepRule
 from toolformer_ray.records.fingerprint import as_before, fingerprint
@@ -41,6 +42,8 @@ class RunInputs:
     """Hash of the model's configuration, weights and tokenizer."""
     max_text_tokens: int
     """Longer texts are cut."""
+    proposer_fingerprint: str = ""
+    """The same of the model that proposes; empty if the model that scores does."""
 
     def bound(self, key: str) -> float:
         """The threshold of the filter below which a tool's calls are pruned."""
@@ -86,14 +89,16 @@ def corpus_settings(inputs: RunInputs) -> object:
 
 
 def proposal_settings(inputs: RunInputs, key: str) -> tuple[object, ...]:
-    """Propose: the model and how it samples, how the tool is taught, its thresholds."""
+    """Propose: whoever proposes, how calls are sampled, how the tool is taught, its thresholds."""
     tool, teaching = inputs.tools[key], plain_options(inputs.tools[key].teaching)
     sampling = {name: value for name, value in plain_options(inputs.options.propose).items() if name != "prune-below"}
     taught = (tool.name, tool.instruction, tuple(tool.demonstrations), *filter(None, [tool.source]))
     thresholds = {name: teaching[name] for name in CHOOSING if name in teaching}
-    # Calls of an expensive tool are pruned before it is asked.
-    offering = (tool.is_expensive, (_own_options(tool), inputs.tool_data[key]) if tool.wants_by_data else ())
-    return _model(inputs), sampling, taught, thresholds, inputs.bound(key), offering
+    # Calls of an expensive tool are pruned before it is asked. Another model than the one that scores prunes nothing;
+    # where an endpoint proposes, the model that scores is at hand.
+    pruning = (None, False) if inputs.options.proposer.proposer else (inputs.bound(key), tool.is_expensive)
+    offering = (pruning[1], (_own_options(tool), inputs.tool_data[key]) if tool.wants_by_data else ())
+    return (*_proposer(inputs), sampling, taught, thresholds, pruning[0], offering)
 
 
 def answer_settings(inputs: RunInputs, key: str) -> tuple[object, ...]:
@@ -157,6 +162,14 @@ def is_secret(name: str) -> bool:
 
 def _model(inputs: RunInputs) -> tuple[str, str]:
     return inputs.model_fingerprint, inputs.options.model.dtype
+
+
+def _proposer(inputs: RunInputs) -> tuple[object, ...]:
+    """Whoever proposes, and the model to whose token borders calls are moved; the losses do not depend on it."""
+    asking = plain_options(inputs.options.proposer, leaving_out=("proposer", "proposer_url", *CHANGES_NO_ROW))
+    if not inputs.proposer_fingerprint and not asking:
+        return (_model(inputs),)
+    return _model(inputs), "proposer", inputs.proposer_fingerprint, asking
 
 
 def _own_options(tool: Tool) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from toolformer_ray.annotate.ingest import IngestOptions
 from toolformer_ray.annotate.propose_options import ProposeOptions
+from toolformer_ray.annotate.proposer_options import ProposerOptions
 from toolformer_ray.losses.options import FilterOptions
 from toolformer_ray.records.errors import UnusableError
 from toolformer_ray.records.run_folder import RUN_FILE
@@ -59,7 +60,7 @@ def settings_to_repeat(location: str) -> SettingsToRepeat:
 def _before(settings: Mapping[str, Any], tools: Mapping[str, type[Tool]]) -> dict[str, Any]:
     """The options that a run leaves out since they stand at the value of older versions."""
     found: dict[str, Any] = {}
-    for record in (IngestOptions, ProposeOptions, FilterOptions):
+    for record in (IngestOptions, ProposeOptions, ProposerOptions, FilterOptions):
         found |= dict(_older_values(record, ""))
     for key in settings["tools"]:
         tool = tools[key]

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from toolformer_ray.annotate.proposer_options import CHANGES_NO_ROW
 from toolformer_ray.records.errors import UnusableError
 from toolformer_ray.records.fingerprint import fingerprint
 from toolformer_ray.records.locations import without_keys
@@ -30,6 +31,8 @@ from toolformer_ray.workflow.book.fingerprints import (
 from toolformer_ray.workflow.options import AnnotateOptions
 from toolformer_ray.workflow.shard.stage import Stage
 
+MODELS = ("model", "proposer")
+"""Options that name a model."""
 PACKAGES = ("toolformer-ray", "ray", "torch", "transformers", "pyarrow")
 
 
@@ -53,6 +56,8 @@ class RunSettings:
     """Per stage and name of a tool, the hash of what decides the tool's proposals, answers or losses."""
     declared_tools: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Per tool that the user brought, what readers of the run need of it: `tools.brought.declared`."""
+    proposer_fingerprint: str = ""
+    """The same as `model_fingerprint` of another model that proposes; empty if there is none. Older runs lack it."""
 
     def write(self, run: RunFolder) -> None:
         """Write `run.json`."""
@@ -66,6 +71,7 @@ def resolve_settings(
     tools: Mapping[str, Tool],
     model_fingerprint: str,
     max_text_tokens: int,
+    proposer_fingerprint: str = "",
 ) -> RunSettings:
     """The settings of a run and the fingerprints of its stages. Longer texts than `max_text_tokens` are cut."""
     per_tool = {key: _teaching(tool, options) | plain_own_options(tool) for key, tool in tools.items()}
@@ -75,6 +81,7 @@ def resolve_settings(
         "dtype": options.model.dtype,
         "tools": list(options.tools.keys),
         **plain_options(options.propose),
+        **plain_options(options.proposer, leaving_out=CHANGES_NO_ROW),
         **filter_options(options),
         **{f"{key}.{name}": value for key, named in per_tool.items() for name, value in named.items()},
     }
@@ -84,6 +91,7 @@ def resolve_settings(
         tool_data={key: full_data_version(tool) for key, tool in tools.items()},
         model_fingerprint=model_fingerprint,
         max_text_tokens=max_text_tokens,
+        proposer_fingerprint=proposer_fingerprint,
     )
     by_tool = fingerprint_tools(pipeline, inputs)
     return RunSettings(
@@ -93,6 +101,7 @@ def resolve_settings(
         stage_fingerprints=fingerprint_stages(pipeline, inputs, by_tool),
         tool_fingerprints=by_tool,
         declared_tools={key: declare(tools[key], one.place) for key, one in options.tools.brought.items()},
+        proposer_fingerprint=proposer_fingerprint,
     )
 
 
@@ -114,7 +123,8 @@ def check_settings(run: RunFolder, now: RunSettings, *, may_change: bool) -> Seq
     before = run.read_json(RUN_FILE)
     if before is None or not run.shards(Document.table):
         return []
-    if not isinstance(before, dict) or not before.keys() >= vars(now).keys() - {DECLARED}:
+    later = {DECLARED, "proposer_fingerprint"}
+    if not isinstance(before, dict) or not before.keys() >= vars(now).keys() - later:
         raise OtherSettingsError(f"{run.shown}/{RUN_FILE} is not of a run of this program; use another `run`")
     differences = list(_differences(before, now))
     if differences and not may_change:
@@ -147,18 +157,18 @@ def _teaching(tool: Tool, options: AnnotateOptions) -> dict[str, Any]:
 def _differences(before: Mapping[str, Any], now: RunSettings) -> Iterator[str]:
     old, new = before["settings"], now.settings
     for name in dict.fromkeys([*new, *old]):
-        # The files of the corpus count, not the locations: see workflow.corpus.
-        if name == "corpus":
+        # The files of the corpus count, not the locations: see workflow.corpus. A server may move; its model counts.
+        if name in ("corpus", "proposer-url"):
             continue
-        # The files of the model count, not their location: the folder may have been moved.
-        if name == "model" and before["model_fingerprint"] == now.model_fingerprint:
+        # The files of a model count, not their location: the folder may have been moved.
+        if name in MODELS and before.get(f"{name}_fingerprint", "") == getattr(now, f"{name}_fingerprint"):
             continue
         if _is_only_moved(name, before["tool_data"], now):
             continue
         if old.get(name) != new.get(name):
             yield f"`{name.replace('-', '_')}` was {_shown(old.get(name))} and is {_shown(new.get(name))}"
-        elif name == "model":
-            yield f"the files of `model` {new[name]} have changed"
+        elif name in MODELS:
+            yield f"the files of `{name}` {new[name]} have changed"
     for key, data in now.tool_data.items():
         if before["tool_data"].get(key, data) != data:
             yield f"the {'file or the ' if key in now.declared_tools else ''}data behind the tool {key} has changed"

@@ -29,10 +29,14 @@ class AnnotatedSample:
     """The time that the model took."""
 
 
-def open_all(recipe: Recipe) -> Mapping[Needs, Any]:
-    """What workers of every kind have, in this process: the model is loaded and the tools are opened."""
-    kinds: tuple[Needs, ...] = ("tools", "model", "cpu")
-    return {needs: recipe.open(needs) for needs in kinds}
+WITH_MODEL: tuple[Needs, ...] = ("model", "proposer")
+"""Kinds of workers that have a model."""
+
+
+def open_all(recipe: Recipe, pipeline: Sequence[Stage] = PIPELINE) -> Mapping[Needs, Any]:
+    """What workers of every kind have, in this process: models are loaded and the tools are opened."""
+    kinds: tuple[Needs, ...] = ("tools", *WITH_MODEL, "cpu")
+    return {needs: recipe.open(needs) for needs in kinds if any(stage.needs == needs for stage in pipeline)}
 
 
 def annotate_sample(
@@ -66,18 +70,18 @@ def _run_portion(
     *,
     tells: str | None,
 ) -> None:
-    model = cast(OpenedModel, opened["model"]).model
     rows: dict[str, list[Any]] = {Document.table: list(texts)}
     for stage in pipeline[1:]:
         wanted = tools if stage.tool_settings else []
         if tells:
             read = ", ".join(f"{len(rows[one.table]):,} {one.table}" for one in stage.reads)
             say(tells, f"the first texts: {stage.name}, of {read}")
-        tokens_before, started = model.num_tokens_read, time.monotonic()
+        model = cast(OpenedModel, opened[stage.needs]).model if stage.needs in WITH_MODEL else None
+        tokens_before, started = model.num_tokens_read if model else 0, time.monotonic()
         output, dropped = stage.run(opened[stage.needs], wanted, *(rows[record.table] for record in stage.reads))
         rows[stage.table] = list(output)
         found.drops.setdefault(stage.table, []).extend(dropped)
-        if stage.needs == "model":
+        if model:
             found.seconds += time.monotonic() - started
             found.tokens[stage.name] += model.num_tokens_read - tokens_before
     for table, portion in rows.items():

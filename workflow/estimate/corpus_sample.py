@@ -1,12 +1,11 @@
 """A sample of a corpus that is to be annotated, to find out something about the run beforehand."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from toolformer_ray.annotate.cutting import max_text_tokens
 from toolformer_ray.annotate.ingest import ingest
 from toolformer_ray.records.errors import OptionError, UnusableError
 from toolformer_ray.tools.asking.answer_store import open_store
@@ -17,7 +16,17 @@ from toolformer_ray.workflow.log import ProgressOptions, say
 from toolformer_ray.workflow.model_files import look_at_model
 from toolformer_ray.workflow.options import AnnotateOptions
 from toolformer_ray.workflow.pipeline import PIPELINE
+from toolformer_ray.workflow.proposer import (
+    check_chat,
+    fingerprint_of,
+    longest_text,
+    look_at_proposer,
+    revision_of,
+    with_proposer,
+    with_settled,
+)
 from toolformer_ray.workflow.recipe import AnnotateRecipe
+from toolformer_ray.workflow.shard.stage import Stage
 
 _UNUSED = Parameter(show=False)
 """Options of annotate that change nothing here, accepted so that its command can be given as it is."""
@@ -55,6 +64,8 @@ class CorpusSample:
     recipe: AnnotateRecipe
     tool_fingerprints: Mapping[str, Mapping[str, str]]
     """Per stage and tool, what decides its rows."""
+    pipeline: Sequence[Stage]
+    """With the proposer's own workers, if there is one."""
 
     @property
     def num_texts(self) -> float:
@@ -68,8 +79,9 @@ def sample_corpus(options: SampleOptions, event: str) -> CorpusSample:
     `event` names in the log the command that does it.
     """
     tools = options.tools.make()
-    files = look_at_model(options.model.model)
-    most = max_text_tokens(files.tokenizer, files.window, tools.values(), options.propose)
+    files, proposer = look_at_model(options.model.model), look_at_proposer(options.proposer)
+    check_chat(options, files, proposer)
+    most = longest_text(files, proposer, tools.values(), options.propose)
     reading = Reading(only=None, factor=1.0, description=f"counted up to {options.ingest.max_documents} documents")
     if options.ingest.max_documents is None:
         corpus = look_at_corpus(options.ingest.corpus, "")
@@ -82,6 +94,14 @@ def sample_corpus(options: SampleOptions, event: str) -> CorpusSample:
     # Only tried, before the model is loaded; the recipe opens its own. It makes a folder, so nothing is refused later.
     open_store(options.tools.answers)
     say(event, f"annotating a sample of {len(texts.texts):,} texts; the model is loaded first")
-    recipe = AnnotateRecipe(options=options, max_text_tokens=most, model_revision=files.revision)
-    made_by = resolve_settings(PIPELINE, options, tools, files.fingerprint, most).tool_fingerprints
-    return CorpusSample(reading=reading, texts=texts, recipe=recipe, tool_fingerprints=made_by)
+    recipe = AnnotateRecipe(
+        options=with_settled(options, proposer),
+        max_text_tokens=most,
+        model_revision=files.revision,
+        proposer_revision=revision_of(proposer),
+    )
+    pipeline = with_proposer(PIPELINE, options.proposer)
+    made_by = resolve_settings(
+        pipeline, recipe.options, tools, files.fingerprint, most, fingerprint_of(proposer)
+    ).tool_fingerprints
+    return CorpusSample(reading=reading, texts=texts, recipe=recipe, pipeline=pipeline, tool_fingerprints=made_by)

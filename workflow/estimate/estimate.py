@@ -105,8 +105,8 @@ def make_estimate(options: EstimateOptions) -> Estimate:
     """Annotate a sample and extrapolate. Raises ValueError, one line, for what the user has to change."""
     corpus = sample_corpus(options, "estimate")
     tools = [tool.name for tool in options.tools.make().values()]
-    opened = open_all(corpus.recipe)
-    found = annotate_sample(opened, tools, corpus.texts.texts, at_once=options.ingest.shard_size)
+    opened = open_all(corpus.recipe, corpus.pipeline)
+    found = annotate_sample(opened, tools, corpus.texts.texts, corpus.pipeline, at_once=options.ingest.shard_size)
     scored: list[Scored] = found.rows[Scored.table]
     return Estimate(
         reading=corpus.reading,

@@ -1,7 +1,9 @@
 """`toolformer estimate`: prints an estimate."""
 
+from toolformer_ray.annotate.proposer_options import who_proposes
 from toolformer_ray.records.locations import without_keys
 from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.workflow.book.fingerprints import plain_options
 from toolformer_ray.workflow.estimate.estimate import Estimate, EstimateOptions, make_estimate, workers_at_once
 from toolformer_ray.workflow.estimate.kept import keep_estimate
 from toolformer_ray.workflow.report.tables import describe_share
@@ -79,6 +81,9 @@ def _describe_model(found: Estimate, options: EstimateOptions) -> str:
     ]
     hours = "GPU hours" if options.model.on_gpu or told == "given" else "device hours"
     table = text_table(["through the model", "tokens a text", "tokens", hours], rows)
+    if options.proposer.is_another:
+        proposer = who_proposes(plain_options(options.proposer))
+        table += f"\nproposed by {proposer}, scored by {options.model.model}; the rate is of both together"
     return f"{table}\nat {rate:,.0f} tokens a second on one device ({told}); loading the model not included"
 
 

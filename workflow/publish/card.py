@@ -138,10 +138,13 @@ def _head(settings: Mapping[str, Any], options: CardOptions, tables: Sequence[st
 def _what(status: RunStatus, settings: Mapping[str, Any], options: CardOptions) -> Iterator[str]:
     texts, rows = status.progress.get("texts"), {stage.stage: stage.rows for stage in status.stages}
     corpus = ", ".join(f"`{_name(each)}`" for each in settings.get("corpus", ["?"]))
+    model, tools = f"`{_name(str(settings.get('model', '?')))}`", ", ".join(status.tools)
+    wrote = f"{model} wrote calls of {tools} where their answers help it to go on"
+    if status.proposer:
+        wrote = f"`{_name(status.proposer)}` wrote calls of {tools}, kept where their answers help {model} to go on"
     yield (
         f"C\\* of Toolformer (Schick et al. 2023, arXiv 2302.04761): {rows.get('interleave', 0):,} texts of {corpus} "
-        f"in which `{_name(str(settings.get('model', '?')))}` wrote calls of {', '.join(status.tools)} where their "
-        "answers help it to go on."
+        f"in which {wrote}."
     )
     if status.state != "finished":
         share = f" of {texts:,}" if texts else ""

@@ -22,6 +22,7 @@ from toolformer_ray.workflow.report.progress import describe_seconds
 from toolformer_ray.workflow.report.status import SECONDS_TO_SILENCE, RunStatus, read_status
 from toolformer_ray.workflow.report.tables import (
     describe_broken,
+    describe_proposer,
     describe_unanswered,
     drop_table,
     false_share_table,
@@ -114,6 +115,7 @@ def to_json(status: RunStatus) -> dict[str, Any]:
             {"tool": tool, **asdict(chance), "false_share": chance.false_share}
             for tool, chance in chances(status.counts, status.tools).items()
         ],
+        "proposer": status.proposer or None,
         "judged": [asdict(row) for row in status.judged],
         "dropped": [row._asdict() for row in drop_counts(status.counts)],
         "failures": [asdict(row) for row in status.failures],
@@ -125,6 +127,7 @@ def describe_status(status: RunStatus) -> str:
     """The whole status, as tables."""
     tables = [
         describe_state(status),
+        describe_proposer(status.proposer, status.counts),
         record_table(status.stages),
         _describe_failures(status),
         yield_table(tool_yields(status.counts, status.tools)),

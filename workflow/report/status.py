@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from toolformer_ray.annotate.proposer_options import who_proposes
 from toolformer_ray.records.counts import ROWS, Count, read_counts
-from toolformer_ray.records.run_folder import DamagedError, RunFolder, TableHeaders
+from toolformer_ray.records.run_folder import RUN_FILE, DamagedError, RunFolder, TableHeaders
 from toolformer_ray.workflow.book.lease import is_alive, read_lease
 from toolformer_ray.workflow.book.settings import read_tool_names
 from toolformer_ray.workflow.pipeline import PIPELINE
@@ -77,6 +78,8 @@ class RunStatus:
     """Why tools have no kept call, and what to try; empty if each has one, and while a driver works on it."""
     remarks: Sequence[str]
     """Problems of the folder, a line each."""
+    proposer: str = ""
+    """Who proposed, if it was not the model that scored."""
     judged: Sequence[Precision] = ()
     """Of the tools whose calls people judged (`toolformer review`)."""
 
@@ -120,8 +123,18 @@ def read_status(run: RunFolder, wait: Callable[[float], object] = time.sleep) ->
         failures=list(_read_failures(run, totals.failures[:MAX_FAILURES_NAMED])),
         nothing_kept="" if state in WITH_DRIVER else describe_nothing_kept(run, totals.counts, tools),
         remarks=remarks,
+        proposer=_read_proposer(run),
         judged=judged,
     )
+
+
+def _read_proposer(run: RunFolder) -> str:
+    try:
+        made_with = run.read_json(RUN_FILE)
+    except ValueError:
+        return ""
+    settings = made_with.get("settings") if isinstance(made_with, dict) else None
+    return who_proposes(settings) if isinstance(settings, dict) else ""
 
 
 def _read_progress(run: RunFolder) -> Mapping[str, Any]:

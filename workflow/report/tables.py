@@ -29,6 +29,15 @@ def describe_unanswered(counts: Counts) -> str:
     return f"{sum(found.values()):,} calls were not answered ({told}); annotate with --retry-failed asks them again"
 
 
+def describe_proposer(proposer: str, counts: Counts) -> str:
+    """Who proposed, and how many calls had to be moved to another token border; empty if the model that scores did."""
+    if not proposer:
+        return ""
+    numbers = {what: sum(n for name, n in add_up(counts).items() if name.what == what) for what in ("calls", "moved")}
+    moved = f"; {numbers['moved']:,} of {numbers['calls']:,} calls stand at another token border than proposed"
+    return f"proposed by {proposer}{moved if numbers['moved'] else ''}"
+
+
 def describe_broken(counts: Counts) -> str:
     """How many texts and calls broke a stage, with a remedy; empty if there are none."""
     found = {stage: number for stage, stage_counts in counts.items() if (number := num_broken(stage_counts))}

@@ -47,13 +47,14 @@ def scout_tools(options: ScoutOptions) -> Scouted:
     """Annotate a sample with each tool. Raises ValueError, one line, for what the user has to change."""
     corpus = sample_corpus(options, "scout")
     tools = {tool.name: tool for tool in options.tools.make().values()}
-    opened = open_all(corpus.recipe)
+    opened = open_all(corpus.recipe, corpus.pipeline)
     scored: dict[str, list[Scored]] = {}
     model_seconds: dict[str, float] = {}
     for number, name in enumerate(tools, 1):
         say("scout", f"{name}, tool {number} of {len(tools)}", tool=name)
         at_once = options.ingest.shard_size
-        found = annotate_sample(opened, [name], corpus.texts.texts, at_once=at_once, event="scout")
+        texts = corpus.texts.texts
+        found = annotate_sample(opened, [name], texts, corpus.pipeline, at_once=at_once, event="scout")
         scored[name], model_seconds[name] = found.rows[Scored.table], found.seconds
     league = make_league(
         corpus.texts.weights,

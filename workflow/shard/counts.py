@@ -24,11 +24,13 @@ def count_output(stage: Stage, rows: Sequence[Record], drops: Sequence[Dropped])
 
 
 def count_candidates(candidates: Sequence[Candidate], drops: Sequence[Dropped]) -> Counter[Count]:
-    """`calls`, and the `places` that were chosen, whether or not a call was sampled there."""
+    """`calls`, those of them that were `moved` to another token border, and the `places` that were chosen, whether or
+    not a call was sampled there."""
     places = {(row.tool, row.text_id, row.char_offset) for row in candidates}
     places |= {(d.tool, d.text_id, d.char_offset) for d in drops if d.tool and d.char_offset is not None}
     counts = Counter(Count("places", tool=tool) for tool, *_ in places)
     counts.update(Count("calls", tool=row.tool) for row in candidates)
+    counts.update(Count("moved", tool=row.tool) for row in candidates if row.proposed_offset is not None)
     return counts
 
 

@@ -14,7 +14,7 @@ from toolformer_ray.records.schema import Record
 from toolformer_ray.records.stages import Dropped
 from toolformer_ray.workflow.shard.reuse import AS_A_WHOLE, AsAWhole, PerTool, Reuse
 
-Needs = Literal["cpu", "model", "tools"]
+Needs = Literal["cpu", "model", "tools", "proposer"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,8 @@ class Stage:
     writes: type[Record]
     """The rows of its output table. Rows that it drops go to `dropped/<name>/`."""
     needs: Needs
-    """The kind of worker that does it: a plain process, one with the model, one with the tools."""
+    """The kind of worker that does it: a plain process, one with the model, one with the tools, or one with another
+    model that proposes."""
     drops: tuple[str, ...] = ()
     """The reasons for which it drops rows, beside records.stages.BROKEN."""
     reuse: Reuse = AS_A_WHOLE
