@@ -75,6 +75,10 @@ COMMANDS = {
         "jobs.cli.run_commands:verify",
         "Check every file of a run that has ended: its columns, its rows, that every text and call is accounted for.",
     ),
+    "check-tool": (
+        "jobs.cli.check_tool:check_tool",
+        "Check a tool of your own: what it declares, how it is taught, what it does with odd inputs, its examples.",
+    ),
     "build-index": (
         "jobs.cli.run_commands:build_index",
         "Make the index that WikiSearch and QA look things up in, from a file of passages.",

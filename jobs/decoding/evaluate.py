@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from toolformer_ray.decode.options import DecodeOptions
-from toolformer_ray.evals.tasks import find_tasks
+from toolformer_ray.evals.tasks import find_tasks, load_task
 from toolformer_ray.jobs.decoding.compare import describe_difference
 from toolformer_ray.jobs.decoding.decoder import (
     WRITING,
@@ -38,7 +38,8 @@ class EvaluateOptions:
     """Which benchmarks, on which data, and where the results go."""
 
     tasks: str
-    """Keys of the benchmarks, separated by commas, or `all`; `toolformer tasks` lists them."""
+    """Keys of the benchmarks, separated by commas, or `all`; `toolformer tasks` lists them. One of your own is named by
+    its file, such as ./my_task.py."""
     decoder: DecoderOptions
     data: str = "data/eval"
     """The folder of evaluation data, in which each benchmark looks for its file."""
@@ -65,10 +66,10 @@ class EvaluateOptions:
     @property
     def keys(self) -> list[str]:
         """The keys of the benchmarks that are asked for. Raises OptionError for one that there is not."""
-        known = [*find_tasks(), WIKITEXT]
+        known = [*self.known_tasks, WIKITEXT]
         # Of all are left out those that have no data of their own and are given none.
-        ready = [key for key in known if key == WIKITEXT or key in self.path or find_tasks()[key].has_data]
-        keys = ready if self.tasks == "all" else [key.strip() for key in self.tasks.split(",") if key.strip()]
+        ready = [key for key in known if key == WIKITEXT or key in self.path or self.known_tasks[key].has_data]
+        keys = ready if self.tasks == "all" else [self._own_tasks.get(name, (name,))[0] for name in self._named]
         for field_name, key in [*(("tasks", key) for key in keys), *(("path", key) for key in self.path)]:
             if key not in known:
                 raise OptionError(
@@ -77,6 +78,20 @@ class EvaluateOptions:
         if not keys:
             raise OptionError("tasks", repr(self.tasks), f"name at least one of {', '.join(known)}")
         return list(dict.fromkeys(keys))
+
+    @property
+    def known_tasks(self) -> Mapping[str, "Task"]:
+        """By key all benchmarks, the user's own among them. Raises UnusableError for a file without one."""
+        return {**find_tasks(), **dict(self._own_tasks.values())}
+
+    @property
+    def _named(self) -> list[str]:
+        return [name.strip() for name in self.tasks.split(",") if name.strip()]
+
+    @property
+    def _own_tasks(self) -> Mapping[str, "tuple[str, Task]"]:
+        """Key and task by the place that was given."""
+        return {name: load_task(name) for name in self._named if name.endswith(".py")}
 
     def location(self, key: str, default: str) -> str:
         """Where a benchmark's data lie."""
@@ -90,7 +105,7 @@ def evaluate(options: EvaluateOptions) -> int:
     from toolformer_ray.evals.result_files import ResultFiles
 
     decoder, decode = options.decoder, options.decode
-    chosen = {key: find_tasks()[key] for key in options.keys if key != WIKITEXT}
+    chosen = {key: options.known_tasks[key] for key in options.keys if key != WIKITEXT}
     questions = {key: _read_questions(options, key, task) for key, task in chosen.items()}
     plain_texts = _read_plain_texts(options) if WIKITEXT in options.keys else []
     if chosen:
@@ -161,7 +176,7 @@ def _made_with(
 ) -> dict[str, Any]:
     from toolformer_ray.jobs.decoding.made_with import describe_data, made_with
 
-    tasks = find_tasks()
+    tasks = options.known_tasks
     locations = {key: options.location(key, tasks[key].default_location(options.data)) for key in questions}
     data = {key: describe_data(locations[key], asked) for key, asked in questions.items()}
     if plain_texts:

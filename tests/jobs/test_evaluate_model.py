@@ -124,6 +124,20 @@ def test_a_new_benchmark_is_one_file(model: str, tmp_path: Path, capsys: pytest.
     assert capsys.readouterr().out.splitlines()[2].split()[:2] == ["capitals", "1"]
 
 
+def test_a_users_own_benchmark_is_named_by_its_file(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "my_capitals.py").write_text(TASK)
+    (tmp_path / "none.py").write_text("from toolformer_ray.evals.task import Task\n")
+    (tmp_path / "capitals.jsonl").write_text('{"country": "Peru", "capital": "so"}\n')
+    given = ["evaluate", "--model", model, "--data", str(tmp_path), "--tasks"]
+    assert main([*given, f"{tmp_path}/my_capitals.py"]) == 0
+    assert capsys.readouterr().out.splitlines()[2].split()[:2] == ["my_capitals", "1"]
+    for place, line in {"none.py": "it defines 0 tasks", "missing.py": "there is no such file"}.items():
+        assert main([*given, f"{tmp_path}/{place}"]) == 2
+        assert f"{tmp_path}/{place}: {line}" in capsys.readouterr().err
+
+
 def test_what_is_done_is_told_and_written_before_the_next_benchmark_begins(
     model: str, rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

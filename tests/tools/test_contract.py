@@ -8,20 +8,18 @@ import inspect
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.rows import make_row
 from tests.support.small_world import make_document
 from toolformer_ray.annotate.prompt import render_demonstrations
 from toolformer_ray.records.calls import find_calls, remove_found_calls
-from toolformer_ray.records.stages import STATUSES, Document
 from toolformer_ray.tools.asking.executor import ToolExecutor
 from toolformer_ray.tools.backends.passage_index import build_index
+from toolformer_ray.tools.brought.contract import CHECKS, HOSTILE_INPUTS
 from toolformer_ray.tools.catalog import find_tools
 from toolformer_ray.tools.options import Asking, Teaching
 from toolformer_ray.tools.tool import Tool
@@ -37,33 +35,6 @@ PAPER = {
     "search": (0.05, 5, 5, 1.0, 3),
     "translation": (0.0, 20, 10, 0.5, 3),
 }
-
-HOSTILE_INPUTS = [
-    "",
-    " ",
-    '"',
-    '""',
-    "'\"",
-    "\0",
-    "a\0b",
-    "\n\r\u2028",
-    "[" * 500,
-    "(" * 500 + ")" * 500,
-    "[Calculator(1 + 1) -> 2]",
-    "__import__('os').system('true')",
-    "' OR 1=1 --",
-    "x" * 1_000_000,
-    "9" * 100_000,
-    "1 + " * 100_000,
-    "a b " * 100_000,
-    "\ud800",
-    "🙂" * 1_000,
-    "\u202eabc\u0301\u0301",
-    'title:x AND (text:"y',
-    "../../etc/passwd",
-    "{}" * 100,
-    "%s%n",
-]
 
 
 def make_qa_table(folder: Path) -> dict[str, Any]:
@@ -119,17 +90,14 @@ def test_no_two_tools_have_one_name() -> None:
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_its_instruction_shows_how_a_call_is_written(key: str) -> None:
-    tool = find_tools()[key]
-    assert any(call.tool == tool.name for call in find_calls(tool.instruction))
-    assert "\n\n" not in tool.instruction
+@pytest.mark.parametrize("told", CHECKS)
+def test_it_fulfils_the_contract(told: str, key: str, opened: dict[str, Tool]) -> None:
+    assert CHECKS[told](opened[key]) is None
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_chat_models_are_told_what_it_does_and_of_an_input_if_its_calls_have_one(key: str) -> None:
+def test_a_call_in_its_first_demonstration_has_an_input_if_it_has_a_parameter(key: str) -> None:
     tool = find_tools()[key]
-    assert tool.description.endswith(".")
-    assert all(name.isidentifier() and meaning.endswith(".") for name, meaning in tool.parameters.items())
     [call, *_] = find_calls(tool.demonstrations[0])
     assert len(tool.parameters) == bool(call.call_input)
 
@@ -223,17 +191,6 @@ def test_every_option_is_a_plain_value_with_a_docstring(options: type) -> None:
         assert any(piece.split("\n")[1].strip().startswith('"""') for piece in declared), field.name
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_hostile_inputs_are_answered_or_refused_in_time(key: str, opened: dict[str, Tool]) -> None:
-    tool = opened[key]
-    started = time.perf_counter()
-    outcomes = ToolExecutor({tool.name: tool}).run([(tool.name, text, None) for text in HOSTILE_INPUTS])
-    assert time.perf_counter() - started < 10
-    for text, outcome in zip(HOSTILE_INPUTS, outcomes, strict=True):
-        assert outcome.status in ("ok", "empty", "bad_input"), (text[:40], outcome)
-    assert {outcome.status for outcome in outcomes} <= set(STATUSES)
-
-
 FORBIDDEN = ("open", "socket.", "subprocess.", "os.", "exec", "import", "ctypes.", "shutil.", "urllib.")
 """Events of Python's audit: files, the network, programs, code."""
 
@@ -267,22 +224,8 @@ def test_no_input_makes_a_tool_open_a_file_reach_the_network_or_run_code(opened:
 
 
 @pytest.mark.parametrize("key", KEYS)
-@pytest.mark.parametrize(
-    "text", ["", "\0", "a", "🙂" * 50, "[" * 1_000, "\ud800 1 2 3", "\u202e\u0645\u0631", "x" * 1_000_000]
-)
-def test_it_looks_at_any_text_in_time(key: str, text: str, opened: dict[str, Tool]) -> None:
-    document = make_row(Document, text=text)
-    started = time.perf_counter()
-    assert opened[key].wants(document) in (True, False)
-    assert time.perf_counter() - started < 10
-
-
-@pytest.mark.parametrize("key", KEYS)
 def test_it_tells_its_data_apart_before_it_is_opened(key: str, opened: dict[str, Tool]) -> None:
-    tool = opened[key]
-    again = type(tool)(tool.options)
-    assert again.data_version() == tool.data_version()
-    assert bool(tool.data_version()) == (key in REQUIRED_OPTIONS)
+    assert bool(opened[key].data_version()) == (key in REQUIRED_OPTIONS)
 
 
 def test_finding_the_tools_loads_no_model_library() -> None:

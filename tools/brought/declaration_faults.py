@@ -6,6 +6,7 @@ import typing
 import docstring_parser
 
 from toolformer_ray.records.calls import find_calls
+from toolformer_ray.records.errors import UnusableError
 from toolformer_ray.tools.options import Asking, Teaching, ToolOptions
 from toolformer_ray.tools.schema_check import check_name
 from toolformer_ray.tools.tool import Tool
@@ -17,7 +18,10 @@ def declaration_fault(tool: type[Tool]) -> str | None:
     for attribute in ("name", "description"):
         if not getattr(tool, attribute, None):
             return f"{shown} has no {attribute}; give the class one"
-    check_name(tool.name, shown)
+    try:
+        check_name(tool.name, shown)
+    except UnusableError as error:
+        return str(error)
     if isinstance(tool.demonstrations, str):
         return f"{shown} has one text as demonstrations; give several, in parentheses"
     for text in tool.demonstrations:
