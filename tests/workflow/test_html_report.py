@@ -183,6 +183,11 @@ def test_each_token_behind_a_call_has_the_colour_of_what_the_call_changes_there(
     assert '<span class="after worse" style="--gain:0.50" title="-1.50 nats">.29</span>' in page
 
 
+def test_the_page_begins_with_what_the_run_is(page: str) -> None:
+    assert "annotated 2 texts with calls of calculator, translation; by the filter decoys, 2 calls were kept." in page
+    assert "C* has 1 of them, in 1 of the texts: of several calls at one place the one that helps most stays." in page
+
+
 def test_the_page_asks_nobody_for_anything(page: str) -> None:
     assert "default-src 'none'" in html.unescape(page)
     assert not re.findall(r"""(?:https?:|//[a-z]|url\((?!#)|@import|\bsrc=)""", page)

@@ -13,6 +13,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from toolformer_ray.records.errors import OptionError
+from toolformer_ray.records.locations import without_keys
 from toolformer_ray.workflow.calls.opened import OpenedRun, open_for_looking
 from toolformer_ray.workflow.html_report.markup import element, join, text
 from toolformer_ray.workflow.html_report.panel import Panel, paragraph
@@ -70,6 +71,12 @@ def write_report(location: str, options: ReportOptions) -> int:
     return 0
 
 
+SUMMARY = """
+SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM scored WHERE is_kept),
+       (SELECT coalesce(sum(num_calls), 0)::BIGINT FROM augmented), (SELECT count(*) FROM augmented)
+"""
+
+
 def render_page(opened: OpenedRun) -> str:
     """The page, as HTML."""
     links = join(element("a", panel.title, href=f"#{panel.key}") for panel in PANELS)
@@ -89,7 +96,19 @@ def _head(opened: OpenedRun) -> Markup:
     )
     made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     told = paragraph(f"{shards} Made {made}. Counts are of all rows, texts and lists a sample.")
-    return element("header", element("h1", text(opened.run.shown)), told)
+    return element("header", element("h1", text(opened.run.shown)), paragraph(_summary(opened)), told)
+
+
+def _summary(opened: OpenedRun) -> str:
+    """What the run is, in two sentences."""
+    settings = opened.made_with.get("settings", {})
+    ((texts, kept, inserted, texts_with_calls),) = opened.ask(SUMMARY).rows
+    tools = ", ".join(map(str, settings.get("tools", ())))
+    return (
+        f"The model {without_keys(str(settings.get('model')))} annotated {texts:,} texts with calls of {tools}; by the "
+        f"filter {opened.filter}, {kept:,} calls were kept. C* has {inserted:,} of them, in {texts_with_calls:,} "
+        "of the texts: of several calls at one place the one that helps most stays."
+    )
 
 
 def _section(opened: OpenedRun, panel: Panel) -> Markup:

@@ -40,12 +40,12 @@ def show_cost(opened: OpenedRun) -> Markup:
         ["texts that are through", texts],
         ["texts read from the corpus", progress.get("texts", 0)],
         ["texts a second, since the driver was last started", rate],
-        ["hours for all of these texts at this speed", texts / rate / 3600 if rate else None],
+        ["hours that all of these texts take at this speed", texts / rate / 3600 if rate else None],
         ["hours left", progress["seconds_left"] / 3600 if progress.get("seconds_left") else None],
         ["shards that failed", progress.get("failed_shards", 0)],
     ]
     tokens, asked = tokens_read(opened.run), opened.ask(ASKED)
-    rows.append(["tokens through the model, for what is there", tokens])
+    rows.append(["tokens through the model", tokens or "not counted"])
     shown = [table(["", "value"], rows), table(asked.columns, asked.rows)]
     estimate = read_estimate(opened.run)
     if estimate is None:

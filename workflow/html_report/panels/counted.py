@@ -66,7 +66,8 @@ PANELS = {
     "funnel": Panel(
         key="funnel",
         title="From texts to kept calls",
-        says="How many calls of each tool survive each step; why others were not kept; what was dropped before.",
+        says="How many calls of each tool survive each step; why others were not kept; what was dropped before. "
+        "Kept are the calls that pass the filter, in C* those of them that stand in the texts: one at each place.",
         content=tables(FUNNEL, VERDICTS, DROPS),
     ),
     "inputs": Panel(

@@ -170,8 +170,9 @@ PANELS = {
     "yield": Panel(
         key="yield",
         title="What 1,000 texts yield",
-        says="Calls in C*, and by how many nats they lower the loss, per 1,000 texts; the interval is that of a corpus "
-        "of which these texts are a sample.",
+        says="Calls in C*, and by how many nats their answers lower the loss of the next tokens, against other answers "
+        "or, with the filter paper, against none; per 1,000 texts, with the interval of a corpus of which these texts "
+        "are a sample.",
         content=show_yield,
     ),
     "thresholds": Panel(

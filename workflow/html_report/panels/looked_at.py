@@ -132,14 +132,15 @@ PANELS = {
         title="Texts with their calls",
         says="Behind each call the tokens whose loss the filter measures: the darker the green, the likelier the "
         f"answer makes the token, against other answers (in full from {written(STRONG_NATS)} nats on), and the darker "
-        "the red, the less likely. A run without decoys keeps the loss of five tokens and not of each: there words and "
-        "signs stand for the tokens, and all have the gain of the call.",
+        "the red, the less likely. Where a run has kept the loss of five tokens and not of each (without decoys, or by "
+        "an earlier version), words and signs stand for the tokens, and all have the gain of the call.",
         content=show_texts,
     ),
     "edges": Panel(
         key="edges",
         title="Calls at the edges",
-        says="Just missed: the best that were not kept. Rejected: some of all that were answered and not kept. Input "
+        says="Of calls that were not kept. Just missed: those that came closest to the threshold with the lower one of "
+        "contrast and loss without a call. Rejected: some of all that were answered and not kept. Input "
         "only occurs later: struck, since it could not be known. Suspicious: the text became much likelier than "
         "without a call, but other answers of the kind did the same.",
         content=show_edges,
