@@ -46,6 +46,11 @@ COMMANDS = {
         "Which tools pay on a corpus, from a sample of its texts: nats saved net of chance, kept calls, cost.\n\nThe "
         "chosen tools are asked for the sample's calls, also those that cost money.",
     ),
+    "teach": (
+        "workflow.teach.show:teach",
+        "Draft the demonstrations of a tool that comes with a description and a schema alone, try them on a sample of "
+        "the corpus, and write the best to a file for annotate.",
+    ),
     "status": (
         "jobs.cli.run_commands:status",
         "How far a run is: shards per stage, speed, time left, failures, yield per tool and its speed, drops.",

@@ -105,3 +105,10 @@ def sample_corpus(options: SampleOptions, event: str) -> CorpusSample:
         pipeline, recipe.options, tools, files.fingerprint, most, fingerprint_of(proposer)
     ).tool_fingerprints
     return CorpusSample(reading=reading, texts=texts, recipe=recipe, pipeline=pipeline, tool_fingerprints=made_by)
+
+
+def refuse_without_decoys(options: AnnotateOptions, reason: str) -> None:
+    """Raise OptionError if the filter makes no decoys; `reason` says what they are needed for."""
+    if not options.filter.decoys_needed:
+        remedy = f"{reason}; give decoys or both, and leave `as_in_paper` out"
+        raise OptionError("filter", options.filter.filter, remedy)

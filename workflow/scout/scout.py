@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from cyclopts import Parameter
 
 from toolformer_ray.losses.verdict import KeepRule
-from toolformer_ray.records.errors import OptionError
 from toolformer_ray.records.stages import Scored
 from toolformer_ray.workflow.estimate.annotate_sample import annotate_sample, open_all
-from toolformer_ray.workflow.estimate.corpus_sample import CorpusSample, SampleOptions, sample_corpus
+from toolformer_ray.workflow.estimate.corpus_sample import (
+    CorpusSample,
+    SampleOptions,
+    refuse_without_decoys,
+    sample_corpus,
+)
 from toolformer_ray.workflow.log import say
 from toolformer_ray.workflow.scout.league import ToolScore, make_league
 
@@ -29,9 +33,7 @@ class ScoutOptions(SampleOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.filter.decoys_needed:
-            remedy = "what a tool spares is compared with decoys; give decoys or both, and leave `as_in_paper` out"
-            raise OptionError("filter", self.filter.filter, remedy)
+        refuse_without_decoys(self, "what a tool spares is compared with decoys")
 
 
 @dataclass(frozen=True, kw_only=True)
