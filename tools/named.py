@@ -7,12 +7,13 @@ the row's note names the argument. A tool of one argument may be given it as it 
 import functools
 import json
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from toolformer_ray.records.calls import unquote
 from toolformer_ray.tools.arguments import Arguments, parse_arguments
 from toolformer_ray.tools.tool import BadInput, CallContext, Tool
+from toolformer_ray.tools.wanted_places import before_new_words_and_numbers
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
@@ -22,6 +23,10 @@ class NamedArgumentsTool(Tool):
     """A tool that is called with named arguments; `schema` tells them, as `tools.schema_check` gives it."""
 
     schema: ClassVar[Mapping[str, Any]]
+
+    def wanted_places(self, text: str) -> Iterable[int]:
+        """Before new words and numbers: a schema does not say what is answered."""
+        return before_new_words_and_numbers(text)
 
     def run(self, call_input: str, context: CallContext) -> str:
         """The answer to a call whose arguments the schema allows."""

@@ -82,6 +82,12 @@ def before_names_and_numbers(text: str) -> Iterator[int]:
     return iter(sorted(numbers | set(_new_names(text))))
 
 
+def before_new_words_and_numbers(text: str) -> Iterator[int]:
+    """Before new words and new numbers, for tools of which nobody knows what they answer."""
+    numbers = {start for start, is_wanted in new_numbers(text) if is_wanted}
+    return iter(sorted(numbers | set(before_new_words(text))))
+
+
 def before_new_words(text: str, first: int = 0, end: int | None = None) -> Iterator[int]:
     """Before words of more than three letters that are new and no stop words, in a part of the text."""
     seen: set[str] = set()

@@ -10,14 +10,17 @@ from typing import Any
 
 
 def named_tools(arguments: Sequence[str]) -> list[str]:
-    """What stands behind `--tools`.
+    """What stands behind `--tools` or, of `teach`, before the options.
 
     >>> named_tools(["annotate", "--tools", "calculator,./units.py", "--seed", "1"])
     ['calculator', './units.py']
+    >>> named_tools(["teach", "./units.py", "--seed", "1"])
+    ['./units.py']
     """
+    taught = [word for word in arguments[1:2] if arguments[0] == "teach" and not word.startswith("-")]
     joined = [word.partition("=")[2] for word in arguments if word.startswith("--tools=")]
     behind = [word for flag, word in itertools.pairwise(arguments) if flag == "--tools"]
-    return _split([*joined, *behind])
+    return _split([*taught, *joined, *behind])
 
 
 def offer_tools(named: Iterable[str], settings: Iterable[Mapping[str, Any]]) -> Mapping[str, str]:

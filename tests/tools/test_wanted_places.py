@@ -14,6 +14,7 @@ from toolformer_ray.tools.wanted_places import (
     before_dates,
     before_names_and_numbers,
     before_new_words,
+    before_new_words_and_numbers,
     before_numbers,
     before_openers,
 )
@@ -103,3 +104,7 @@ def test_each_tool_has_its_rule() -> None:
 def test_a_long_text_takes_a_time_that_grows_with_its_length(rule: Callable[[str], Iterable[int]], unit: str) -> None:
     # Quadratic rules would take minutes.
     assert len(list(rule(unit * 20_000))) <= 20_000
+
+
+def test_where_nobody_knows_what_a_tool_answers_new_words_and_numbers_count() -> None:
+    agrees(before_new_words_and_numbers, "The ^road is ^26 ^miles, that is ^41.8 ^kilometres, of road.")

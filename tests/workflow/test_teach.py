@@ -53,6 +53,29 @@ def test_demonstrations_come_from_the_corpus_and_the_best_set_is_what_annotate_r
     assert main([*estimate, "--calculator.demonstrations", str(out)]) == 0
 
 
+UNITS = """from toolformer_ray import tool
+
+@tool
+def convert(amount: float) -> str:
+    "Converts miles into kilometres."
+    return f"{amount * 1.609:.1f}"
+"""
+
+
+def test_a_function_that_has_a_schema_alone_is_taught_without_more_ado(
+    corpus: str, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("units.py").write_text(UNITS)
+    asked = ["--sample", "6", "--sets", "1", "--units.min-contrast=-9", "--units.num-samples", "40"]
+    options = ["--corpus", corpus, "--model", model, "--max-call-tokens", "10", *asked]
+    assert main(["teach", "./units.py", *options, "--out", "units.txt"]) == 0
+    instruction, demonstrations = read_demonstrations("units.txt", "Convert")
+    assert instruction == "Add calls to Convert to the text. Converts miles into kilometres."
+    assert all("[Convert(" in text for text in demonstrations)
+    assert main(["teach", "./units.py", *options, "--out", "b.txt", "--units.demonstrations", "units.txt"]) == 2
+
+
 def test_the_teacher_makes_the_drafts(corpus: str, model: str, tmp_path: Path) -> None:
     other = save_calling_model(tmp_path / "other", seed=1)
     written = {}

@@ -9,8 +9,8 @@ from toolformer_ray.annotate.propose_options import ProposeOptions
 from toolformer_ray.records.errors import OptionError
 from toolformer_ray.records.stages import Document, Scored
 from toolformer_ray.tools.calculator import Calculator
+from toolformer_ray.tools.calendar import Calendar
 from toolformer_ray.tools.demonstrations import read_demonstrations
-from toolformer_ray.tools.qa import QuestionAnswering
 from toolformer_ray.workflow.teach.drafts import Draft, candidate_sets, find_drafts
 from toolformer_ray.workflow.teach.prompts import TaughtPrompt, describe, untaught_prompts, write_prompt
 from toolformer_ray.workflow.teach.trial import Trial, best_of
@@ -117,12 +117,12 @@ def test_a_tool_without_demonstrations_is_told_of_by_its_schema_and_then_behind_
     shown: str,
 ) -> None:
     options = ProposeOptions(shown=shown)  # type: ignore[arg-type]
-    alone, behind_others = untaught_prompts(Calculator(), [QuestionAnswering], options.shown)
+    alone, behind_others = untaught_prompts(Calculator(), [Calendar], options.shown)
     assert alone.demonstrations == behind_others.demonstrations == ()
     assert alone.instruction.startswith("Add calls to Calculator to the text. Evaluates")
     assert alone.instruction.endswith('Write a call as "[Calculator(18 * 24)]".')
     assert behind_others.instruction.endswith(alone.instruction)
-    shown_of_others = [text in behind_others.instruction for text in QuestionAnswering.demonstrations[:4]]
+    shown_of_others = [text in behind_others.instruction for text in Calendar.demonstrations[:4]]
     assert shown_of_others == [True, True, False, False]
     assert ("Output: " in behind_others.instruction) == (shown == "whole")
     assert not any(text in behind_others.instruction for text in Calculator.demonstrations)

@@ -48,7 +48,7 @@ class FunctionTool(NamedArgumentsTool):
         return self._wants is None or bool(self._wants(document))
 
     def wanted_places(self, text: str) -> Iterable[int]:
-        """Before new words, unless the decorator was told where."""
+        """Before new words and numbers, unless the decorator was told where."""
         return super().wanted_places(text) if self._wanted_places is None else self._wanted_places(text)
 
     def call(self, arguments: Mapping[str, Any], context: CallContext) -> str:

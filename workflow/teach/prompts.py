@@ -27,7 +27,7 @@ class TaughtPrompt:
 
 def is_taught_by_hand(tool: Tool) -> bool:
     """Whether somebody wrote the tool's demonstrations, or gave others in a file."""
-    return not getattr(tool, "has_drafted_prompt", False) or tool.teaching.demonstrations is not None
+    return not tool.has_drafted_prompt or tool.teaching.demonstrations is not None
 
 
 def untaught_prompts(tool: Tool, others: Iterable[type[Tool]], shown: Shown) -> Iterator[TaughtPrompt]:
@@ -83,7 +83,6 @@ def _examples_of(other: type[Tool], shown: Shown) -> str:
 
 def _meanings(tool: Tool) -> dict[str, str]:
     """The tool's arguments, and what each is."""
-    schema = getattr(tool, "schema", None)
-    if not schema:
+    if tool.schema is None:
         return dict(tool.parameters)
-    return {name: str(part.get("description", "")) for name, part in schema.get("properties", {}).items()}
+    return {name: str(part.get("description") or "") for name, part in tool.schema["properties"].items()}
