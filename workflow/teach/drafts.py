@@ -15,6 +15,8 @@ from toolformer_ray.records.errors import one_line
 from toolformer_ray.records.stages import Document, Scored
 from toolformer_ray.tools.decoys.draw import draw
 
+FEWEST_DRAFTS = 2
+"""With fewer there is nothing to teach by."""
 WORDS_AFTER = 4
 """In how many words behind a call its result should stand."""
 FEWEST_WORDS_BEFORE = 3
@@ -40,14 +42,20 @@ class Draft:
 
 
 def find_drafts(scored: Iterable[Scored], documents: Iterable[Document]) -> list[Draft]:
-    """The drafts that kept calls give, the best first: those that the text confirms, then by what they spare."""
+    """The drafts that kept calls give, those first that spare the text the most.
+
+    Those that the text does not confirm are there only if too few are confirmed: some may be wrong, but of a tool whose
+    answers are long no text says them word for word.
+    """
     texts = {document.text_id: document.text for document in documents}
     kept = [row for row in scored if row.is_kept]
     drafts = [draft for row in kept if (draft := _draft(row, texts[row.text_id])) is not None]
     best_of_text: dict[str, Draft] = {}
     for draft in sorted(drafts, key=lambda draft: (-draft.is_confirmed, -draft.nats, draft.text)):
         best_of_text.setdefault(draft.text, draft)
-    return list(best_of_text.values())
+    found = list(best_of_text.values())
+    confirmed = [draft for draft in found if draft.is_confirmed]
+    return confirmed if len(confirmed) >= FEWEST_DRAFTS else found
 
 
 def candidate_sets(drafts: Sequence[Draft], size: int, number: int) -> Iterator[Sequence[Draft]]:
@@ -58,7 +66,7 @@ def candidate_sets(drafts: Sequence[Draft], size: int, number: int) -> Iterator[
         drafts,
         [draft for draft in drafts if draft not in first],
         sorted(half, key=lambda draft: (len(draft.text), draft.text)),
-        *(sorted(half, key=lambda draft, at=at: draw(2**32, at, draft.text)) for at in range(4 * number)),
+        *(_shuffled(half, at) for at in range(4 * number)),
     ]
     seen: set[frozenset[str]] = set()
     for order in orders:
@@ -67,6 +75,10 @@ def candidate_sets(drafts: Sequence[Draft], size: int, number: int) -> Iterator[
         if len(seen) < number and names not in seen and (len(chosen) == min(size, len(drafts)) or not seen):
             seen.add(names)
             yield chosen
+
+
+def _shuffled(drafts: Sequence[Draft], key: int) -> list[Draft]:
+    return sorted(drafts, key=lambda draft: draw(2**32, key, draft.text))
 
 
 def _varied(order: Sequence[Draft], size: int) -> list[Draft]:

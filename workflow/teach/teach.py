@@ -28,7 +28,7 @@ from toolformer_ray.workflow.log import say
 from toolformer_ray.workflow.model_files import look_at_model
 from toolformer_ray.workflow.recipe import AnnotateRecipe
 from toolformer_ray.workflow.shard.stage import Needs
-from toolformer_ray.workflow.teach.drafts import Draft, candidate_sets, find_drafts
+from toolformer_ray.workflow.teach.drafts import FEWEST_DRAFTS, Draft, candidate_sets, find_drafts
 from toolformer_ray.workflow.teach.prompts import (
     TaughtPrompt,
     describe,
@@ -37,8 +37,6 @@ from toolformer_ray.workflow.teach.prompts import (
     write_prompt,
 )
 from toolformer_ray.workflow.teach.trial import Trial, annotate_with, best_of, try_prompt
-
-FEWEST_DRAFTS = 2
 
 
 @Parameter(name="*")
