@@ -102,6 +102,7 @@ def test_too_few_drafts_are_one_line_and_nothing_is_written(
         ([], "--tool is calculator; it has demonstrations written by hand, which are the better ones; give --anyway"),
         (["--anyway", "--tools", "calendar"], "--tools is calendar; the tool is calculator; leave --tools out"),
         (["--anyway", "--sample", "1"], "--sample is 1; it must be at least 2"),
+        (["--anyway", "--proposer", "x"], "--proposer is x; the model that proposes is the one that is taught"),
         (["--anyway", "--sets", "0"], "--sets is 0; it must be at least 1"),
         (["--anyway", "--as-in-paper"], "--filter is paper; demonstrations are chosen by their false share"),
         (["--anyway", "--teacher", "./absent"], "absent"),

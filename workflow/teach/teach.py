@@ -60,6 +60,9 @@ class TeachOptions(SampleOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         refuse_without_decoys(self, "demonstrations are chosen by their false share, which decoys tell")
+        if other := self.proposer.proposer or self.proposer.proposer_url:
+            remedy = "the model that proposes is the one that is taught; give it as `model` and leave this out"
+            raise OptionError("proposer" if self.proposer.proposer else "proposer_url", other, remedy)
         for name, least in (("sample", 2), ("sets", 1), ("per_set", 1)):
             if getattr(self, name) < least:
                 raise OptionError(name, getattr(self, name), f"it must be at least {least}")
