@@ -25,7 +25,7 @@ from toolformer_ray.tools.tool import Tool
 from toolformer_ray.workflow.estimate.annotate_sample import open_all
 from toolformer_ray.workflow.estimate.corpus_sample import SampleOptions, refuse_without_decoys, sample_corpus
 from toolformer_ray.workflow.log import say
-from toolformer_ray.workflow.model_files import look_at_model
+from toolformer_ray.workflow.model_files import ModelFiles, look_at_model
 from toolformer_ray.workflow.recipe import AnnotateRecipe
 from toolformer_ray.workflow.shard.stage import Needs
 from toolformer_ray.workflow.teach.drafts import FEWEST_DRAFTS, Draft, candidate_sets, find_drafts
@@ -94,13 +94,16 @@ def teach_tool(options: TeachOptions) -> Taught:
     (tool,) = options.tools.make().values()
     (key,) = options.tools.keys
     _refuse_unfit(key, tool, anyway=options.anyway)
+    # What is wrong with the teacher is told before the corpus is read.
+    teacher = look_at_model(options.teacher, option="teacher") if options.teacher is not None else None
     corpus = sample_corpus(options, "teach")
     # Neighbours in the sample are alike in source and length, so each half has some of all.
     to_draft, to_try = corpus.texts.texts[::2], corpus.texts.texts[1::2]
     if not to_try:
         raise UnusableError("the corpus holds a single text; give another `corpus`")
     opened = open_all(corpus.recipe)
-    drafts = _make_drafts(_open_teacher(corpus.recipe, options, opened), tool, to_draft, options)
+    teachers = opened if teacher is None else {**opened, "model": _open_teacher(corpus.recipe, options, teacher)}
+    drafts = _make_drafts(teachers, tool, to_draft, options)
     trials = _try_sets(opened, tool, drafts, to_try, options)
     taught = Taught(tool=tool, num_texts=len(to_try), drafts=drafts, trials=trials)
     write_prompt(options.out, taught.best.prompt)
@@ -136,13 +139,10 @@ def _refuse_unfit(key: str, tool: Tool, *, anyway: bool) -> None:
         raise OptionError("tool", key, "it has no description from which calls could be drafted")
 
 
-def _open_teacher(recipe: AnnotateRecipe, options: TeachOptions, opened: Mapping[Needs, Any]) -> Mapping[Needs, Any]:
-    """What the drafts are made with: the teacher's model, if there is one, beside the tools that are open."""
-    if options.teacher is None:
-        return opened
-    files = look_at_model(options.teacher)
-    other = replace(options, model=replace(options.model, model=options.teacher))
-    return {**opened, "model": replace(recipe, options=other, model_revision=files.revision).open("model")}
+def _open_teacher(recipe: AnnotateRecipe, options: TeachOptions, files: ModelFiles) -> Any:
+    """What workers with the teacher's model have."""
+    other = replace(options, model=replace(options.model, model=options.teacher or options.model.model))
+    return replace(recipe, options=other, model_revision=files.revision).open("model")
 
 
 def _try_sets(
