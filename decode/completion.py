@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 from toolformer_ray.records.calls import CALL_ARROW, CALL_END, render_call
 from toolformer_ray.records.stages import STATUSES
@@ -52,6 +52,20 @@ class ToolCall:
     """One of records.stages.NOTES; None for most."""
 
 
+@dataclass(frozen=True, slots=True)
+class ScoredToken:
+    """A token of a text, and how likely the model found it there."""
+
+    text: str
+    """What it decodes to alone; U+FFFD where it is a part of a character."""
+    char_offset: int
+    """Where it begins in the text, in code points; a part of a character begins where the character does."""
+    log_prob: float | None
+    """log p(token | all before it), as the model gives it at temperature 1; None for the first of a sequence."""
+    likeliest: Sequence[tuple[str, float]] = ()
+    """The likeliest tokens at its place with their log-probabilities, the best first."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Completion:
     """The text that was written after a prompt."""
@@ -69,6 +83,20 @@ class Completion:
     """Tokens after the prompt, those of calls and results included."""
     num_plain_tokens: int = 0
     """Tokens that the model chose outside of calls."""
+    scores: Sequence[ScoredToken] | None = None
+    """The tokens of the text, behind those of the prompt if they were asked for too; None unless asked for."""
+
+    @classmethod
+    def of_nothing(cls, num_prompt_tokens: int) -> Self:
+        """What is written behind a prompt that is only scored."""
+        return cls(
+            text="",
+            plain_text="",
+            calls=(),
+            finish_reason="length",
+            num_prompt_tokens=num_prompt_tokens,
+            num_new_tokens=0,
+        )
 
 
 def call_pieces(tool: str, call_input: str, result: str) -> list[Piece]:

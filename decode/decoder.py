@@ -4,12 +4,13 @@ A text that waits for its tool leaves its place in the batch to another and keep
 only when every text does.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from toolformer_ray.decode.completion import Completion, Piece
 from toolformer_ray.decode.options import DecodeOptions
+from toolformer_ray.decode.request import DecodeRequest, Prompt, noise_key
+from toolformer_ray.decode.scoring import ScoreQueue
 from toolformer_ray.decode.writing import Writing
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.writing.generator import Generator
@@ -21,24 +22,8 @@ from toolformer_ray.tools.asking.tool_queue import PendingCall
 from toolformer_ray.tools.tool import Tool
 
 DEFAULT_BATCH_SIZE = 64
-
-
-@dataclass(eq=False)
-class DecodeRequest:
-    """A prompt and what comes of it. Both functions are called by the thread that runs the decoder."""
-
-    prompt: str
-    options: DecodeOptions
-    on_pieces: Callable[[Sequence[Piece]], None] | None = None
-    """Called with the pieces of the text as they become certain."""
-    on_end: Callable[[Completion | Exception], None] | None = None
-    """Called by `DecodingService` when the text has ended."""
-    completion: Completion | None = None
-    """None until the text is finished."""
-    error: Exception | None = None
-    """Why the text ended without a completion: a recording could not be read."""
-    writing: Writing = field(init=False)
-    text: Text = field(init=False)
+TOKENS_SCORED_AT_ONCE = 1024
+"""Between two decode steps: a few hundred milliseconds on a CPU, for which texts that are being written wait."""
 
 
 class Decoder:
@@ -63,6 +48,7 @@ class Decoder:
         self._generator: Generator = model.generator(batch_size)
         self._requests: dict[Text, DecodeRequest] = {}
         self._waiting: dict[PendingCall, DecodeRequest] = {}
+        self._scores = ScoreQueue(model, TOKENS_SCORED_AT_ONCE)
         self._barred = tuple(barred)
 
     @property
@@ -72,6 +58,21 @@ class Decoder:
 
     def check(self, prompt: str) -> list[int]:
         """The prompt's token ids. Raises ValueError if they fill the window, or if the prompt is not valid Unicode."""
+        ids = self._encode(prompt)
+        self._check_length(ids, prompt, self._window - 1)
+        return ids
+
+    def read(self, request: DecodeRequest) -> None:
+        """Set the ids that the model reads, unless they are set. Raises ValueError as `check`. For any thread."""
+        if request.prompt_ids:
+            return
+        prompt = request.prompt
+        ids = self._encode(prompt) if isinstance(prompt, str) else self._begin_ids(prompt)
+        self._check_length(ids, prompt, self._window - request.is_written)
+        request.num_hidden = len(ids) - len(prompt) if not isinstance(prompt, str) else len(self._tokenizer.bos_ids)
+        request.prompt_ids = ids
+
+    def _encode(self, prompt: str) -> list[int]:
         try:
             prompt.encode("utf-8")
         except UnicodeEncodeError as error:
@@ -79,13 +80,22 @@ class Decoder:
                 f"character {error.start} of a prompt is {prompt[error.start]!r}, half a character, which UTF-8 does "
                 f"not have; give the one that begins {prompt[:40]!r} as UTF-8"
             ) from error
-        ids = [*self._tokenizer.bos_ids, *self._tokenizer.encode(prompt)]
-        if len(ids) >= self._window:
+        return [*self._tokenizer.bos_ids, *self._tokenizer.encode(prompt)]
+
+    def _begin_ids(self, prompt: Sequence[int]) -> list[int]:
+        size = self.model.vocabulary_size
+        if wrong := next((token for token in prompt if not 0 <= token < size), None):
+            raise ValueError(f"a prompt has the token id {wrong}; those of {self._tokenizer.name!r} are 0 to {size - 1}")
+        bos_ids = self._tokenizer.bos_ids
+        return [*(() if tuple(prompt[: len(bos_ids)]) == bos_ids else bos_ids), *prompt]
+
+    def _check_length(self, ids: Sequence[int], prompt: Prompt, most: int) -> None:
+        if len(ids) > most:
+            shown = prompt[:40] if isinstance(prompt, str) else list(prompt[:10])
             raise ValueError(
                 f"a prompt of {len(ids)} tokens leaves nothing of the window of {self._window} tokens of "
-                f"{self._tokenizer.name!r}; shorten the one that begins {prompt[:40]!r}"
+                f"{self._tokenizer.name!r}; shorten the one that begins {shown!r}"
             )
-        return ids
 
     def shorten(self, prompt: str, room: int) -> str:
         """As much of the prompt's end as leaves room for so many tokens in the window; cut between tokens."""
@@ -103,20 +113,35 @@ class Decoder:
 
     def begin(self, request: DecodeRequest) -> None:
         """Begin the text of a request; it joins the batch at the next `step`. Raises ValueError as `check`."""
-        prompt, ids = request.prompt, self.check(request.prompt)
-        options = replace(request.options, barred=(*request.options.barred, *self._barred))
+        self.read(request)
+        options, ids = request.options, request.prompt_ids
+        if not request.is_written:
+            self._end(request, Completion.of_nothing(len(ids)), ids)
+            return
         request.writing = Writing(
-            self._tokenizer, options, self._executor.names, num_prompt_tokens=len(ids), window=self._window
+            self._tokenizer,
+            replace(options, barred=(*options.barred, *self._barred)),
+            self._executor.names,
+            num_prompt_tokens=len(ids),
+            window=self._window,
         )
+        # A prompt has the same random numbers, whether it is given as a text or as token ids.
+        given = request.prompt if isinstance(request.prompt, str) else self._tokenizer.decode(list(request.prompt))
         request.text = self._generator.begin(
-            request.writing, ids, temperature=options.temperature, key=_key(options.seed, prompt)
+            request.writing,
+            ids,
+            temperature=options.temperature,
+            top_p=options.top_p,
+            key=noise_key(options.seed, given, request.sample),
         )
         self._requests[request.text] = request
 
     def cancel(self, request: DecodeRequest) -> None:
         """Stop writing the text. The result of a call that is being made is ignored."""
-        self._generator.forget(request.text)
-        self._requests.pop(request.text, None)
+        self._scores.forget(request)
+        if request.is_written:
+            self._generator.forget(request.text)
+            self._requests.pop(request.text, None)
 
     def step(self) -> list[DecodeRequest]:
         """Insert the results that have come, then write a token of every text. Returns the requests that have ended."""
@@ -133,11 +158,12 @@ class Decoder:
                 request.error = call.outcome
                 ended.append(request)
         written = [self._requests[text] for text in self._generator.step() if text in self._requests]
-        return ended + [request for request in written if self._has_ended(request)]
+        ended += [request for request in written if self._has_ended(request)]
+        return ended + (self._scores.step() if self._scores else [])
 
     def wait(self, is_needed: Callable[[], bool] = lambda: True) -> None:
         """If no text can go on, wait until a call has finished or `wake` is called."""
-        if not self._generator.has_work:
+        if not self._generator.has_work and not self._scores:
             self._executor.wait(is_needed)
 
     def wake(self) -> None:
@@ -146,7 +172,7 @@ class Decoder:
 
     def finish(self) -> Iterable[DecodeRequest]:
         """Step until every text has ended; yields each when it has. Raises the error of one without a completion."""
-        while self._requests:
+        while self._requests or self._scores:
             self.wait()
             for request in self.step():
                 if request.error is not None:
@@ -168,21 +194,23 @@ class Decoder:
         return [request.completion for request in requests if request.completion is not None]
 
     def _has_ended(self, request: DecodeRequest) -> bool:
-        """Whether the text that has just been written has ended. If it waits for a call, that is submitted."""
+        """Whether the text that has just been written has its completion. If it waits for a call, that is submitted."""
         if request.text.is_over:
-            request.completion = request.writing.finished()
             del self._requests[request.text]
+            self._end(request, request.writing.finished(), [*request.text.ids, *request.writing.last_ids])
         elif request.writing.asked is not None:
             self._waiting[self._executor.submit(request.writing.asked)] = request
         _tell(request)
-        return request.text.is_over
+        return request.completion is not None
+
+    def _end(self, request: DecodeRequest, completion: Completion, ids: Sequence[int]) -> None:
+        """A request has its completion, or waits for the log-probabilities in it. `ids`: of the whole sequence."""
+        if request.scoring is None:
+            request.completion = completion
+        else:
+            self._scores.add(request, completion, ids, request.scoring)
 
 
 def _tell(request: DecodeRequest) -> None:
     if request.on_pieces and (pieces := request.writing.transcript.drain()):
         request.on_pieces(pieces)
-
-
-def _key(seed: int, prompt: str) -> int:
-    digest = hashlib.blake2b(f"{seed}\n{prompt}".encode("utf-8", "replace"), digest_size=16).digest()
-    return int.from_bytes(digest, "big")

@@ -17,6 +17,9 @@ class DecodeOptions:
     """Tokens that the model writes at most behind a prompt; those of calls do not count."""
     temperature: float = 0.0
     """What logits are divided by before a token is drawn, 1e-6 to 1e6; 0 always takes the likeliest token."""
+    top_p: float = 1.0
+    """A token is drawn from the fewest likeliest ones that have so much probability together, above 0 up to 1; 1 draws
+    from all."""
     seed: int = 0
     """Of what is drawn. The same seed and prompt give the same text, whatever else is written beside it."""
     stop: tuple[str, ...] = ()
@@ -43,5 +46,7 @@ class DecodeOptions:
         if self.temperature and not MIN_TEMPERATURE <= self.temperature <= MAX_TEMPERATURE:
             allowed = f"it must be 0 or from {MIN_TEMPERATURE:g} to {MAX_TEMPERATURE:g}"
             raise OptionError("temperature", self.temperature, allowed)
+        if not 0 < self.top_p <= 1:
+            raise OptionError("top_p", self.top_p, "it must be above 0 and at most 1")
         if "" in self.stop:
             raise OptionError("stop", "empty", "give a string or leave the option out")

@@ -5,7 +5,8 @@ import threading
 from collections import deque
 
 from toolformer_ray.decode.completion import Completion
-from toolformer_ray.decode.decoder import Decoder, DecodeRequest
+from toolformer_ray.decode.decoder import Decoder
+from toolformer_ray.decode.request import DecodeRequest
 
 logger = logging.getLogger(__name__)
 

@@ -53,6 +53,8 @@ class Writing:
         """The call that the text waits for."""
         self.calls: list[ToolCall] = []
         self.finish_reason: FinishReason | None = None
+        self.last_ids: list[int] = []
+        """The token with which the text ended, if it is one of the text: no other is chosen, so it is not written."""
         self.transcript = Transcript(vocabulary.decode, options.stop)
         self._vocabulary, self._options, self._tool_names = vocabulary, options, tool_names
         self._num_prompt_tokens, self._room = num_prompt_tokens, window - num_prompt_tokens
@@ -128,13 +130,13 @@ class Writing:
         self._num_standing += 1
         self._num_plain += 1
         if self.transcript.add(token):
-            return self._end("stop")
+            return self._end("stop", [token])
         if self._num_plain == self._options.max_new_tokens or self._num_standing == self._room:
-            return self._end("length")
+            return self._end("length", [token])
         return Write([token])
 
-    def _end(self, reason: FinishReason) -> Step:
-        self.finish_reason = reason
+    def _end(self, reason: FinishReason, last_ids: Sequence[int] = ()) -> Step:
+        self.finish_reason, self.last_ids = reason, list(last_ids)
         self.transcript.finish()
         return End()
 

@@ -17,7 +17,7 @@ from toolformer_ray.lm.batching import TokenBudget
 from toolformer_ray.lm.configuration import read_config, read_window
 from toolformer_ray.lm.files import fingerprint_weights, load_network
 from toolformer_ray.lm.network import Network
-from toolformer_ray.lm.requests import ChoosePlaces, Insertion, Prompt, PromptBatch, Samples, ScoreRequest
+from toolformer_ray.lm.requests import ChoosePlaces, Insertion, Prompt, PromptBatch, Samples, ScoreRequest, TokenScores
 from toolformer_ray.lm.scoring.insertion import InsertionReader
 from toolformer_ray.lm.scoring.text_reading import TextReading
 from toolformer_ray.lm.scoring.whole_sequences import SequenceScorer
@@ -88,6 +88,11 @@ class LanguageModel:
     def fingerprint(self) -> str:
         """A hash of the configuration, weights and tokenizer; the same for a copy elsewhere and on every device."""
         return fingerprint_model(self._files) if self._files else fingerprint_weights(self._network.model)
+
+    @property
+    def vocabulary_size(self) -> int:
+        """How many entries can be read; the tokenizer may know fewer."""
+        return self._network.vocabulary_size
 
     @property
     def num_tokens_read(self) -> int:
@@ -174,6 +179,13 @@ class LanguageModel:
     def log_probs_alone(self, request: ScoreRequest) -> np.ndarray:
         """The same for one request in a batch of its own. Settles what is too close to a threshold."""
         return self.log_probs([request])[0]
+
+    @torch.inference_mode()
+    def likeliest(
+        self, requests: Sequence[ScoreRequest], num_likeliest: int, *, without_calls: bool = False
+    ) -> list[TokenScores]:
+        """`log_probs` with the likeliest entries at the place of each target; every request has at least one."""
+        return self._scorer(requests, without_calls=without_calls).likeliest(requests, num_likeliest)
 
     @torch.inference_mode()
     def are_greedy(self, requests: Sequence[ScoreRequest], *, without_calls: bool = False) -> list[bool]:

@@ -156,6 +156,20 @@ class Network:
             found.append(logits_RV.gather(1, ids[:, None])[:, 0] - logits_RV.logsumexp(1))
         return torch.cat(found)
 
+    def likeliest_log_probs(
+        self, hidden_RW: Tensor, ids_R: Tensor, num_likeliest: int, barred: Sequence[int] = ()
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """`token_log_probs`, and per row the likeliest entries (R, K) and their log-probabilities (R, K)."""
+        found = []
+        for rows, ids in zip(hidden_RW.split(self.head_rows), ids_R.split(self.head_rows), strict=True):
+            logits_RV = self._allowed_logits(rows, ids, barred)
+            total_R1 = logits_RV.logsumexp(1, keepdim=True)
+            values_RK, best_RK = logits_RV.topk(min(num_likeliest, logits_RV.shape[1]), dim=1)
+            own_R1 = logits_RV.gather(1, ids[:, None])
+            found.append(((own_R1 - total_R1)[:, 0], best_RK, values_RK - total_R1))
+        own, best, log_probs = zip(*found, strict=True)
+        return torch.cat(own), torch.cat(best), torch.cat(log_probs)
+
     def are_likeliest(self, hidden_RW: Tensor, ids_R: Tensor, barred: Sequence[int] = ()) -> bool:
         """Whether in every row the token is the likeliest; other barred tokens have probability 0."""
         chunks = zip(hidden_RW.split(self.head_rows), ids_R.split(self.head_rows), strict=True)

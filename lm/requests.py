@@ -134,3 +134,15 @@ class Insertion:
             ScoreRequest(ids=ids, targets=[len(ids) - 1 - self.targets[-1] + target for target in self.targets])
             for ids in ([*before, *continuation] for continuation in self.continuations(text_ids))
         ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenScores:
+    """The answer to a `ScoreRequest` that also wants the likeliest entries at each target, k of them."""
+
+    log_probs: np.ndarray
+    """Float32 (targets,): log p(ids[j] | ids[:j])."""
+    likeliest_ids: np.ndarray
+    """Int64 (targets, k): the likeliest entries there, the best first."""
+    likeliest_log_probs: np.ndarray
+    """Float32 (targets, k): their log-probabilities. Where the target is the best, exactly the one in `log_probs`."""

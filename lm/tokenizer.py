@@ -14,6 +14,7 @@ import regex  # type: ignore[import-untyped]
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from toolformer_ray.lm.chat import ChatTemplate, find_template
 from toolformer_ray.lm.configuration import read_end_ids
 from toolformer_ray.lm.sources import has_tokenizer, tokenizer_arguments
 from toolformer_ray.lm.tokenizer_probe import find_loss
@@ -51,6 +52,8 @@ class TextTokenizer:
                 "save its fast version (a tokenizer.json) into the model's folder"
             )
         self._whole = tokenizer
+        self.chat_template: ChatTemplate | None = find_template(tokenizer)
+        """How conversations are written for the model, if its tokenizer says so."""
         self._backend = _make_splicing_tokenizer(tokenizer.backend_tokenizer)
         first = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
         self.bos_ids: tuple[int, ...] = () if first is None else (first,)

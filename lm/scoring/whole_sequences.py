@@ -8,7 +8,7 @@ from torch import Tensor
 
 from toolformer_ray.lm.batching import TokenBudget
 from toolformer_ray.lm.network import Network
-from toolformer_ray.lm.requests import ScoreRequest
+from toolformer_ray.lm.requests import ScoreRequest, TokenScores
 
 
 class SequenceScorer:
@@ -31,6 +31,24 @@ class SequenceScorer:
             return [part.numpy() for part in values.split([len(request.targets) for request in chosen])]
 
         return self._budget.run([_end(request) for request in requests], answer)
+
+    def likeliest(self, requests: Sequence[ScoreRequest], num_likeliest: int) -> list[TokenScores]:
+        """Per request the log-probabilities of its targets and of the likeliest entries at their places."""
+
+        def answer(batch: list[int]) -> list[TokenScores]:
+            return [
+                self._with_likeliest(request, hidden_TW, num_likeliest)
+                for request, hidden_TW in self._read([requests[index] for index in batch])
+            ]
+
+        return self._budget.run([_end(request) for request in requests], answer)
+
+    def _with_likeliest(self, request: ScoreRequest, hidden_TW: Tensor, num_likeliest: int) -> TokenScores:
+        own = self._ids([request.ids[target] for target in request.targets])
+        rows_RW = self._rows(request, hidden_TW)
+        found = self._network.likeliest_log_probs(rows_RW, own, num_likeliest, self._barred)
+        log_probs, ids, of_likeliest = (part.cpu().numpy() for part in found)
+        return TokenScores(log_probs=log_probs, likeliest_ids=ids, likeliest_log_probs=of_likeliest)
 
     def are_greedy(self, requests: Sequence[ScoreRequest]) -> list[bool]:
         """Per request whether every target is the likeliest token at its place."""

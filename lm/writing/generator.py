@@ -66,9 +66,11 @@ class Generator:
         """Whether `step` would do anything."""
         return bool(self._active) or (bool(self._queue) and self._may_enter(self._queue[0]))
 
-    def begin(self, author: Author, ids: Sequence[int], *, temperature: float = 0.0, key: int = 0) -> Text:
+    def begin(
+        self, author: Author, ids: Sequence[int], *, temperature: float = 0.0, top_p: float = 1.0, key: int = 0
+    ) -> Text:
         """Queue a text that goes on from `ids`; `key`, 0 <= key < 2**128, is all its randomness."""
-        text = Text(author, list(ids), len(ids), temperature, self._noise(temperature, key))
+        text = Text(author, list(ids), len(ids), temperature, self._noise(temperature, key), top_p=top_p)
         self._queue.append(text)
         return text
 

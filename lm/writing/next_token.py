@@ -15,6 +15,7 @@ from toolformer_ray.lm.network import Network
 from toolformer_ray.lm.tokenizer import TextTokenizer
 from toolformer_ray.lm.writing.author import Choice
 from toolformer_ray.lm.writing.noise import TIE_MARGIN, draw
+from toolformer_ray.lm.writing.nucleus import draw_from_nucleus
 from toolformer_ray.lm.writing.text import Rule, Text
 
 
@@ -98,4 +99,7 @@ def _likeliest_or_drawn(logits_RV: Tensor, rules: Sequence[Rule]) -> tuple[list[
 def _draw(logits_RV: Tensor, rules: Sequence[Rule]) -> tuple[list[int], list[bool]]:
     if any(rule.temperature != 1 for rule in rules):
         logits_RV = logits_RV / torch.tensor([[rule.temperature] for rule in rules], device=logits_RV.device)
-    return draw(logits_RV, [rule.noise for rule in rules if rule.noise is not None])
+    noise = [rule.noise for rule in rules if rule.noise is not None]
+    if all(rule.top_p == 1 for rule in rules):
+        return draw(logits_RV, noise)
+    return draw_from_nucleus(logits_RV, noise, [rule.top_p for rule in rules])

@@ -21,6 +21,8 @@ class Rule:
     """Whether entries with a `[` may be chosen."""
     open_within: int
     """k of the paper's inference: is the start marker among the k likeliest? 0 does not ask."""
+    top_p: float = 1.0
+    """What is drawn is one of the fewest likeliest entries that have so much probability together; 1 draws from all."""
 
 
 @dataclass(eq=False)
@@ -39,6 +41,8 @@ class Text:
     cached: CachedSequence = field(default_factory=CachedSequence)
     """What has been read of it while it is in no slot."""
     is_over: bool = False
+    top_p: float = 1.0
+    """As in `Rule`."""
     _rule: Rule | None = None
 
     def rule(self) -> Rule:
@@ -49,6 +53,7 @@ class Text:
                 noise=self.noise.step() if self.noise else None,
                 may_open=self.author.may_open,
                 open_within=self.author.open_within if self.author.may_open else 0,
+                top_p=self.top_p,
             )
         return self._rule
 

@@ -10,8 +10,9 @@ import pytest
 from tests.support.chain_model import chain_model
 from tests.support.slow_tools import Gate
 from toolformer_ray.decode.completion import Completion
-from toolformer_ray.decode.decoder import Decoder, DecodeRequest
+from toolformer_ray.decode.decoder import Decoder
 from toolformer_ray.decode.options import DecodeOptions
+from toolformer_ray.decode.request import DecodeRequest
 from toolformer_ray.decode.service import DecodingService, ServiceStopped
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.tools.asking.answer_store import AnswerStore
@@ -58,8 +59,8 @@ def test_a_prompt_that_cannot_be_gone_on_from_ends_with_its_error_and_the_others
 def test_whatever_goes_wrong_when_a_prompt_is_taken_in_ends_that_one_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     tool, ends, end_of_broken = Gate(), queue.Queue[Any](), queue.Queue[Any]()
     decoder = Decoder(chain_model(), {"Calculator": tool})
-    check = decoder.check
-    monkeypatch.setattr(decoder, "check", lambda prompt: check(prompt) if prompt != "broken" else [1 // 0])
+    read = decoder.read
+    monkeypatch.setattr(decoder, "read", lambda request: read(request) if request.prompt != "broken" else 1 // 0)
     service = DecodingService(decoder)
     service.submit(request("it is", ends))
     assert tool.asked.wait(30)
