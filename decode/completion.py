@@ -19,6 +19,7 @@ CALL_STATUSES = (*STATUSES, "unknown_tool", "barred_tool", "malformed", "unfinis
 """
 
 FinishReason = Literal["stop", "length"]
+Writer = Literal["prompt", "text", "call", "result"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ class ScoredToken:
     """Where it begins in the text, in code points; a part of a character begins where the character does."""
     log_prob: float | None
     """log p(token | all before it), as the model gives it at temperature 1; None for the first of a sequence."""
+    by: Writer = "text"
+    """Whether it begins in the prompt, in plain text, in the frame and input of a call, or in a tool's result."""
     likeliest: Sequence[tuple[str, float]] = ()
     """The likeliest tokens at its place with their log-probabilities, the best first."""
 

@@ -4,7 +4,7 @@ A text that waits for its tool leaves its place in the batch to another and keep
 only when every text does.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from toolformer_ray.decode.completion import Completion, Piece
@@ -52,6 +52,11 @@ class Decoder:
         self._barred = tuple(barred)
 
     @property
+    def tool_names(self) -> Collection[str]:
+        """The names of the tools that are loaded, as in calls."""
+        return self._executor.names
+
+    @property
     def num_passes(self) -> int:
         """How often the model was run."""
         return self._generator.num_passes
@@ -85,7 +90,9 @@ class Decoder:
     def _begin_ids(self, prompt: Sequence[int]) -> list[int]:
         size = self.model.vocabulary_size
         if wrong := next((token for token in prompt if not 0 <= token < size), None):
-            raise ValueError(f"a prompt has the token id {wrong}; those of {self._tokenizer.name!r} are 0 to {size - 1}")
+            raise ValueError(
+                f"a prompt has the token id {wrong}; those of {self._tokenizer.name!r} are 0 to {size - 1}"
+            )
         bos_ids = self._tokenizer.bos_ids
         return [*(() if tuple(prompt[: len(bos_ids)]) == bos_ids else bos_ids), *prompt]
 

@@ -3,11 +3,15 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from toolformer_ray.decode.completion import Completion, Piece
 from toolformer_ray.decode.options import DecodeOptions
 from toolformer_ray.decode.writing import Writing
-from toolformer_ray.lm.writing.text import Text
+
+if TYPE_CHECKING:
+    # Torch takes seconds to import, and who only checks requests has no need of it.
+    from toolformer_ray.lm.writing.text import Text
 
 Prompt = str | Sequence[int]
 """A text, or token ids. Ids that do not begin with the beginning-of-sequence token get it put before them."""
@@ -48,7 +52,7 @@ class DecodeRequest:
     num_hidden: int = 0
     """How many of them are not of the prompt: the beginning-of-sequence token that was put before it."""
     writing: Writing = field(init=False)
-    text: Text = field(init=False)
+    text: "Text" = field(init=False)
 
 
 def noise_key(seed: int, prompt: str, sample: int) -> int:

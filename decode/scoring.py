@@ -4,11 +4,12 @@ So they are those of the text as it stands, results of calls included, and the s
 calls that were taken back nothing is left. Texts that end together are read together, as many as the engine takes.
 """
 
+import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from toolformer_ray.decode.completion import Completion, ScoredToken
+from toolformer_ray.decode.completion import Completion, Piece, ScoredToken, Writer
 from toolformer_ray.decode.request import DecodeRequest, Scoring
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.requests import ScoreRequest, TokenScores
@@ -29,6 +30,11 @@ class _Ended:
     scoring: Scoring
     is_cut: bool
     """Whether a stop string may have ended it, whose tokens are in `ids`."""
+
+    @property
+    def pieces(self) -> Sequence[Piece]:
+        """Of what was written."""
+        return self.request.writing.transcript.pieces if self.request.is_written else ()
 
     @property
     def num_left_out(self) -> int:
@@ -89,24 +95,41 @@ class ScoreQueue:
         """The tokens that are told; those behind the end of the text, in a stop string, are not."""
         ids = ended.ids[ended.num_left_out :]
         offsets = _char_offsets(ids, self._model.tokenizer.decode)
-        end = offsets[len(ended.request.prompt_ids) - ended.num_left_out] + len(ended.completion.text)
-        num_told = sum(offset < end for offset in offsets[:-1]) if ended.is_cut else len(ids)
+        begin = offsets[len(ended.request.prompt_ids) - ended.num_left_out]
+        end = begin + len(ended.completion.text) if ended.is_cut else math.inf
+        writers = _writers(offsets[:-1], begin, ended.pieces)
         # The first token of a sequence has nothing before it, and no row.
-        num_unscored = len(ids) - (len(scores.log_probs) if scores else 0)
-        told = [ScoredToken(self._text(token), 0, None) for token in ids[:num_unscored]]
-        if scores is None:
-            return told
-        num_likeliest = ended.scoring.num_likeliest
-        rows = zip(scores.log_probs, scores.likeliest_ids, scores.likeliest_log_probs, strict=True)
-        for number, (log_prob, entries, values) in enumerate(rows, start=num_unscored):
-            best = zip(map(self._text, entries[:num_likeliest].tolist()), values[:num_likeliest].tolist(), strict=True)
-            told.append(ScoredToken(self._text(ids[number]), offsets[number], float(log_prob), tuple(best)))
-        return told[:num_told]
+        first_row = len(scores.log_probs) - len(ids) if scores else 0
+        told = []
+        for row, (token, offset, by) in enumerate(zip(ids, offsets[:-1], writers, strict=True), start=first_row):
+            if offset >= end:
+                break
+            if scores is None or row < 0:
+                told.append(ScoredToken(self._text(token), offset, None, by))
+            else:
+                best = self._likeliest(scores, row, ended.scoring.num_likeliest)
+                told.append(ScoredToken(self._text(token), offset, float(scores.log_probs[row]), by, best))
+        return told
+
+    def _likeliest(self, scores: TokenScores, row: int, number: int) -> tuple[tuple[str, float], ...]:
+        entries, values = scores.likeliest_ids[row, :number], scores.likeliest_log_probs[row, :number]
+        return tuple(zip(map(self._text, entries.tolist()), values.tolist(), strict=True))
 
     def _text(self, token: int) -> str:
         if token not in self._texts:
             self._texts[token] = self._model.tokenizer.decode([token])
         return self._texts[token]
+
+
+def _writers(offsets: Sequence[int], begin: int, pieces: Sequence[Piece]) -> Iterator[Writer]:
+    """In what each token begins: the prompt, up to character `begin`, or one of the pieces behind it."""
+    spans = deque[tuple[int, Writer]]([(begin, "prompt")])
+    for piece in pieces:
+        spans.append((spans[-1][0] + len(piece.text), piece.by))
+    for offset in offsets:
+        while len(spans) > 1 and spans[0][0] <= offset:
+            spans.popleft()
+        yield spans[0][1]
 
 
 def _char_offsets(ids: Sequence[int], decode: Callable[[list[int]], str]) -> list[int]:

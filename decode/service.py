@@ -35,6 +35,10 @@ class DecodingService:
         """Whether requests are answered."""
         return self._thread.is_alive() and not self._is_stopped
 
+    def read(self, request: DecodeRequest) -> None:
+        """Encode its prompt in the thread that calls this. Raises ValueError if it cannot be gone on from."""
+        self._decoder.read(request)
+
     def submit(self, request: DecodeRequest) -> None:
         """Begin a text; one that cannot be begun ends with a ValueError. Raises ServiceStopped."""
         if not self.is_alive:

@@ -5,22 +5,15 @@ the engine: nobody can end a turn, or speak as another, from inside a message.
 """
 
 from collections.abc import Sequence
-from typing import TypedDict
 
 import jinja2
 from transformers import PreTrainedTokenizerBase
 
+from toolformer_ray.lm.requests import Message
 from toolformer_ray.records.errors import explain
 
 # Characters for private use, which Unicode will never give a meaning.
 _MARKS = range(0xF0000, 0xFFFFD)
-
-
-class Message(TypedDict):
-    """One turn of a conversation."""
-
-    role: str
-    content: str
 
 
 class ChatTemplate:
@@ -39,7 +32,7 @@ class ChatTemplate:
         contents = [message["content"] for message in messages]
         mark = next(chr(code) for code in _MARKS if not any(chr(code) in content for content in contents))
         # A mark inside of what looks like a special token: where it stood, what is encoded is cut in two.
-        safe = [{**message, "content": self._broken(message["content"], mark)} for message in messages]
+        safe = [{"role": message["role"], "content": self._broken(message["content"], mark)} for message in messages]
         try:
             shown = self._tokenizer.apply_chat_template(safe, tokenize=False, add_generation_prompt=True)
         except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError, IndexError) as error:

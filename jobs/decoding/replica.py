@@ -1,46 +1,69 @@
-"""One replica of `toolformer serve`: HTTP requests in, completions out; one thread writes all texts."""
+"""One replica of `toolformer serve`: HTTP requests in, texts out; one thread writes all texts."""
 
-import asyncio
 import contextlib
-import json
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+import uuid
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from toolformer_ray.decode.completion import Completion, Piece
-from toolformer_ray.jobs.decoding.completions import (
-    BadRequest,
-    CompletionRequest,
-    Reply,
-    model_body,
-    models_body,
-    read_request,
-)
+from toolformer_ray.jobs.decoding.access import check_key
+from toolformer_ray.jobs.decoding.answering import Answering, Reply
 from toolformer_ray.jobs.decoding.decoder import DecoderOptions, open_decoder
+from toolformer_ray.jobs.decoding.metrics import Tally
+from toolformer_ray.jobs.decoding.protocol.chat import ChatReply, plain_conversation, read_chat
+from toolformer_ray.jobs.decoding.protocol.completions import CompletionReply, read_completion
+from toolformer_ray.jobs.decoding.protocol.errors import BadRequest, error_body
+from toolformer_ray.jobs.decoding.protocol.fields import parse_object
+from toolformer_ray.jobs.decoding.protocol.reply import Head, model_body, models_body
+from toolformer_ray.jobs.decoding.protocol.request import TextsRequest
+from toolformer_ray.jobs.decoding.reporting import Reporter
 
 if TYPE_CHECKING:
+    from ray.serve.handle import DeploymentHandle
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from toolformer_ray.decode.decoder import DecodeRequest
+    from toolformer_ray.decode.request import Prompt
+    from toolformer_ray.lm.requests import Message
+
+MOST_BYTES = 4 << 20
+"""Of a body; a window of a million tokens has about as many."""
+COMPLETIONS, CHAT, METRICS, MODELS = "/v1/completions", "/v1/chat/completions", "/metrics", "/v1/models"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """What replicas know of the server that they belong to."""
+
+    name: str
+    """What clients call the model."""
+    barred: Sequence[str]
+    """Names of tools that no text may ask."""
+    folder: str
+    """Where the command was typed, so that relative paths, of the model or of an index, mean the same here."""
+    key_hash: str | None
+    """Of the API key; None if none is asked for."""
 
 
 class Replica:
     """One process that answers; Ray Serve calls it for every HTTP request."""
 
-    def __init__(self, options: DecoderOptions, barred: Sequence[str], name: str, folder: str) -> None:
-        """Load the model and open the tools.
-
-        `barred`: names of tools that no text may ask. `name`: what clients call the model. `folder`: where the command
-        was typed, so that relative paths, of the model or of an index, mean the same here.
-        """
+    def __init__(self, options: DecoderOptions, served: Served, monitor: "DeploymentHandle") -> None:
+        """Load the model and open the tools."""
         from toolformer_ray.decode.service import DecodingService
 
         with contextlib.suppress(OSError):
-            os.chdir(folder)
-        self._name, self._created = name, int(time.time())
-        self._service = DecodingService(open_decoder(options, barred))
+            os.chdir(served.folder)
+        self._served, self._created = served, int(time.time())
+        decoder = open_decoder(options, served.barred)
+        self._template = decoder.model.tokenizer.chat_template
+        self._decode = decoder.model.tokenizer.decode
+        self._service = DecodingService(decoder)
+        self._tally = Tally(decoder.tool_names)
+        self._answering = Answering(self._service, self._tally)
+        self._reporter = Reporter(uuid.uuid4().hex, self._tally, _Remote(monitor))
 
     def check_health(self) -> None:
         """Ray Serve replaces a replica whose decoder has failed."""
@@ -51,85 +74,102 @@ class Replica:
         """One HTTP request."""
         from starlette.responses import JSONResponse, StreamingResponse
 
+        started, path = time.monotonic(), request.url.path.rstrip("/")
         try:
-            match request.method, request.url.path.rstrip("/"):
-                case "POST", "/v1/completions":
-                    asked = await _read(request, self._name)
-                    if asked.is_streamed:
-                        stream = self._stream(asked)
-                        # Waiting for the first event finds what is wrong with a prompt before the status is sent.
-                        first = await anext(stream)
-                        return StreamingResponse(_chain(first, stream), media_type="text/event-stream")
-                    return JSONResponse(await self._answer(asked))
-                case "GET", "/v1/models":
-                    return JSONResponse(models_body(self._name, self._created))
-                case "GET", path if path == f"/v1/models/{self._name}":
-                    return JSONResponse(model_body(self._name, self._created))
-            raise BadRequest(f"there is no {request.method} {request.url.path} here", status=404)
+            check_key(self._served.key_hash, request.headers.get("authorization"))
+            answer = await self._respond(request, path)
         except BadRequest as error:
-            return JSONResponse(error.body(), status_code=error.status)
+            answer = JSONResponse(error.body(), status_code=error.status)
+        except RuntimeError as error:
+            answer = JSONResponse(error_body(str(error)), status_code=503)
+        if answer.status_code == 401:
+            answer.headers["www-authenticate"] = "Bearer"
+        if isinstance(answer, StreamingResponse):
+            answer.body_iterator = self._counted(answer.body_iterator, path, started)
+        else:
+            self._count(path, answer.status_code, started)
+        return answer
 
-    async def _answer(self, asked: CompletionRequest) -> dict[str, Any]:
-        answers = {index: said async for index, said in self._events(asked) if isinstance(said, Completion)}
-        return Reply(self._name).body([answers[index] for index in range(len(asked.prompts))])
+    async def _respond(self, request: "Request", path: str) -> "Response":
+        from starlette.responses import JSONResponse, PlainTextResponse
 
-    async def _stream(self, asked: CompletionRequest) -> AsyncIterator[str]:
-        reply, answers = Reply(self._name), []
-        async for index, said in self._events(asked):
-            if isinstance(said, Completion):
-                answers.append(said)
-                yield _event(reply.last_chunk(index, said))
-            else:
-                yield _event(reply.chunk(index, said))
-        if asked.tells_usage:
-            yield _event(reply.usage_chunk(answers))
-        yield "data: [DONE]\n\n"
+        name = self._served.name
+        match request.method, path:
+            case "POST", "/v1/completions":
+                asked = read_completion(parse_object(await _read_body(request)), name)
+                echoes = [self._echo(prompt) if asked.is_echoed else "" for prompt in asked.each_prompt()]
+                return await self._tell(asked, CompletionReply(Head(name, "cmpl", "text_completion"), echoes))
+            case "POST", "/v1/chat/completions":
+                asked = read_chat(parse_object(await _read_body(request)), name, self._render)
+                kind = "chat.completion.chunk" if asked.is_streamed else "chat.completion"
+                return await self._tell(asked, ChatReply(Head(name, "chatcmpl", kind)))
+            case "GET", "/metrics":
+                return PlainTextResponse(await self._reporter.page(), media_type="text/plain; version=0.0.4")
+            case "GET", "/v1/models":
+                return JSONResponse(models_body(name, self._created))
+            case "GET", path if path == f"/v1/models/{name}":
+                return JSONResponse(model_body(name, self._created))
+        raise BadRequest(f"there is no {request.method} {request.url.path} here", status=404)
 
-    async def _events(self, asked: CompletionRequest) -> AsyncIterator[tuple[int, Sequence[Piece] | Completion]]:
-        """(index of a prompt, its next pieces or, last, its completion). Raises BadRequest. Closing it cancels all."""
-        from toolformer_ray.decode.decoder import DecodeRequest
+    async def _tell(self, asked: TextsRequest, reply: Reply) -> "Response":
+        from starlette.responses import JSONResponse, StreamingResponse
 
-        loop, events = asyncio.get_running_loop(), asyncio.Queue[tuple[int, Any]]()
+        if not asked.is_streamed:
+            return JSONResponse(await self._answering.answer(asked, reply))
+        stream = self._answering.stream(asked, reply)
+        # Waiting for the first event finds what is wrong with a prompt before the status is sent.
+        first = await anext(stream)
+        return StreamingResponse(_chain(first, stream), media_type="text/event-stream")
 
-        def tell(index: int, said: Any) -> None:
-            loop.call_soon_threadsafe(events.put_nowait, (index, said))
+    def _render(self, messages: "Sequence[Message]") -> "tuple[Prompt, Sequence[str]]":
+        return plain_conversation(messages) if self._template is None else (self._template.encode(messages), ())
 
-        def ask(index: int, prompt: str) -> "DecodeRequest":
-            one = DecodeRequest(prompt, asked.options, lambda said: tell(index, said), lambda said: tell(index, said))
-            self._service.submit(one)
-            return one
+    def _echo(self, prompt: "Prompt") -> str:
+        return prompt if isinstance(prompt, str) else self._decode(list(prompt))
 
-        running = {index: ask(index, prompt) for index, prompt in enumerate(asked.prompts)}
+    def _count(self, path: str, status: int, started: float) -> None:
+        known = path if path in (COMPLETIONS, CHAT, METRICS, MODELS) else "other"
+        self._tally.add_request(known, status, time.monotonic() - started)
+        self._reporter.changed()
+
+    async def _counted(self, events: AsyncIterable[Any], path: str, started: float) -> AsyncIterator[Any]:
+        status = 499
         try:
-            while running:
-                index, said = await events.get()
-                if isinstance(said, Exception):
-                    del running[index]
-                    raise BadRequest(str(said), param="prompt") if isinstance(said, ValueError) else said
-                if isinstance(said, Completion):
-                    del running[index]
-                yield index, said
+            async for event in events:
+                yield event
+            status = 200
         finally:
-            for one in running.values():
-                self._service.cancel(one)
+            # 499 is what is written of a client that has hung up.
+            self._count(path, status, started)
 
 
-async def _read(request: "Request", name: str) -> CompletionRequest:
-    try:
-        return read_request(await request.json(), name)
-    except BadRequest:
-        raise
-    except RecursionError as error:
-        raise BadRequest("the body is nested too deep") from error
-    except ValueError as error:
-        raise BadRequest("the body is no JSON") from error
+class _Remote:
+    """The monitor in its process (`reporting.Monitor`)."""
+
+    def __init__(self, handle: "DeploymentHandle") -> None:
+        self._handle = handle
+
+    async def report(self, replica: str, numbers: Any) -> None:
+        await self._handle.report.remote(replica, numbers)
+
+    async def metrics(self) -> str:
+        return str(await self._handle.metrics.remote())
 
 
-def _event(chunk: dict[str, Any]) -> str:
-    return f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
+async def _read_body(request: "Request") -> bytes:
+    """Raises BadRequest, 413, as soon as it is certain that the body is too long."""
+    data = bytearray()
+    stated = request.headers.get("content-length", "")
+    is_long = stated.isdigit() and len(stated) < 20 and int(stated) > MOST_BYTES
+    async for chunk in request.stream():
+        data += chunk
+        if is_long or len(data) > MOST_BYTES:
+            raise BadRequest(f"the body is longer than {MOST_BYTES} bytes; send less in one request", status=413)
+    return bytes(data)
 
 
 async def _chain(first: str, rest: AsyncIterator[str]) -> AsyncIterator[str]:
     yield first
-    async for event in rest:
-        yield event
+    async with contextlib.aclosing(rest):  # type: ignore[type-var]
+        async for event in rest:
+            yield event

@@ -1,7 +1,7 @@
-"""`toolformer serve`, or `python -m jobs.serve_model`: an OpenAI-compatible endpoint on Ray Serve.
+"""`toolformer serve`, or `python -m jobs.serve_model`: an OpenAI-compatible server on Ray Serve.
 
 Each replica holds the model, the tools and one thread that writes texts; a request joins the batch while others are
-written. `POST /v1/completions`, streamed or not, and `GET /v1/models`.
+written. A small process beside them answers `GET /health`, also while no replica can.
 """
 
 import contextlib
@@ -15,12 +15,14 @@ from pathlib import Path
 from cyclopts import Parameter
 
 from toolformer_ray.decode.options import DecodeOptions
+from toolformer_ray.jobs.decoding.access import read_key_hash
 from toolformer_ray.jobs.decoding.decoder import DecoderOptions, refuse_missing_tools
 from toolformer_ray.jobs.driver.interrupts import SECONDS_TO_END, Interrupted, Interrupts
 from toolformer_ray.records.errors import OptionError, UnusableError, one_line
 from toolformer_ray.workflow.model_files import look_at_model
 
 APP = "toolformer"
+SECONDS_BETWEEN_CHECKS = 2.0
 _ERROR = re.compile(r"[\w.]*(Error|Exception): ")
 # What the user has to change stands for itself, without the name of the exception that says it.
 _REFUSAL = re.compile(r"^(ValueError|[\w.]*UnusableError|[\w.]*OptionError): ")
@@ -33,13 +35,16 @@ class ServeOptions:
 
     decoder: DecoderOptions
     host: str = "127.0.0.1"
-    """The address to listen on; 0.0.0.0 is every one that this machine has. Nobody is asked for a key."""
+    """The address to listen on; 0.0.0.0 is every one that this machine has."""
     port: int = 8000
     """The port to listen on; 0 takes a free one."""
     replicas: int = 1
     """Processes that hold the model."""
     barred: tuple[str, ...] = ()
     """Names of tools, as in calls, that no text may ask; requests may bar more."""
+    api_key_env: str | None = None
+    """The environment variable with the key that every request but `/health` has to bring; by default nobody is asked
+    for one."""
     served_name: str | None = None
     """What clients call the model; by default the last part of its path or name."""
     address: str | None = None
@@ -67,6 +72,7 @@ def serve(options: ServeOptions) -> int:
 
 def _serve(options: ServeOptions, interrupts: Interrupts) -> None:
     decoder = options.decoder
+    key_hash = read_key_hash(options.api_key_env)
     look_at_model(decoder.model.model)
     refuse_missing_tools(decoder, DecodeOptions(barred=options.barred))
     # What a replica finds wrong comes back only after Ray has started, so it is looked for here first.
@@ -74,17 +80,18 @@ def _serve(options: ServeOptions, interrupts: Interrupts) -> None:
     for tool in decoder.tools.make().values():
         tool.open()
     port = _free_port(options)
-    with _serving(options, port, interrupts):
+    with _serving(options, port, key_hash, interrupts):
         print(f"{options.name} is served at http://{options.host}:{port}/v1; end with Ctrl-C", flush=True)
         threading.Event().wait()
 
 
 @contextlib.contextmanager
-def _serving(options: ServeOptions, port: int, interrupts: Interrupts) -> Iterator[None]:
+def _serving(options: ServeOptions, port: int, key_hash: str | None, interrupts: Interrupts) -> Iterator[None]:
     # Ray takes seconds to import, and most that can be wrong is found without it.
     from ray import serve as ray_serve
 
-    from toolformer_ray.jobs.decoding.replica import Replica
+    from toolformer_ray.jobs.decoding.monitor import HEALTH_PATH, MONITOR_APP, Monitor
+    from toolformer_ray.jobs.decoding.replica import Replica, Served
     from toolformer_ray.jobs.driver.cluster import ray_session
     from toolformer_ray.workflow.workers import WorkerOptions
 
@@ -100,6 +107,8 @@ def _serving(options: ServeOptions, port: int, interrupts: Interrupts) -> Iterat
             # What a replica finds wrong as it starts, it would find again.
             max_constructor_retry_count=1,
             max_ongoing_requests=max(100, 4 * decoder.batch_size),
+            # The monitor knows of a replica that has died when Ray Serve does.
+            health_check_period_s=SECONDS_BETWEEN_CHECKS,
             ray_actor_options={
                 "num_cpus": size.num_cpus,
                 "num_gpus": size.num_gpus,
@@ -107,10 +116,12 @@ def _serving(options: ServeOptions, port: int, interrupts: Interrupts) -> Iterat
             },
         )(Replica)
         ray_serve.start(http_options={"host": options.host, "port": port})
-        replica = deployment.bind(decoder, options.barred, options.name, str(Path.cwd()))
+        served = Served(name=options.name, barred=options.barred, folder=str(Path.cwd()), key_hash=key_hash)
+        watching = ray_serve.deployment(num_replicas=1, ray_actor_options={"num_cpus": 0})(Monitor).bind(APP)
         try:
             try:
-                ray_serve.run(replica, name=APP, route_prefix="/")
+                monitor = ray_serve.run(watching, name=MONITOR_APP, route_prefix=HEALTH_PATH)
+                ray_serve.run(deployment.bind(decoder, served, monitor), name=APP, route_prefix="/")
             except RuntimeError as error:
                 raise UnusableError(f"no replica can be started: {_find_cause(error)}") from error
             yield

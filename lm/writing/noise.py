@@ -50,16 +50,21 @@ def block_shape(vocabulary_size: int) -> tuple[int, int]:
     return -(-vocabulary_size // size), size
 
 
+def in_blocks(logits_RV: Tensor) -> Tensor:
+    """The logits (R, B, S) cut into blocks; what the last one lacks is minus infinity."""
+    num_blocks, size = block_shape(logits_RV.shape[1])
+    missing = num_blocks * size - logits_RV.shape[1]
+    scores_RV = torch.nn.functional.pad(logits_RV, (0, missing), value=-math.inf) if missing else logits_RV
+    return scores_RV.view(len(logits_RV), num_blocks, size)
+
+
 def draw(logits_RV: Tensor, noise: Sequence[np.ndarray]) -> tuple[list[int], list[bool]]:
     """One token per row, and whether the choice was closer than TIE_MARGIN; `noise` has the numbers of a step each."""
-    num_rows, vocabulary_size = logits_RV.shape
-    num_blocks, size = block_shape(vocabulary_size)
+    num_blocks, size = block_shape(logits_RV.shape[1])
     noise_RN = torch.from_numpy(np.stack(noise)).to(logits_RV.device)
-    missing = num_blocks * size - vocabulary_size
-    scores_RV = torch.nn.functional.pad(logits_RV, (0, missing), value=-math.inf) if missing else logits_RV
-    scores_RBS = scores_RV.view(num_rows, num_blocks, size)
+    scores_RBS = in_blocks(logits_RV)
     blocks_R, is_close_R = _best(scores_RBS.logsumexp(-1).double() + noise_RN[:, :num_blocks])
-    inside_RS = scores_RBS[torch.arange(num_rows, device=logits_RV.device), blocks_R].double()
+    inside_RS = scores_RBS[torch.arange(len(noise), device=logits_RV.device), blocks_R].double()
     entries_R, is_close_inside_R = _best(inside_RS + noise_RN[:, num_blocks:])
     return (blocks_R * size + entries_R).tolist(), (is_close_R | is_close_inside_R).tolist()
 

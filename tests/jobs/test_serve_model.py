@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import openai
@@ -19,9 +18,9 @@ from safetensors.torch import load_file, save_file
 
 from tests.support.chain_model import save_chain_model
 from tests.support.refusals import Refuse
+from tests.support.served import ROOT, Server, served
 from toolformer_ray.jobs.cli.main import main
 
-ROOT = Path(__file__).parents[2]
 SECONDS_TO_END = 10
 """Five on an idle machine."""
 CALL = {"max_calls": 2, "call_top_k": 1}
@@ -32,30 +31,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return save_chain_model(tmp_path_factory.mktemp("served") / "chain")
 
 
-@dataclass(frozen=True)
-class Server:
-    """The real command in a process of its own."""
-
-    process: subprocess.Popen[str]
-    errors: Path
-    url: str
-
-
 @pytest.fixture(scope="module")
 def server(model: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    command = [sys.executable, "-m", "jobs.serve_model", "--model", model, "--port", "0", "--tools", "calculator"]
-    errors = tmp_path_factory.mktemp("serving") / "stderr"
-    with (
-        errors.open("w") as stderr,
-        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr, text=True) as process,
-    ):
-        try:
-            assert process.stdout is not None
-            served = next(match for line in process.stdout if (match := re.search(r"is served at (http://\S+);", line)))
-            yield Server(process=process, errors=errors, url=served[1])
-        finally:
-            process.terminate()
-            process.wait(timeout=60)
+    with served(model, tmp_path_factory.mktemp("serving") / "stderr") as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -125,15 +104,16 @@ def test_the_model_is_listed_and_no_other_answers(client: openai.OpenAI) -> None
 @pytest.mark.parametrize(
     ("asked", "line"),
     [
-        ({"n": 2}, "n is 2, which is not supported"),
-        ({"prompt": [1, 2]}, "prompt must be a string or a list of strings"),
+        ({"n": 0}, "n is 0; it must be from 1 to 128"),
+        ({"prompt": ["so", 2]}, "prompt must be a string, a list of token ids, or a list of such"),
+        ({"prompt": [1, 99_999]}, "a prompt has the token id 99999; those of 'chain' are 0 to"),
         ({"prompt": "1" * 600}, "a prompt of 601 tokens leaves nothing of the window of 512 tokens"),
         ({"prompt": "1" * 600, "stream": True}, "a prompt of 601 tokens leaves nothing of the window of 512 tokens"),
         ({"temperature": -1}, "temperature is -1.0; it must be"),
         ({"temperature": 10**400}, "temperature is an integer of 401 digits; give a smaller one"),
         ({"temperature": 1e-40}, "temperature is 1e-40; it must be 0 or from 1e-06 to 1e+06"),
-        ({"max_tokens": 0}, "max_tokens is 0; it must be at least 1"),
-        ({"extra_body": {"tools": []}}, "tools is not known here; leave it out"),
+        ({"max_tokens": 0}, "max_tokens is 0; it must be at least 1, unless echo is true"),
+        ({"extra_body": {"tools": []}}, "tools is not supported: the server has its own tools"),
     ],
 )
 def test_a_request_that_cannot_be_met_says_why(client: openai.OpenAI, asked: dict[str, object], line: str) -> None:
