@@ -65,7 +65,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 # Nothing that is made here may depend on a download.
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help demo loop second-round test lint format train real real-loop real-text same-rows measure simulate chaos bench \
+.PHONY: help demo loop second-round test lint format train real real-loop real-text same-rows measure simulate chaos mcp-everything bench \
     bench-decoding bench-filters clean
 
 help:  ## this list
@@ -160,6 +160,9 @@ simulate: $(INSTALLED)  ## a million texts with a simulated model on four nodes,
 chaos: $(INSTALLED)  ## kill workers, nodes and the driver 34 times, SEED=1, and compare with a run left alone
 	$(BIN)/python -m tests.chaos.run_chaos --seed $(SEED)
 	$(BIN)/python -m tests.chaos.run_annotate
+
+mcp-everything:  ## an MCP server in another language, for the tests of tools behind servers (needs npm)
+	npm install --prefix runs/npm --no-audit --no-fund @modelcontextprotocol/server-everything@2026.8.31
 
 bench: $(INSTALLED)  ## what the engine costs, against a plain pipeline and the least possible; MODEL=FOLDER
 	$(BIN)/python -m toolformer_ray.bench $(if $(filter command,$(firstword $(origin MODEL))),--model $(MODEL)) $(BENCH)

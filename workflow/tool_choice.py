@@ -15,7 +15,9 @@ from cyclopts import Group, Parameter
 
 from toolformer_ray.records.errors import OptionError, in_record
 from toolformer_ray.tools.asking.answer_store import AnswerOptions
-from toolformer_ray.tools.brought.places import Brought, resolve_tools
+from toolformer_ray.tools.brought.brought_tool import Brought
+from toolformer_ray.tools.brought.from_server import with_file
+from toolformer_ray.tools.brought.places import resolve_tools
 from toolformer_ray.tools.catalog import find_tools, make_tool
 from toolformer_ray.tools.options import Asking, Teaching
 from toolformer_ray.tools.tool import Tool
@@ -63,6 +65,8 @@ class ToolChoice:
 
     keys: Annotated[tuple[str, ...], Parameter(name="--tools", show_default=",".join)] = ("calculator", "calendar")
     """The tools, separated by commas; `toolformer annotate --help` has what can be set of each."""
+    tool_servers: str | None = None
+    """File that tells of the servers of tools such as mcp:NAME and http:NAME; by default tool_servers.toml."""
     asking: Annotated[Asking, Parameter(name="*", group=ASKING)] = field(default_factory=Asking)
     answers: Annotated[AnswerOptions, Parameter(name="*", group=ASKING)] = field(default_factory=AnswerOptions)
     settings: Settings = field(default_factory=dict)
@@ -73,7 +77,7 @@ class ToolChoice:
     def __post_init__(self) -> None:
         # A record that was made of this one, with other settings, has the keys and what they stand for already.
         if not self.brought:
-            keys, brought = resolve_tools(split_names(self.keys))
+            keys, brought = resolve_tools(with_file(split_names(self.keys), self.tool_servers))
             object.__setattr__(self, "keys", keys)
             object.__setattr__(self, "brought", brought)
 

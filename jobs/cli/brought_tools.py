@@ -18,16 +18,23 @@ def named_tools(arguments: Sequence[str]) -> list[str]:
     ['./units.py']
     """
     taught = [word for word in arguments[1:2] if arguments[0] == "teach" and not word.startswith("-")]
-    joined = [word.partition("=")[2] for word in arguments if word.startswith("--tools=")]
-    behind = [word for flag, word in itertools.pairwise(arguments) if flag == "--tools"]
-    return _split([*taught, *joined, *behind])
+    return _split([*taught, *_behind("--tools", arguments)])
 
 
-def offer_tools(named: Iterable[str], settings: Iterable[Mapping[str, Any]]) -> Mapping[str, str]:
+def named_servers(arguments: Sequence[str]) -> str | None:
+    """The file that stands behind `--tool-servers`, if any."""
+    return next(iter(_behind("--tool-servers", arguments)), None)
+
+
+def offer_tools(
+    named: Iterable[str], settings: Iterable[Mapping[str, Any]], servers: str | None = None
+) -> Mapping[str, str]:
     """Make the options of the named tools known, and those of tools in settings files.
 
+    `servers` is the file that tells of servers, if it is typed; else the settings may name one.
     Returns the keys of the user's own by what names them. Raises ValueError, one line, for a place that holds no tool.
     """
+    settings = list(settings)
     all_named = [*named, *(name for values in settings for name in _named_in(values))]
     if not all_named:
         return {}
@@ -37,12 +44,20 @@ def offer_tools(named: Iterable[str], settings: Iterable[Mapping[str, Any]]) -> 
     places = [name for name in dict.fromkeys(all_named) if name not in find_tools()]
     if not places:
         return {}
+    from toolformer_ray.tools.brought.from_server import with_file
     from toolformer_ray.tools.brought.places import resolve_tools
     from toolformer_ray.workflow.tool_choice import offer_options_of
 
-    brought = {place: resolve_tools([place])[1] for place in places}
+    said = [values[name] for values in settings for name in ("tool_servers", "tool-servers") if name in values]
+    file = servers or next((one for one in said if isinstance(one, str)), None)
+    brought = {place: resolve_tools(with_file([place], file))[1] for place in places}
     offer_options_of({key: one.load() for found in brought.values() for key, one in found.items()})
     return {key: place for place, found in brought.items() for key in found}
+
+
+def _behind(flag: str, arguments: Sequence[str]) -> list[str]:
+    joined = [word.partition("=")[2] for word in arguments if word.startswith(f"{flag}=")]
+    return [*joined, *(word for before, word in itertools.pairwise(arguments) if before == flag)]
 
 
 def _named_in(values: Mapping[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cyclopts.help import DefaultFormatter
 
-from toolformer_ray.jobs.cli.brought_tools import named_tools, offer_tools
+from toolformer_ray.jobs.cli.brought_tools import named_servers, named_tools, offer_tools
 
 if TYPE_CHECKING:
     from cyclopts.help import HelpPanel
@@ -61,4 +61,4 @@ def print_help(app: Any, arguments: Sequence[str]) -> None:
 def _chosen_tools(arguments: Sequence[str]) -> set[str]:
     """The keys of the tools that are named."""
     named = named_tools(arguments)
-    return {*named, *offer_tools(named, [])}
+    return {*named, *offer_tools(named, [], named_servers(arguments))}

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from toolformer_ray.jobs.cli.brought_tools import named_tools, offer_tools
+from toolformer_ray.jobs.cli.brought_tools import named_servers, named_tools, offer_tools
 from toolformer_ray.jobs.cli.commands import app
 from toolformer_ray.jobs.cli.settings_file import sources_of, take_shared
 from toolformer_ray.records.errors import UnusableError
@@ -21,7 +21,7 @@ def run_command(arguments: Sequence[str]) -> int:
         return 0
     left, shared = take_shared(typed)
     sources = sources_of(shared)
-    offer_tools(named_tools(options), [source.values for source in sources])
+    offer_tools(named_tools(options), [source.values for source in sources], named_servers(options))
     app.config = tuple(sources)
     if shared.write_config:
         return _write(left, shared.write_config)

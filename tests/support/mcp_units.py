@@ -1,11 +1,13 @@
 """An MCP server written with the SDK: `python mcp_units.py` over its pipes, `python mcp_units.py PORT` over HTTP.
 
-`UNITS_VERSION` is the version that it tells, `UNITS_SECONDS` how long each conversion takes.
+`UNITS_VERSION` is the version that it tells, `UNITS_SECONDS` how long each conversion takes, `UNITS_PIDS` a file to
+which each process adds its number at each conversion.
 """
 
 import asyncio
 import os
 import sys
+from pathlib import Path
 
 from mcp.server.mcpserver import MCPServer
 from mcp_types import ToolAnnotations
@@ -15,9 +17,16 @@ READS = ToolAnnotations(read_only_hint=True)
 server = MCPServer("units", version=os.environ.get("UNITS_VERSION", "1"))
 
 
+def note_process() -> None:
+    if "UNITS_PIDS" in os.environ:
+        with Path(os.environ["UNITS_PIDS"]).open("a") as file:
+            file.write(f"{os.getpid()}\n")
+
+
 @server.tool(annotations=READS)
-async def convert(amount: float, unit: str) -> str:
+async def convert(amount: float, unit: str = "km") -> str:
     """Converts a length to metres."""
+    note_process()
     await asyncio.sleep(float(os.environ.get("UNITS_SECONDS", "0")))
     if unit not in FACTORS:
         raise ValueError(f"{unit} is no unit")

@@ -5,6 +5,7 @@
     ./units.py:convert          one of them
     package.module:Units        a class or a decorated function of an installed module
     units                       an entry point of the group `toolformer_ray.tools`
+    mcp:units, http:weather     what a file of servers tells of (`tools.brought.from_server`)
 
 A further kind of place, `SCHEME:NAME`, is an entry of SCHEMES.
 """
@@ -14,15 +15,16 @@ import importlib
 import importlib.metadata
 import inspect
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 
 from toolformer_ray.records.errors import OptionError, UnusableError, explain
+from toolformer_ray.tools.brought.brought_tool import Brought
 from toolformer_ray.tools.brought.declaration_faults import declaration_fault
 from toolformer_ray.tools.brought.drafted_prompt import fill_prompt
+from toolformer_ray.tools.brought.from_server import resolve_http, resolve_mcp
 from toolformer_ray.tools.brought.function import MARK, as_input
 from toolformer_ray.tools.brought.source_file import SourceFile, read_source, source_hash
 from toolformer_ray.tools.catalog import find_tools
@@ -35,20 +37,6 @@ EXAMPLES = "EXAMPLES"
 """Inputs with answers, of the one tool of a file."""
 _FILE = re.compile(r"(?P<path>.+\.py)(?::(?P<name>\w+))?")
 _MODULE = re.compile(r"(?P<module>\w+(?:\.\w+)*):(?P<name>\w+)")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Brought(ABC):
-    """A tool of a user's: what every process needs to have it. It is sent to the workers, so it holds no class."""
-
-    key: str
-    """By which the tool's options are named."""
-    place: str
-    """What was given, or would have to be given, to bring this tool alone."""
-
-    @abstractmethod
-    def load(self) -> type[Tool]:
-        """The tool, whose `source` identifies what it was loaded from. Raises UnusableError, one line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +67,7 @@ class FromModule(Brought):
 
 Resolve = Callable[[str, str], Sequence[Brought]]
 """From a whole place, and what stands behind its colon, to tools."""
-SCHEMES: Mapping[str, Resolve] = MappingProxyType({})
+SCHEMES: Mapping[str, Resolve] = MappingProxyType({"mcp": resolve_mcp, "http": resolve_http})
 """By what stands before the colon."""
 
 

@@ -2,7 +2,7 @@
 
 One event loop in a daemon thread serves all servers of the process. A call waits while a server that has ended is
 started again, with a growing delay between two starts, for half of its time limit; then it is Unavailable, which
-`tools.asking` repeats. A server that lets several calls in a row go without an answer is left and started again.
+`tools.asking` repeats: with its defaults a server may be away for 20 seconds and no call is lost. A server that lets several calls in a row go without an answer is left and started again.
 """
 
 import asyncio
@@ -61,6 +61,13 @@ class McpSession:
     def declarations(self) -> list[McpDeclaration]:
         """What the server tells of its tools. Raises UnusableError if it cannot be reached."""
         return asyncio.run_coroutine_threadsafe(self._declarations(), _event_loop()).result()
+
+    def begin(self) -> None:
+        """Wait until the server is ready, for as long as its start may take; what goes wrong is in the log."""
+        try:
+            asyncio.run_coroutine_threadsafe(self._connected(self._server.start_timeout), _event_loop()).result()
+        except Unavailable as error:
+            logger.warning("%s; it is tried again when it is asked", error)
 
     def call(self, declared: McpDeclaration, arguments: Mapping[str, Any], timeout: float) -> Any:
         """The SDK's result of a call.

@@ -10,20 +10,27 @@ from toolformer_ray.tools.schema_check import check_schema, clean_description
 from toolformer_ray.tools.servers.from_environment import check_set
 from toolformer_ray.tools.servers.mcp_answers import as_text
 from toolformer_ray.tools.servers.mcp_listing import McpDeclaration
+from toolformer_ray.tools.servers.mcp_pipe import program
 from toolformer_ray.tools.servers.mcp_session import session_of
 from toolformer_ray.tools.tool import CallContext, Tool
 
 
 class McpTool(NamedArgumentsTool):
-    """What the tools that are made of declarations have in common. Nothing is started before the first call."""
+    """What the tools that are made of declarations have in common."""
 
     declared: ClassVar[McpDeclaration]
     is_expensive = True
 
     def open(self) -> None:
-        """Raises UnusableError if a variable that the server needs is not set in this process."""
+        """Begin the session, or wait until another tool of the server has. One that fails is tried again for calls.
+
+        Raises UnusableError if the server's program, or a variable that it needs, is not on this machine.
+        """
         server = self.declared.server
         check_set(server.environment, server.headers, server.where)
+        if server.command is not None:
+            program(server.command, server.args, server.where)
+        session_of(server).begin()
 
     def data_version(self) -> str:
         """The server's name and version, and what it told of the tool."""

@@ -51,6 +51,8 @@ class McpServer:
     """Per header of a request, `${VARIABLE}` with a scheme before it where it has one."""
     tools: tuple[str, ...] | None = None
     """The tools that may be asked, by the server's names; None for all that may."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Per tool the name that it has in calls, where it is not to be made of the server's."""
     allow_writing: bool = False
     """Whether tools that do not say that they only read may be asked too."""
     timeout: float | None = None
@@ -66,6 +68,8 @@ class McpServer:
             raise UnusableError(f"{where}.headers is for a `url`; a program is given `environment`")
         if self.url is not None and (self.args or self.environment):
             raise UnusableError(f"{where} has a `url`; leave out `args` and `environment`, which are for a `command`")
+        if not all(isinstance(name, str) for name in self.names.values()):
+            raise UnusableError(f"{where}.names has to be a table of names")
         _check_times(self, where)
         _check_url(self.url, f"{where}.url")
         _check_references(self.headers, f"{where}.headers")
