@@ -1,5 +1,6 @@
 """A tool of an MCP server is taught like any other, and a server that dies and comes back changes no row."""
 
+import json
 import os
 import signal
 import sys
@@ -11,13 +12,15 @@ from pathlib import Path
 import pytest
 
 from tests.support.calling_model import save_calling_model
-from tests.support.calling_run import assert_same_rows, read_all, write_corpus
+from tests.support.calling_run import assert_same_rows, read_all
 from tests.support.refusals import Refuse
 from tests.support.tool_servers import UNITS, write_file
 from toolformer_ray.jobs.cli.main import main
 from toolformer_ray.records.stages import Executed
 from toolformer_ray.tools.servers.mcp_session import close_sessions
 
+NUM_TEXTS = 40
+NUM_KILLS = 10
 pytestmark = pytest.mark.usefixtures("workers_in_process")
 
 
@@ -31,8 +34,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where a user works: a corpus, and a file that tells of a server, whose processes leave their numbers there."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("UNITS_PIDS", str(tmp_path / "pids"))
-    monkeypatch.setenv("UNITS_SECONDS", "0.2")
-    write_corpus(tmp_path / "texts.jsonl")
+    monkeypatch.setenv("UNITS_SECONDS", "0.1")
+    lines = [json.dumps({"text": f"Mill {number} ground {400 + number} sacks."}) for number in range(NUM_TEXTS)]
+    (tmp_path / "texts.jsonl").write_text("\n".join(lines))
     told = {
         "command": sys.executable,
         "args": [UNITS],
@@ -71,7 +75,7 @@ class Killer:
         self._thread.join()
 
     def _work(self) -> None:
-        while len(self.killed) < self._times and not self._stop.wait(0.05):
+        while len(self.killed) < self._times and not self._stop.wait(0.02):
             noted = Counter(map(int, self._pids.read_text().split()))
             for process, times in noted.items():
                 if times > 1 and process not in self.killed:
@@ -79,15 +83,15 @@ class Killer:
                     self.killed.append(process)
 
 
-def test_a_server_that_is_killed_in_the_middle_of_a_run_costs_no_row(folder: Path, converting_model: str) -> None:
+def test_a_server_that_is_killed_ten_times_in_mid_run_costs_no_row(folder: Path, converting_model: str) -> None:
     assert main(arguments(converting_model, "undisturbed")) == 0
     asked = [row for row in read_all("undisturbed", "executed", Executed) if row.status == "ok"]
     assert asked and all(row.result and row.result.endswith(" m") for row in asked)
     close_sessions()
     (folder / "pids").write_text("")
-    with Killer(folder / "pids", times=3) as killer:
+    with Killer(folder / "pids", times=NUM_KILLS) as killer:
         assert main(arguments(converting_model, "disturbed", "--max-in-flight", "1")) == 0
-    assert len(killer.killed) == 3
+    assert len(killer.killed) == NUM_KILLS
     assert_same_rows("undisturbed", "disturbed")
 
 

@@ -14,7 +14,8 @@ from typing import Any
 from toolformer_ray.tools.servers.server_file import McpServer
 
 HERE = Path(__file__).parent
-UNITS = str(HERE / "mcp_units.py")
+UNITS = str(HERE / "mcp_light.py")
+UNITS_OF_SDK = str(HERE / "mcp_units.py")
 HOSTILE = str(HERE / "mcp_hostile.py")
 
 
@@ -30,7 +31,7 @@ def write_file(folder: Path, tables: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def units(**more: Any) -> McpServer:
-    """The server of `mcp_units.py`, as a program."""
+    """The server of `mcp_light.py`, as a program."""
     told = {"name": "units", "file": "servers.toml", "command": sys.executable, "args": (UNITS,)}
     return McpServer(**told | more)
 
@@ -44,9 +45,9 @@ def free_port() -> int:
 
 @contextmanager
 def units_over_http(port: int, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The same server over HTTP, as a process of its own that is killed at the end."""
+    """The server of `mcp_units.py` over HTTP, as a process of its own that is killed at the end."""
     process = subprocess.Popen(
-        [sys.executable, UNITS, str(port)],
+        [sys.executable, UNITS_OF_SDK, str(port)],
         env={**os.environ, **environment},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -2,7 +2,8 @@
 
 One event loop in a daemon thread serves all servers of the process. A call waits while a server that has ended is
 started again, with a growing delay between two starts, for half of its time limit; then it is Unavailable, which
-`tools.asking` repeats: with its defaults a server may be away for 20 seconds and no call is lost. A server that lets several calls in a row go without an answer is left and started again.
+`tools.asking` repeats: with its defaults a server may be away for 20 seconds and no call is lost. A server that lets
+several calls in a row go without an answer is left and started again.
 """
 
 import asyncio

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.tool_servers import free_port, units, units_over_http
+from tests.support.tool_servers import UNITS_OF_SDK, free_port, units, units_over_http
 from toolformer_ray.records.errors import UnusableError
 from toolformer_ray.tools.asking.answer_store import AnswerOptions, open_store
 from toolformer_ray.tools.asking.executor import ToolExecutor
@@ -50,7 +50,10 @@ def run(tool: Tool, inputs: list[str], **asking: float) -> list[tuple[str, str |
 def test_calls_with_named_arguments_are_answered_over_pipes_and_over_http() -> None:
     port = free_port()
     with units_over_http(port):
-        for server in (units(), McpServer(name="units", file="f", url=f"http://127.0.0.1:{port}/mcp")):
+        for server in (
+            units(args=(UNITS_OF_SDK,)),
+            McpServer(name="units", file="f", url=f"http://127.0.0.1:{port}/mcp"),
+        ):
             tools = tools_of(server)
             assert tools["convert"].schema["required"] == ["amount"]
             inputs = ['amount=26, unit="km"', '0.5, "m"', 'amount="x", unit="km"', 'unit="km"']
