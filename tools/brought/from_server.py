@@ -41,9 +41,12 @@ class FromServer(Brought):
         """The tool, which is made once in a process; nothing is asked."""
         identity = repr(self)
         if identity not in _made:
-            is_mcp = isinstance(self.declared, McpDeclaration)
-            tool = make_mcp_tool(self.declared, self.name) if is_mcp else make_http_tool(self.declared, self.name)
-            tool.source = self.declared.version[:16]
+            told = self.declared
+            if isinstance(told, McpDeclaration):
+                tool = make_mcp_tool(told, self.name)
+            else:
+                tool = make_http_tool(told, self.name)
+            tool.source = told.version[:16]
             fill_prompt(tool)
             _made[identity] = tool
         return _made[identity]
