@@ -19,7 +19,7 @@ from toolformer_ray.jobs.cli.main import main
 from toolformer_ray.records.stages import Executed
 from toolformer_ray.tools.servers.mcp_session import close_sessions
 
-NUM_TEXTS = 40
+NUM_TEXTS = 80
 NUM_KILLS = 10
 pytestmark = pytest.mark.usefixtures("workers_in_process")
 
@@ -53,7 +53,7 @@ def arguments(model: str, run: str, *more: str) -> list[str]:
         *("annotate", "--run", run, "--corpus", "texts.jsonl", "--model", model, "--tools", "mcp:units"),
         *("--as-in-paper", "--max-call-tokens", "10", "--convert.max-places", "8"),
         *("--convert.min-open-probability", "0", "--convert.num-samples", "40", "--convert.min-loss-reduction=-9"),
-        *("--model-workers", "1", *more),
+        *("--model-workers", "1", "--shard-size", "4", *more),
     ]
 
 

@@ -134,10 +134,10 @@ class _Operation:
 
     def _base_url(self) -> str:
         told, servers = self._told, self._document.get("servers")
-        first = (
-            servers[0].get("url") if isinstance(servers, list) and servers and isinstance(servers[0], dict) else None
-        )
-        url = told.base_url or urljoin(told.openapi if _is_url(told.openapi) else "", str(first or "/"))
+        first = servers[0] if isinstance(servers, list) and servers else None
+        written = str(first.get("url", "/")) if isinstance(first, dict) else "/"
+        document = told.openapi or ""
+        url: str = told.base_url or urljoin(document if _is_url(document) else "", written)
         if not _is_url(url) or "{" in url:
             raise UnusableError(f"{told.where}.base_url is missing; the document does not say where it is asked")
         return url
