@@ -113,7 +113,9 @@ class Hub:
     refuses: bool = False
 
     def respond(self, request: Request) -> None:
-        self.tokens.add(request.headers["Authorization"])
+        # The library asks for this once a day, whoever asks, and keeps the answer between processes.
+        if request.path != "/api/agent-harnesses":
+            self.tokens.add(request.headers["Authorization"])
         url = f"http://127.0.0.1:{request.server.server_port}/datasets/me/c-star"  # type: ignore[attr-defined]
         if self.refuses:
             request.send(b'{"error": "not yours"}', status=403)
