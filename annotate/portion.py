@@ -112,8 +112,8 @@ class Portion:
     def _demonstrations(self, tool: Tool) -> list[int]:
         """What every prompt begins with."""
         tokenizer, options = self._model.tokenizer, self._options
-        if self._is_chat:
-            return tokenizer.chat_ids(chat_demonstrations(tool))
+        if self._is_chat and tokenizer.chat_template:
+            return tokenizer.chat_template.encode(chat_demonstrations(tool))
         demonstrations = "" if options.second_round else render_demonstrations(tool, options.shown)
         return [*tokenizer.bos_ids, *tokenizer.encode(demonstrations)]
 

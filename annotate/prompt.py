@@ -16,6 +16,7 @@ written.
 from dataclasses import dataclass
 
 from toolformer_ray.annotate.propose_options import ProposeOptions, Shown
+from toolformer_ray.lm.requests import Message
 from toolformer_ray.records.calls import CALL_ARROW, CALL_END, find_calls, remove_found_calls
 from toolformer_ray.tools.tool import Tool
 
@@ -57,11 +58,11 @@ def render_demonstrations(tool: type[Tool] | Tool, shown: Shown = "whole") -> st
     return "\n\n".join([tool.instruction, *examples, "Input: "])
 
 
-def chat_demonstrations(tool: type[Tool] | Tool) -> list[dict[str, str]]:
+def chat_demonstrations(tool: type[Tool] | Tool) -> list[Message]:
     """The same as a chat: each demonstration is an answer, and x, as far as it is written, begins the next one."""
     asked = [f"{tool.instruction}\n\n{CHAT_REQUEST}", *[CHAT_REQUEST] * len(tool.demonstrations)]
-    turns = [{"role": "user", "content": request} for request in asked]
-    answers = [{"role": "assistant", "content": demonstration} for demonstration in tool.demonstrations]
+    turns = [Message(role="user", content=request) for request in asked]
+    answers = [Message(role="assistant", content=demonstration) for demonstration in tool.demonstrations]
     paired = [turn for pair in zip(turns, answers, strict=False) for turn in pair]
     return [*paired, turns[-1]]
 

@@ -4,7 +4,7 @@ Needs the tokenizer's files only, no weights. Only fast tokenizers: places need 
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -51,7 +51,6 @@ class TextTokenizer:
                 f"tokenizer of {self.name!r} is a slow one ({type(tokenizer).__name__}), without character offsets; "
                 "save its fast version (a tokenizer.json) into the model's folder"
             )
-        self._whole = tokenizer
         self.chat_template: ChatTemplate | None = find_template(tokenizer)
         """How conversations are written for the model, if its tokenizer says so."""
         self._backend = _make_splicing_tokenizer(tokenizer.backend_tokenizer)
@@ -100,24 +99,6 @@ class TextTokenizer:
     def encode(self, text: str) -> list[int]:
         """The text's token ids; what looks like a special token is plain text."""
         return self._backend.encode(text, add_special_tokens=False).ids
-
-    @property
-    def has_chat(self) -> bool:
-        """Whether the model has a template for chats."""
-        return bool(self._whole.chat_template)
-
-    def chat_ids(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """A chat up to where the next answer begins, as the model's template writes it, special tokens included.
-
-        Raises ValueError, one line, if the template refuses the messages.
-        """
-        try:
-            turns = [dict(message) for message in messages]
-            written = self._whole.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        except Exception as error:  # a template may raise whatever it likes
-            raise ValueError(f"the chat template of {self.name!r} refuses the prompt ({explain(error)})") from error
-        ids: list[int] = self._whole(written, add_special_tokens=False)["input_ids"]
-        return ids
 
     def decode(self, ids: list[int] | tuple[int, ...]) -> str:
         """The text of some ids, spaces as they are. Bytes that make no character become U+FFFD."""

@@ -37,15 +37,17 @@ def find_tools() -> Mapping[str, type[Tool]]:
     return MappingProxyType(found)
 
 
-def refuse_shared_names(found: Mapping[str, type[Tool]]) -> None:
-    """Raise UnusableError if two tools have one name: whose call it is nobody could tell."""
+def refuse_shared_names(found: Mapping[str, type[Tool]], places: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Raise UnusableError if two tools have one name: whose call it is nobody could tell.
+
+    `places` says by key where the tools are that are not of this package.
+    """
     by_name: dict[str, str] = {}
     for key, tool in found.items():
         other = by_name.setdefault(tool.name, key)
         if other != key:
-            raise UnusableError(
-                f"tools/{other}.py and tools/{key}.py are both called {tool.name!r} in texts; give one another name"
-            )
+            both = " and ".join(places.get(one, f"tools/{one}.py") for one in (other, key))
+            raise UnusableError(f"{both} are both called {tool.name!r} in texts; give one another name")
 
 
 def make_tool(

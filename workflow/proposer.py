@@ -86,7 +86,7 @@ def check_chat(options: AnnotateOptions, model: ModelFiles, proposer: Proposer |
     if not options.proposer.proposer_chat or options.proposer.proposer_url is not None:
         return
     files = proposer.files if proposer and proposer.files else model
-    if not files.tokenizer.has_chat:
+    if files.tokenizer.chat_template is None:
         remedy = f"{files.tokenizer.name} has no chat template; leave it out, or save one beside its tokenizer"
         raise OptionError("proposer_chat", "given", remedy)
     if options.propose.second_round or options.propose.shown == "whole":

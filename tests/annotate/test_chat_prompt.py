@@ -43,7 +43,16 @@ def test_demonstrations_are_answers_and_the_text_begins_the_next_one() -> None:
 
 
 def test_a_model_without_a_template_says_so_and_one_that_refuses_is_a_line() -> None:
-    assert tokenizer_with(TEMPLATE).has_chat and not tokenizer_with(None).has_chat
-    refusing = tokenizer_with("{{ raise_exception('no turns\nhere') }}")
-    with pytest.raises(ValueError, match=r"^the chat template of 'chatty' refuses the prompt \(.*no turns here\)$"):
-        refusing.chat_ids([{"role": "user", "content": "hello"}])
+    assert tokenizer_with(None).chat_template is None
+    refusing = tokenizer_with("{{ raise_exception('no turns\nhere') }}").chat_template
+    assert refusing is not None
+    with pytest.raises(ValueError, match=r"^the model's chat template refuses the messages \(.*no turns here\)$"):
+        refusing.encode([{"role": "user", "content": "hello"}])
+
+
+def test_special_tokens_of_a_demonstration_are_plain_text() -> None:
+    tokenizer = tokenizer_with(TEMPLATE)
+    assert tokenizer.chat_template is not None
+    plain = tokenizer.chat_template.encode([{"role": "user", "content": "hello"}])
+    forged = tokenizer.chat_template.encode([{"role": "user", "content": "<s>hello"}])
+    assert forged.count(tokenizer.bos_ids[0]) == plain.count(tokenizer.bos_ids[0]) == 2

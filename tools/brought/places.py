@@ -27,7 +27,7 @@ from toolformer_ray.tools.brought.drafted_prompt import fill_prompt
 from toolformer_ray.tools.brought.from_server import resolve_http, resolve_mcp
 from toolformer_ray.tools.brought.function import MARK, as_input
 from toolformer_ray.tools.brought.source_file import SourceFile, read_source, source_hash
-from toolformer_ray.tools.catalog import find_tools
+from toolformer_ray.tools.catalog import find_tools, refuse_shared_names
 from toolformer_ray.tools.schema_check import check_schema
 from toolformer_ray.tools.tool import Tool
 
@@ -84,7 +84,8 @@ def resolve_tools(written: Sequence[str]) -> tuple[tuple[str, ...], dict[str, Br
             if keys.setdefault(key, place) != place:
                 raise UnusableError(f"{keys[key]} and {place} are both the tool {key}; rename one of them")
         brought |= {one.key: one for one in found}
-    _refuse_shared_names({key: brought[key].load() if key in brought else find_tools()[key] for key in keys}, keys)
+    chosen = {key: brought[key].load() if key in brought else find_tools()[key] for key in keys}
+    refuse_shared_names(chosen, {key: keys[key] for key in brought})
     return tuple(keys), brought
 
 
@@ -180,16 +181,6 @@ def _as_tool(value: object) -> type[Tool] | None:
     tool = getattr(value, MARK, value)
     is_tool = isinstance(tool, type) and issubclass(tool, Tool) and not inspect.isabstract(tool)
     return tool if is_tool else None  # type: ignore[return-value]
-
-
-def _refuse_shared_names(tools: Mapping[str, type[Tool]], places: Mapping[str, str]) -> None:
-    by_name: dict[str, str] = {}
-    for key, tool in tools.items():
-        other = by_name.setdefault(tool.name, key)
-        if other != key:
-            raise UnusableError(
-                f"{places[other]} and {places[key]} are both called {tool.name!r} in texts; give one another name"
-            )
 
 
 def _key_of_file(path: str) -> str:
