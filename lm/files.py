@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,6 +17,10 @@ from toolformer_ray.records.errors import OptionError, UnusableError, explain
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
+_LOADING = threading.Lock()
+"""While it loads a model, transformers replaces functions of its classes, and puts them back as it found them. Of two
+loads that overlap in a process, the second would leave the first one's there: no model would get its tied weights."""
+
 
 def load_network(
     name_or_path: str, *, device: str, dtype: str, device_map: str | Mapping[str, Any] | None = None
@@ -29,7 +34,7 @@ def load_network(
     target = _check_device(device)
     config = read_config(name_or_path)
     try:
-        with _without_tables(), _whole_model(name_or_path) as arguments:
+        with _LOADING, _without_tables(), _whole_model(name_or_path) as arguments:
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 **arguments,
                 config=config,

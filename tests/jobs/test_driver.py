@@ -214,13 +214,14 @@ def test_the_run_ends_if_no_worker_of_a_kind_can_be_started(tmp_path: Path, monk
 
 
 def test_a_lost_connection_is_not_taken_for_a_fault_of_the_run_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_ray: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def lose_connection(*_: object, **__: object) -> None:
         raise ConnectionError("Client is shutting down")
 
     monkeypatch.setattr(Driver, "drive", lose_connection)
     monkeypatch.setattr("ray.is_initialized", lambda: True)
+    monkeypatch.setattr("ray.nodes", lambda: [{"Alive": True, "Resources": {"CPU": 2.0}, "Labels": {}}])
     with pytest.raises(UnusableError, match=r"the connection to the Ray cluster at ray://head:1 was lost"):
         run_small_job(tmp_path, SmallRecipe(), address="ray://head:1")
 
