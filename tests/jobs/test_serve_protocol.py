@@ -147,7 +147,8 @@ def test_too_many_texts_are_refused() -> None:
         assert refused.value.param == param
 
 
-def test_another_model_is_not_found() -> None:
+def test_another_model_is_not_found_and_none_is_the_one_that_is_served() -> None:
+    assert completion(model=None).num_samples == 1
     with pytest.raises(BadRequest, match="the model 'gpt' is not served; there is 'm'") as refused:
         completion(model="gpt")
     assert (refused.value.status, refused.value.body()["error"]["code"]) == (404, "model_not_found")

@@ -70,8 +70,8 @@ class TextsRequest:
 
 
 def check_model(fields: Fields, model: str) -> None:
-    """Raise BadRequest for another model than the one that is served."""
-    if (asked := fields.text("model")) != model:
+    """Raise BadRequest for another model than the one that is served; who names none means that one."""
+    if (asked := fields.text("model")) not in (None, model):
         message = f"the model {shown(asked)} is not served; there is {model!r}"
         raise BadRequest(message, param="model", status=404, code="model_not_found")
 
