@@ -3,16 +3,23 @@
 As in decoding, calls are disabled by giving vocabulary entries with a `[` probability 0. A bracket in the text itself
 counts as the token that it is.
 
-A text longer than the window is read in windows that overlap by half, so that each token is predicted once, after at
-least half a window of context wherever there is that much.
+The file of WikiText-2 is read article by article, as in the Language Model Evaluation Harness: each begins without
+context, and a part of them can be drawn. A text longer than the window is read in windows that overlap by half, so that
+each token is predicted once, after at least half a window of context wherever there is that much.
 """
 
+import itertools
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.requests import ScoreRequest
+
+# Sections of an article have two or more equals signs, and quoted text may begin with one: an article's heading stands
+# between empty lines.
+_HEADING = re.compile(r"^ = [^=\n]+ = *\n(?= *\n)", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +55,12 @@ def measure_perplexity(model: LanguageModel, texts: Iterable[str]) -> Perplexity
         raise ValueError("there is no text to measure the perplexity of")
     nats = -sum(float(log_probs.sum(dtype="float64")) for log_probs in model.log_probs(requests, without_calls=True))
     return Perplexity(nats=nats, num_tokens=num_tokens, num_words=max(1, num_words))
+
+
+def split_articles(text: str) -> Iterator[str]:
+    """The articles of a file of WikiText, each with its heading; text before the first is one of its own."""
+    borders = [0, *(found.start() for found in _HEADING.finditer(text)), len(text)]
+    yield from (text[start:end] for start, end in itertools.pairwise(borders) if text[start:end].strip())
 
 
 def windows(bos_ids: Sequence[int], ids: Sequence[int], window: int) -> Iterator[ScoreRequest]:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from toolformer_ray.evals.evaluate import Result, Summary
     from toolformer_ray.evals.task import Question, Task
 
+RowT = TypeVar("RowT")
 WIKITEXT = "wikitext2"
 WIKITEXT_FILE = "wikitext2/test.txt"
 
@@ -47,7 +48,7 @@ class EvaluateOptions:
     """Other data for a benchmark, such as `--path.svamp FILE`: a file, a folder, or a data set on the Hub, as NAME,
     NAME:SPLIT or NAME:CONFIG:SPLIT; the split is `test` by default."""
     most: int | None = None
-    """Questions of each benchmark at most, drawn by `--sample-seed`; all by default."""
+    """Questions of each benchmark at most, of WikiText articles, drawn by `--sample-seed`; all by default."""
     sample_seed: int = 0
     """Another seed, other questions."""
     out: str | None = None
@@ -124,6 +125,7 @@ def evaluate(options: EvaluateOptions) -> int:
             files.write(results, figures)
     _print(summarise(results), results)
     if plain_texts:
+        print(f"{WIKITEXT}, {len(plain_texts):,} texts", file=sys.stderr)
         found = measure_perplexity(opened.model, plain_texts)
         figures[WIKITEXT] = {"per_token": found.per_token, "per_word": found.per_word, "num_tokens": found.num_tokens}
         print(f"{WIKITEXT}: perplexity {found.per_token:.2f} a token, {found.per_word:.2f} a word, calls disabled")
@@ -165,10 +167,15 @@ def _read_questions(options: EvaluateOptions, key: str, task: "Task") -> "list[Q
     questions = list(task.read(location))
     if not questions:
         raise OptionError(f"path.{key}", location, f"it holds no question that {key} can ask; give other data")
-    if options.most is None or len(questions) <= options.most:
-        return questions
-    drawn = random.Random(options.sample_seed).sample(range(len(questions)), options.most)  # noqa: S311
-    return [questions[number] for number in sorted(drawn)]
+    return _draw(options, questions)
+
+
+def _draw(options: EvaluateOptions, rows: Sequence[RowT]) -> list[RowT]:
+    """As many of these as asked for, in their order."""
+    if options.most is None or len(rows) <= options.most:
+        return list(rows)
+    drawn = random.Random(options.sample_seed).sample(range(len(rows)), options.most)  # noqa: S311
+    return [rows[number] for number in sorted(drawn)]
 
 
 def _made_with(
@@ -211,7 +218,8 @@ def _wikitext(options: EvaluateOptions) -> str:
 
 
 def _read_plain_texts(options: EvaluateOptions) -> list[str]:
-    """What the perplexity is to be measured on: one text, or of JSON Lines those in the column `text`."""
+    """What the perplexity is to be measured on: articles of WikiText, or of JSON Lines the column `text`."""
+    from toolformer_ray.evals.perplexity import split_articles
     from toolformer_ray.evals.rows import read_rows
     from toolformer_ray.evals.task import refuse_half_characters
 
@@ -221,11 +229,11 @@ def _read_plain_texts(options: EvaluateOptions) -> list[str]:
         if location.endswith(".jsonl"):
             texts = [row["text"] for row in read_rows(location)]
         else:
-            texts = [Path(location).read_text(encoding="utf-8")]
+            texts = list(split_articles(Path(location).read_text(encoding="utf-8")))
         for text in texts:
             refuse_half_characters(text, location)
     except (OSError, UnicodeDecodeError, KeyError, AttributeError) as error:
         raise OptionError(option, location, f"it cannot be read as text ({one_line(error)}); give a file") from error
     if not any(texts):
         raise OptionError(option, location, "it holds no text; give other data")
-    return texts
+    return _draw(options, texts)

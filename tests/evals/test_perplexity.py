@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.support.models import build_language_model, build_model
-from toolformer_ray.evals.perplexity import measure_perplexity, windows
+from toolformer_ray.evals.perplexity import measure_perplexity, split_articles, windows
 
 TEXT = "The mill ground 400 sacks, 120 more than in May. " * 6
 
@@ -40,3 +40,11 @@ def test_the_perplexity_of_a_text_that_fits_is_exp_of_its_mean_loss() -> None:
 def test_no_text_is_an_error() -> None:
     with pytest.raises(ValueError, match="there is no text"):
         measure_perplexity(build_language_model(), [""])
+
+
+def test_a_file_of_wikitext_is_read_article_by_article() -> None:
+    first = " = The Mill = \n \n It ground corn . \n \n = = Its owners = = \n \n x = 3 \n"
+    second = " = The Ford = \n \n It was low . \n"
+    assert list(split_articles(f" \n{first} \n{second}")) == [f"{first} \n", second]
+    assert list(split_articles("so it is")) == ["so it is"]
+    assert list(split_articles(" \n")) == []
