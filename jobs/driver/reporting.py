@@ -44,11 +44,13 @@ class Reporter:
         options: ProgressOptions,
         tools: Sequence[str],
         taken_by: Callable[[], object],
+        worked_before: float,
     ) -> None:
         self._run, self._ledger, self._driver = run, ledger, driver
         self._options, self._tools, self._taken_by = options, tools, taken_by
         self._record = start_metrics(run.shown)
-        self._working_since = time.monotonic()
+        self._began = self._working_since = time.monotonic()
+        self._worked_before = worked_before
         self._in_hand: Counter[str] = Counter()
         self._kept = KeptCalls(run, driver.pipeline[-1], 0 if options.quiet else MAX_CALLS_SHOWN)
 
@@ -91,6 +93,7 @@ class Reporter:
             ledger,
             state="running",
             seconds=now - self._working_since,
+            seconds_worked=self._worked_before + now - self._began,
             tools=self._tools,
             in_flight=self._driver.in_flight,
             opening=self._driver.awaited,

@@ -21,7 +21,7 @@ from toolformer_ray.workflow.book.resume import admit_documents, end_ingest, for
 from toolformer_ray.workflow.corpus import CorpusState, settle_corpus
 from toolformer_ray.workflow.log import ProgressOptions
 from toolformer_ray.workflow.pipeline import PIPELINE
-from toolformer_ray.workflow.report.progress import PROGRESS_FILE, Snapshot, take_snapshot
+from toolformer_ray.workflow.report.progress import PROGRESS_FILE, Snapshot, seconds_worked_before, take_snapshot
 from toolformer_ray.workflow.run_folder_errors import blaming_run_folder
 from toolformer_ray.workflow.shard.outputs import discard_damaged
 from toolformer_ray.workflow.shard.stage import Stage
@@ -53,6 +53,8 @@ class Job:
     """Whether the corpus is read anew if files have other sizes."""
     may_forget_files: bool = False
     """Whether the corpus is read anew if files are gone."""
+    worked_before: float = 0.0
+    """Seconds that earlier drivers have worked at the run."""
     ask_again: Collection[str] = ()
     """Statuses of calls that are asked again, although their shards are done."""
 
@@ -87,6 +89,7 @@ def run_job(job: Job, interrupts: Interrupts) -> Outcome:
             ask_again=job.ask_again,
         )
         is_read = admit_documents(ledger, corpus.shards)
+    job = replace(job, corpus=corpus, worked_before=seconds_worked_before(job.run))
     started = time.monotonic()
     state = "failed"
     try:
@@ -97,7 +100,7 @@ def run_job(job: Job, interrupts: Interrupts) -> Outcome:
                 with interrupts.deferred():
                     session = ray_session(job.workers, on_gpu=job.on_gpu, with_proposer=job.has_proposer)
                     count_pools = stack.enter_context(session)
-                asyncio.run(_drive(replace(job, corpus=corpus), ledger, count_pools, interrupts, is_read=is_read))
+                asyncio.run(_drive(job, ledger, count_pools, interrupts, is_read=is_read))
         with blaming_run_folder(job.run):
             forget_old_failures(job.run, ledger)
         state = "failed" if ledger.num_failed else "finished"
@@ -111,7 +114,10 @@ def run_job(job: Job, interrupts: Interrupts) -> Outcome:
 
 
 def _write_progress(job: Job, ledger: Ledger, state: str, seconds: float) -> Snapshot:
-    told = take_snapshot(ledger, state=state, seconds=seconds, tools=job.tool_names, is_ingesting=False)
+    worked = job.worked_before + seconds
+    told = take_snapshot(
+        ledger, state=state, seconds=seconds, tools=job.tool_names, is_ingesting=False, seconds_worked=worked
+    )
     with contextlib.suppress(OSError):
         job.run.write_json(PROGRESS_FILE, asdict(told))
     return told
@@ -124,7 +130,7 @@ async def _drive(job: Job, ledger: Ledger, count_pools: CountPools, interrupts: 
     driver = Driver(job.run, job.recipe, ledger, job.pipeline, job.workers, count_pools, on_ingested)
     loop = asyncio.get_running_loop()
     interrupts.call(lambda: loop.call_soon_threadsafe(driver.stop))
-    reporter = Reporter(job.run, ledger, driver, job.progress, job.tool_names, job.taken_by)
+    reporter = Reporter(job.run, ledger, driver, job.progress, job.tool_names, job.taken_by, job.worked_before)
     reporting = asyncio.create_task(reporter.report())
     try:
         await driver.drive(is_ingesting=not is_read)

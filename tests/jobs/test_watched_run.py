@@ -35,10 +35,12 @@ def test_attempts_that_were_repeated_are_told_from_shards_that_were_given_up(tmp
     assert told["counts"] == {stage: write_counts(counts) for stage, counts in outcome.ledger.counts.items()}
     assert told["done"] == {row.stage: row.shards_done for row in status.stages}
 
+    worked = told["seconds_worked"]
     again = run_small_job(tmp_path, SmallRecipe())
     told = json.loads((tmp_path / "progress.json").read_text())
     # Nine of the twelve texts were through before.
     assert (told["finished_texts"], again.ledger.num_new_texts) == (12, 3)
+    assert told["seconds_worked"] > worked > 0
     assert told["texts_per_second"] == again.last.texts_per_second
     status = read_status(RunFolder(str(tmp_path)))
     assert (status.state, status.num_failed) == ("finished", 0)

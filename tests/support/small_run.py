@@ -82,6 +82,7 @@ def _scored(tool: str, call_input: str, result: str | None, reduction: float | N
         "loss_with_result": None if reduction is None else 3.0 - reduction,
         "loss_reduction": reduction,
         "loss_in_place": None if reduction is None else 3.0 - reduction,
+        "decoys": () if reduction is None else ("7", "8", "9"),
         "losses_of_decoys": () if reduction is None else (3.0, 3.0, 3.0),
         "contrast": reduction,
         "is_kept": reduction is not None and reduction >= 1.0,

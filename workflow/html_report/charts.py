@@ -14,6 +14,8 @@ from toolformer_ray.workflow.html_report.markup import element, join
 
 WIDTH, HEIGHT = 640, 220
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 10, 34
+LEAST_BAR = 2
+"""The height of a bar that would be lower."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +52,7 @@ def histogram(
     at = scale.x(threshold)
     line = element("line", x1=at, x2=at, y1=TOP, y2=HEIGHT - BOTTOM, class_="threshold")
     return _chart(
-        join([pruned, bars, line, _axes(scale, axis)]),
+        join([pruned, _axes(scale, axis), bars, line]),
         data_tool=tool, data_low=scale.low, data_high=scale.high, data_left=LEFT, data_right=WIDTH - RIGHT,
     )  # fmt: skip
 
@@ -66,8 +68,8 @@ def lines(curves: Mapping[str, Sequence[tuple[float, float]]], *, axis: str) -> 
     for number, (name, curve) in enumerate(curves.items()):
         path = " ".join(f"{scale.x(x)},{scale.y(y)}" for x, y in curve)
         drawn.append(element("polyline", points=path, class_=f"curve c{number}"))
-        drawn.append(element("text", name, x=WIDTH - RIGHT - 200, y=TOP + 14 + 15 * number, class_=f"legend c{number}"))
-    return _chart(join([*drawn, _axes(scale, axis)]))
+        drawn.append(element("text", name, x=WIDTH - RIGHT, y=TOP + 14 + 17 * number, class_=f"legend end c{number}"))
+    return _chart(join([_axes(scale, axis), *drawn]))
 
 
 def number_map(cells: Sequence[tuple[float, float, int]], size: tuple[float, float], *, axis: str, up: str) -> Markup:
@@ -84,13 +86,14 @@ def number_map(cells: Sequence[tuple[float, float, int]], size: tuple[float, flo
         width, height = scale.x(x + size[0]) - scale.x(x), scale.y(y) - scale.y(y + size[1])
         at = {"x": scale.x(x), "y": scale.y(y + size[1]), "width": round(width, 2), "height": round(height, 2)}
         fields.append(element("rect", told, class_="field", fill_opacity=f"{shade:.2f}", **at))
-    name = element("text", up, x=8, y=TOP + 10, class_="axis")
-    return _chart(join([*fields, _axes(scale, axis), name]))
+    name = element("text", up, x=LEFT + 6, y=TOP + 12, class_="axis")
+    return _chart(join([_axes(scale, axis), *fields, name]))
 
 
 def _bar(scale: Scale, start: float, width: float, count: int, is_kept: bool) -> Markup:  # noqa: FBT001
     told = element("title", f"{start:.2f} to {start + width:.2f}: {count:,}")
-    right, y = scale.x(start + width), scale.y(count)
+    # The few calls that are kept are seen beside the many that are not.
+    right, y = scale.x(start + width), min(scale.y(count), HEIGHT - BOTTOM - LEAST_BAR)
     at = {"x": scale.x(start), "y": y, "width": max(1, round(right - scale.x(start) - 1, 2))}
     kind = "bar kept" if is_kept else "bar"
     return element("rect", told, class_=kind, data_from=start, height=round(HEIGHT - BOTTOM - y, 2), **at)

@@ -83,7 +83,8 @@ def render_page(opened: OpenedRun) -> str:
     body = join([_HATCH, _head(opened), element("nav", links), *(_section(opened, panel) for panel in PANELS)])
     script = element("script", Markup(_file("page.js")))  # noqa: S704 - a file of ours
     style = element("style", Markup(_file("page.css")))  # noqa: S704 - a file of ours
-    head = Markup('<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{}">').format(POLICY)
+    told = Markup('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">')
+    head = told + Markup('<meta http-equiv="Content-Security-Policy" content="{}">').format(POLICY)
     title = element("title", text(f"{opened.run.shown}: toolformer report"))
     return Markup('<!doctype html>\n<html lang="en"><head>{}{}{}</head>\n<body>{}{}</body></html>\n').format(
         head, title, style, body, script

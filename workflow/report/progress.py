@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TextIO
 
 from toolformer_ray.records.counts import Count, write_counts
+from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.workflow.book.ledger import Ledger
 from toolformer_ray.workflow.log import ProgressOptions, is_for_people, say
 
@@ -53,6 +54,8 @@ class Snapshot:
     """Distinct calls so far, per tool."""
     kept: Mapping[str, int]
     """Calls kept so far, per tool."""
+    seconds_worked: float = 0.0
+    """For how long drivers have worked at the run, this one and those before it."""
     shards: int = 0
     """Shards that were made of the corpus so far."""
     done: Mapping[str, int] = field(default_factory=dict)
@@ -76,6 +79,7 @@ def take_snapshot(
     seconds: float,
     tools: Sequence[str],
     is_ingesting: bool,
+    seconds_worked: float = 0.0,
     in_flight: Mapping[str, int] = MappingProxyType({}),
     opening: Sequence[str] = (),
     in_hand: Mapping[str, int] = MappingProxyType({}),
@@ -100,6 +104,7 @@ def take_snapshot(
         in_hand=dict(in_hand),
         opening=list(opening),
         failed_shards=ledger.num_failed,
+        seconds_worked=seconds_worked,
         calls={tool: ledger.total(Count("calls", tool=tool)) for tool in tools},
         kept={tool: ledger.total(Count("kept", tool=tool)) for tool in tools},
         shards=len(ledger.documents),
@@ -111,6 +116,16 @@ def take_snapshot(
         tried_again=dict(ledger.tried_again),
         counts={stage: write_counts(counts) for stage, counts in ledger.counts.items()},
     )
+
+
+def seconds_worked_before(run: RunFolder) -> float:
+    """For how long drivers have worked at a run, by the last report of them; 0 if none is there."""
+    try:
+        progress = run.read_json(PROGRESS_FILE)
+    except (OSError, ValueError):
+        return 0.0
+    seconds = progress.get("seconds_worked") if isinstance(progress, dict) else None
+    return float(seconds) if isinstance(seconds, int | float) else 0.0
 
 
 def describe(snapshot: Snapshot) -> str:

@@ -11,7 +11,7 @@ from toolformer_ray.workflow.html_report.markup import join, table
 from toolformer_ray.workflow.html_report.panel import Panel, paragraph
 from toolformer_ray.workflow.report.estimated import beside_estimate, read_estimate, tokens_read
 from toolformer_ray.workflow.report.judgements import VERDICTS, describe_precision, precisions, read_judgements
-from toolformer_ray.workflow.report.progress import PROGRESS_FILE
+from toolformer_ray.workflow.report.progress import PROGRESS_FILE, describe_seconds
 
 ASKED = """
 SELECT tool, count(*) FILTER (NOT from_cache AND coalesce(note, '') NOT IN ('not_asked', 'not_recorded')) AS asked,
@@ -32,7 +32,7 @@ def show_judged(opened: OpenedRun) -> Markup:
 
 
 def show_cost(opened: OpenedRun) -> Markup:
-    """Hours by the driver's last report, and calls."""
+    """Time by the driver's last report, and calls."""
     progress = _progress(opened)
     texts, rate = progress.get("finished_texts", 0), progress.get("texts_per_second", 0)
     rows = [
@@ -40,8 +40,9 @@ def show_cost(opened: OpenedRun) -> Markup:
         ["texts that are through", texts],
         ["texts read from the corpus", progress.get("texts", 0)],
         ["texts a second, since the driver was last started", rate],
-        ["hours that all of these texts take at this speed", texts / rate / 3600 if rate else None],
-        ["hours left", progress["seconds_left"] / 3600 if progress.get("seconds_left") else None],
+        ["time that all of these texts take at this speed", describe_seconds(texts / rate) if rate else None],
+        ["time that the run has worked, all its starts together", _worked(progress)],
+        ["time left", describe_seconds(progress["seconds_left"]) if progress.get("seconds_left") else None],
         ["shards that failed", progress.get("failed_shards", 0)],
     ]
     tokens, asked = tokens_read(opened.run), opened.ask(ASKED)
@@ -72,7 +73,16 @@ def _progress(opened: OpenedRun) -> dict[str, Any]:
     return progress if isinstance(progress, dict) else {}
 
 
+def _worked(progress: dict[str, Any]) -> str:
+    seconds = progress.get("seconds_worked")
+    return describe_seconds(seconds) if isinstance(seconds, int | float) else "not counted"
+
+
 def _shown(value: object) -> str:
+    if value is None:
+        return "not given"
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return ", ".join(value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

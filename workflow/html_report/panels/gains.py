@@ -10,13 +10,26 @@ from markupsafe import Markup
 from toolformer_ray.losses.false_share import Chance
 from toolformer_ray.workflow.calls.opened import OpenedRun
 from toolformer_ray.workflow.html_report.charts import histogram, lines
-from toolformer_ray.workflow.html_report.markup import element, folded, join, table, text, written
+from toolformer_ray.workflow.html_report.markup import answer_table, element, folded, join, table, text, written
 from toolformer_ray.workflow.html_report.panel import Panel, paragraph
 from toolformer_ray.workflow.totals import Total, estimate_total
 
 YIELD = """
 SELECT call.tool AS tool, count(*) AS calls, sum(call.loss_reduction) AS nats
 FROM (SELECT text_id, unnest(calls) AS call FROM augmented) GROUP BY text_id, call.tool
+"""
+GAINS = """
+SELECT tool, count(*) AS kept, avg(contrast) AS "nats against other answers",
+       avg(coalesce(loss_reduction, loss_without - loss_in_place)) AS "nats against no call",
+       avg((coalesce(loss_reduction, loss_without - loss_in_place) > 0)::INT) AS "share better than no call"
+FROM scored WHERE is_kept GROUP BY tool ORDER BY tool
+"""
+EXAMPLES = """
+SELECT tool, call_input AS input, result AS answer, loss_in_place AS "loss with it", decoys[1] AS "another answer",
+       losses_of_decoys[1] AS "loss with that", contrast AS "contrast, with all other answers"
+FROM scored WHERE is_kept AND len(decoys) > 0
+QUALIFY row_number() OVER (PARTITION BY tool ORDER BY md5(text_id || char_offset || call_input), text_id) <= 2
+ORDER BY tool, md5(text_id || char_offset || call_input), text_id
 """
 WORTHS = "SELECT worth FROM calls WHERE worth IS NOT NULL AND NOT (strikes_future_inputs AND input_sees_future)"
 DECOYS = """
@@ -29,6 +42,11 @@ COMPARED = """
 SELECT tool, count(*), count(*) FILTER (contrast < 0) FROM calls
 WHERE contrast IS NOT NULL AND NOT (strikes_future_inputs AND input_sees_future) GROUP BY tool
 """
+FORMULA = (
+    "Estimated false share = calls * share of decoys that would pass * knowing nothing / kept calls, where knowing "
+    "nothing = share of answers with a contrast below 0 / share of decoys with one below 0, at most 1. A decoy's "
+    "contrast is with the other decoys of its call."
+)
 MANY = 10**9
 """Texts of the corpus that the texts here are taken to be a sample of."""
 BAR, STEP, SHOWN_STEP = 0.1, 0.01, 0.1
@@ -43,6 +61,8 @@ class Curve:
     thresholds: Sequence[float]
     kept: Sequence[int]
     decoys_passing: Sequence[int]
+    decoys_to_a_call: float
+    """How many decoys a call has on average; 0 without decoys."""
     false_share: Sequence[float | None]
 
     @property
@@ -63,7 +83,8 @@ def show_yield(opened: OpenedRun) -> Markup:
         rows.append([tool, calls.expected, _interval(calls), nats.expected, _interval(nats)])
     if not rows:
         return paragraph("No call is in C* so far.", kind="none")
-    return table(["tool", "calls per 1,000 texts", "95 %", "nats per 1,000 texts", "95 % "], rows)
+    columns = ["tool", "calls per 1,000 texts", "95 %", "nats per 1,000 texts", "95 % "]
+    return join([table(columns, rows), element("h3", "a kept call on average"), answer_table(opened.ask(GAINS))])
 
 
 def per_1000(values: Sequence[float], num_texts: int) -> Total:
@@ -96,6 +117,7 @@ def curves(opened: OpenedRun) -> list[Curve]:
                 thresholds=grid.tolist(),
                 kept=kept.tolist(),
                 decoys_passing=passing.tolist(),
+                decoys_to_a_call=len(others) / calls if calls else 0.0,
                 false_share=shares,
             )
         )
@@ -114,9 +136,19 @@ def show_thresholds(opened: OpenedRun) -> Markup:
         places, counts = np.unique(np.floor(values / BAR + 1e-6), return_counts=True)
         bars = [(round(float(place) * BAR, 6), int(count)) for place, count in zip(places, counts, strict=True)]
         chart = histogram(bars, BAR, cut_off=cut_off, threshold=threshold, tool=curve.tool, axis="nats")
-        pieces = (element("h3", text(curve.tool)), chart, _slider(curve, threshold), _drawn(curve))
+        pieces = (element("h3", text(curve.tool)), _slider(curve, threshold), chart, _drawn(curve))
         shown.append(element("div", *pieces, class_="tool"))
-    return join([*shown, _as_numbers(found)]) if found else paragraph("No call has been judged so far.", kind="none")
+    if not found:
+        return paragraph("No call has been judged so far.", kind="none")
+    return join([*shown, _as_numbers(found), *_decoys(opened)])
+
+
+def _decoys(opened: OpenedRun) -> Sequence[Markup]:
+    """What calls were compared with, by example, and how chance is told from it."""
+    answer = opened.ask(EXAMPLES)
+    if not answer.rows:
+        return []
+    return [element("h3", "kept calls and what they were compared with"), answer_table(answer), paragraph(FORMULA)]
 
 
 def _slider(curve: Curve, threshold: float) -> Markup:
@@ -134,10 +166,11 @@ def _attributes(values: Mapping[str, object]) -> Markup:
 
 def _drawn(curve: Curve) -> Markup:
     """Calls and, where there are any, decoys by threshold."""
-    drawn = {"calls": [*zip(curve.thresholds, curve.kept, strict=True)]}
+    drawn: dict[str, list[tuple[float, float]]] = {"calls": [*zip(curve.thresholds, curve.kept, strict=True)]}
     if any(curve.decoys_passing):
-        drawn["decoys"] = [*zip(curve.thresholds, curve.decoys_passing, strict=True)]
-    return lines(drawn, axis="kept at a threshold, nats")
+        per_call = [number / curve.decoys_to_a_call for number in curve.decoys_passing]
+        drawn["decoys that would pass, for each decoy of a call"] = [*zip(curve.thresholds, per_call, strict=True)]
+    return lines(drawn, axis="kept from this threshold on, nats")
 
 
 def _as_numbers(found: Sequence[Curve]) -> Markup:
@@ -172,7 +205,8 @@ PANELS = {
         title="What 1,000 texts yield",
         says="Calls in C*, and by how many nats their answers lower the loss of the next tokens, against other answers "
         "or, with the filter paper, against none; per 1,000 texts, with the interval of a corpus of which these texts "
-        "are a sample.",
+        "are a sample. Against no call at all a kept call may lose, although its answer helps: a model that has not "
+        "learned to read calls is disturbed by one in a text. Fine-tuning on C* takes that away.",
         content=show_yield,
     ),
     "thresholds": Panel(

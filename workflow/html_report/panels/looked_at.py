@@ -10,7 +10,7 @@ from toolformer_ray.workflow.calls.choose import ChosenCall, choose_calls, losse
 from toolformer_ray.workflow.calls.opened import OpenedRun
 from toolformer_ray.workflow.calls.token_gains import token_gains
 from toolformer_ray.workflow.html_report.charts import number_map
-from toolformer_ray.workflow.html_report.markup import answer_table, element, folded, join, table, text, written
+from toolformer_ray.workflow.html_report.markup import answer_table, element, folded, join, table, text
 from toolformer_ray.workflow.html_report.panel import Panel, paragraph
 
 TEXTS_SHOWN, CALLS_SHOWN, MAX_CHARS = 30, 20, 4_000
@@ -114,7 +114,7 @@ def _calls(name: str, calls: list[ChosenCall]) -> Markup:
 
 
 def _context(call: ChosenCall) -> Markup:
-    shown = element("mark", text(call.written), class_="call", data_tool=call.tool)
+    shown = element("mark", text(f" {call.written}"), class_="call", data_tool=call.tool)
     return element("span", text(f"…{call.before}"), shown, text(f"{call.after}…"), class_="text", title=call.text_id)
 
 
@@ -131,9 +131,10 @@ PANELS = {
         key="texts",
         title="Texts with their calls",
         says="Behind each call the tokens whose loss the filter measures: the darker the green, the likelier the "
-        f"answer makes the token, against other answers (in full from {written(STRONG_NATS)} nats on), and the darker "
+        f"answer makes the token, against other answers (in full from {STRONG_NATS:g} nats on), and the darker "
         "the red, the less likely. Where a run has kept the loss of five tokens and not of each (without decoys, or by "
-        "an earlier version), words and signs stand for the tokens, and all have the gain of the call.",
+        "an earlier version), words and signs stand for the tokens, and all have the gain of the call. "
+        "C* has equal calls of a text at each of their places; fine-tuning and exports take the best place alone.",
         content=show_texts,
     ),
     "edges": Panel(
@@ -142,7 +143,9 @@ PANELS = {
         says="Of calls that were not kept. Just missed: those that came closest to the threshold with the lower one of "
         "contrast and loss without a call. Rejected: some of all that were answered and not kept. Input "
         "only occurs later: struck, since it could not be known. Suspicious: the text became much likelier than "
-        "without a call, but other answers of the kind did the same.",
+        "without a call, but other answers of the kind did the same. Numbers are losses of the next tokens in nats; "
+        "contrast is how much lower the call's answer makes it than other answers do, gain how much lower than no "
+        "call. A model that has not learned to read calls is disturbed by any, so a gain may be below 0.",
         content=show_edges,
     ),
     "places": Panel(
