@@ -37,6 +37,13 @@ class Unavailable(RuntimeError):  # noqa: N818  named for the status
         """Seconds for which the backend asks not to be called; None if it does not say."""
 
 
+class TimedOut(RuntimeError):  # noqa: N818  named for the status
+    """Raised by a tool that ended a call itself because it took too long; the call's status becomes `timeout`.
+
+    Unlike a call that hangs it says nothing against the tool, which goes on answering others.
+    """
+
+
 @dataclass(frozen=True, kw_only=True)
 class CallContext:
     """What a tool may know about a call besides its input."""
@@ -125,7 +132,8 @@ class Tool(ABC):
         """The answer to one call; an empty string if the tool has none.
 
         `call_input` is the text between the parentheses. Called from several threads at once.
-        Raises BadInput for an input it refuses and Unavailable if a backend cannot be reached.
+        Raises BadInput for an input it refuses, TimedOut for one that it gave up, and Unavailable if a backend cannot
+        be reached.
         """
 
     def decoys(self, result: str, key: str, num_decoys: int) -> list[str]:

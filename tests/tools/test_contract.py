@@ -19,6 +19,7 @@ from toolformer_ray.annotate.prompt import render_demonstrations
 from toolformer_ray.records.calls import find_calls, remove_found_calls
 from toolformer_ray.tools.asking.executor import ToolExecutor
 from toolformer_ray.tools.backends.passage_index import build_index
+from toolformer_ray.tools.backends.program import NO_FILE
 from toolformer_ray.tools.brought.contract import CHECKS, HOSTILE_INPUTS
 from toolformer_ray.tools.catalog import find_tools
 from toolformer_ray.tools.options import Asking, Teaching
@@ -200,7 +201,7 @@ def test_no_input_makes_a_tool_open_a_file_reach_the_network_or_run_code(opened:
     is_watched = [False]
 
     def watch(event: str, arguments: tuple[object, ...]) -> None:
-        if is_watched[0] and event.startswith(FORBIDDEN):
+        if is_watched[0] and event.startswith(FORBIDDEN) and NO_FILE not in arguments:
             seen.append((event, repr(arguments)[:200]))
 
     inputs = [

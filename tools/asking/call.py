@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from toolformer_ray.records.calls import clean_result
 from toolformer_ray.records.stages import ARGUMENT_NOTE, MAX_NOTE_CHARS
-from toolformer_ray.tools.tool import BadInput, CallContext, Tool, Unavailable
+from toolformer_ray.tools.tool import BadInput, CallContext, TimedOut, Tool, Unavailable
 
 MAX_CHARS_READ = 64_000
 """How much of an answer is read: more than any result keeps, and little enough to be cleaned in a millisecond."""
@@ -42,7 +42,7 @@ class Outcome:
 
 
 def ask(tool: Tool, call: Call) -> tuple[Outcome, Exception | None]:
-    """Ask the tool once. The exception is given if the tool could not be reached or crashed."""
+    """Ask the tool once. The exception is given if the tool could not be reached, crashed, or gave the call up."""
     started, result = time.monotonic(), ""
     note: str | None = None
     failure: Exception | None = None
@@ -54,6 +54,8 @@ def ask(tool: Tool, call: Call) -> tuple[Outcome, Exception | None]:
         note = f"{ARGUMENT_NOTE}{clean_result(error.argument)}"[:MAX_NOTE_CHARS] if error.argument else None
     except Unavailable as error:
         status, failure = "unavailable", error
+    except TimedOut as error:
+        status, failure = "timeout", error
     except Exception as error:  # noqa: BLE001  the one broad except: a tool that crashes is a row, not the end of a run
         status, failure = "crashed", error
     return Outcome(status=status, result=result or None, note=note, seconds=time.monotonic() - started), failure

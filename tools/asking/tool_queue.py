@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from toolformer_ray.tools.asking.call import Call, Outcome, ask
 from toolformer_ray.tools.asking.health import ToolHealth
 from toolformer_ray.tools.asking.rate_limit import MAX_RETRY_DELAY, RateLimit, retry_delay
-from toolformer_ray.tools.tool import Tool, Unavailable
+from toolformer_ray.tools.tool import TimedOut, Tool, Unavailable
 
 
 @dataclass(eq=False)
@@ -88,7 +88,7 @@ class ToolQueue:
                     return  # the call timed out in the meantime, and another thread has taken this one's place
                 self._health.log_failure(pending.call, failure)
                 if not self._is_repeated(pending, failure):
-                    self._end(pending, outcome)
+                    self._end(pending, outcome, is_answered=isinstance(failure, TimedOut))
 
     def _next_call(self, thread: threading.Thread) -> PendingCall | None:
         with self._changed:
@@ -143,9 +143,10 @@ class ToolQueue:
             self._finish(pending, Outcome(status="unavailable", note=None if pending.num_failures else "not_asked"))
         self._changed.notify_all()
 
-    def _end(self, pending: PendingCall, outcome: Outcome) -> None:
+    def _end(self, pending: PendingCall, outcome: Outcome, *, is_answered: bool = False) -> None:
+        """`is_answered`: whether the tool itself told this outcome, so that it can be reached whatever the status."""
         was_probe = self._health.breaker.is_probed
-        self._health.note_outcome(outcome.status)
+        self._health.note_outcome("ok" if is_answered else outcome.status)
         self._finish(pending, outcome)
         if was_probe or self._health.breaker.is_open:
             self._changed.notify_all()
