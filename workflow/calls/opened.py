@@ -3,12 +3,13 @@
 Only shards that are through all stages are opened, so that every table is about the same texts, also while a run works.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.dataset
 
 from toolformer_ray.losses.options import FilterName
 from toolformer_ray.losses.verdict import KeepRule
@@ -27,9 +28,9 @@ WORTH: Mapping[FilterName, str] = {
     "both": "CASE WHEN contrast IS NOT NULL THEN least(contrast, loss_without) END",
 }
 """By filter, the highest threshold at which a call of `scored` would be kept; NULL if at none."""
-COPIED = {"documents": "*", "scored": "*", "augmented": "* EXCLUDE (text)", "dropped": "*"}
-"""Tables that are read into memory for many questions, with their columns: to open thousands of files takes longer than
-to answer. The text of C* is that of the document with its calls."""
+LEFT_OUT: Mapping[str, Collection[str]] = {"documents": (), "scored": (), "augmented": ("text",), "dropped": ()}
+"""Tables that are read into memory for many questions, without these columns: to open thousands of files takes longer
+than to answer. The text of C* is that of the document with its calls."""
 CALLS = """
 CREATE TEMP VIEW calls AS
 SELECT scored.*, {worth} AS worth, coalesce(loss_reduction, loss_without - loss_in_place) AS gain,
@@ -103,13 +104,22 @@ def open_for_looking(location: str, *, to_memory: bool = False) -> OpenedRun:
         num_shards_read=len(run.shards(Document.table)),
     )
     for name, table in open_tables(run, through).items():
-        is_copied = to_memory and name in COPIED
-        connection.register(f"{name}_on_disk" if is_copied else name, table)
-        if is_copied:
-            opened.ask(f"CREATE TEMP TABLE {name} AS SELECT {COPIED[name]} FROM {name}_on_disk")  # noqa: S608 - names of tables
+        if to_memory and name in LEFT_OUT:
+            _copy(opened, name, table)
+        else:
+            connection.register(name, table)
     connection.register("rules", _rule_table(opened))
     opened.ask(CALLS.format(worth=WORTH[opened.filter]))
     return opened
+
+
+def _copy(opened: OpenedRun, name: str, table: pyarrow.dataset.Dataset) -> None:
+    """Read a table into memory. Arrow is not to remember the footer of each file, which is up to 100 kB a shard."""
+    columns = [column for column in table.schema.names if column not in LEFT_OUT[name]]
+    rows = table.scanner(columns=columns, cache_metadata=False).to_reader()
+    opened.connection.register("rows_on_disk", rows)
+    opened.ask(f"CREATE TEMP TABLE {name} AS SELECT * FROM rows_on_disk")  # noqa: S608 - a name of ours
+    opened.connection.unregister("rows_on_disk")
 
 
 def _rule_table(opened: OpenedRun) -> pa.Table:
