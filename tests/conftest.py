@@ -47,4 +47,6 @@ def shared_ray() -> Iterator[str]:
         object_store_memory=100 * 2**20,
     )
     yield ray.get_runtime_context().gcs_address
+    # Else each run since then has started a Ray of its own, which takes ten times as long.
+    assert ray.is_initialized(), "a test has ended the Ray that all of them share"
     ray.shutdown()

@@ -175,7 +175,9 @@ def test_a_device_that_is_not_there_is_refused_before_ray_starts(
     refuse: Refuse, tmp_path: Path, corpus: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ray.init", lambda *_, **__: pytest.fail("Ray was started"))
+    # The Ray that the tests share is neither seen nor ended.
     monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.shutdown", lambda: None)
     given = annotate(tmp_path, "--corpus", str(corpus), "--model", model, "--device", "cuda")
     line = refuse(*given)
     assert line.startswith("--device is cuda; this machine has no CUDA device; use cpu, or")
