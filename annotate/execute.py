@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from toolformer_ray.records.calls import clean_result
 from toolformer_ray.records.stages import Candidate, Document, Executed
+from toolformer_ray.tools.asking.call import Call
 from toolformer_ray.tools.asking.executor import ToolExecutor
 from toolformer_ray.tools.tool import Tool
 
@@ -22,7 +23,9 @@ def execute(candidates: Sequence[Candidate], documents: Sequence[Document], exec
     Raises KeyError for a candidate whose tool or document is not given.
     """
     dates = {document.text_id: document.date for document in documents}
-    outcomes = executor.run((call.tool, call.call_input, dates[call.text_id]) for call in candidates)
+    outcomes = executor.run(
+        Call(call.tool, call.call_input, dates[call.text_id], tuple(call.needs)) for call in candidates
+    )
     return [
         Executed(**vars(candidate), **vars(outcome)) for candidate, outcome in zip(candidates, outcomes, strict=True)
     ]

@@ -15,10 +15,12 @@ from toolformer_ray.decode.writing import Writing
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.writing.generator import Generator
 from toolformer_ray.lm.writing.text import Text
+from toolformer_ray.records.calls import find_calls
 from toolformer_ray.tools.asking.answer_store import AnswerStore
-from toolformer_ray.tools.asking.call import Outcome
+from toolformer_ray.tools.asking.call import Call, Outcome
 from toolformer_ray.tools.asking.executor import ToolExecutor
 from toolformer_ray.tools.asking.tool_queue import PendingCall
+from toolformer_ray.tools.earlier_calls import needed_calls
 from toolformer_ray.tools.tool import Tool
 
 DEFAULT_BATCH_SIZE = 64
@@ -44,7 +46,7 @@ class Decoder:
         """
         self.model = model
         self._tokenizer, self._window = model.tokenizer, model.window
-        self._executor = ToolExecutor(tools, store)
+        self._tools, self._executor = tools, ToolExecutor(tools, store)
         self._generator: Generator = model.generator(batch_size)
         self._requests: dict[Text, DecodeRequest] = {}
         self._waiting: dict[PendingCall, DecodeRequest] = {}
@@ -206,9 +208,16 @@ class Decoder:
             del self._requests[request.text]
             self._end(request, request.writing.finished(), [*request.text.ids, *request.writing.last_ids])
         elif request.writing.asked is not None:
-            self._waiting[self._executor.submit(request.writing.asked)] = request
+            self._waiting[self._executor.submit(self._behind_earlier(request, request.writing.asked))] = request
         _tell(request)
         return request.completion is not None
+
+    def _behind_earlier(self, request: DecodeRequest, asked: Call) -> Call:
+        """The call, behind those of the prompt and of the text so far that define what it uses."""
+        prompt = request.prompt if isinstance(request.prompt, str) else self._tokenizer.decode(list(request.prompt))
+        before = [*find_calls(prompt), *request.writing.calls]
+        inputs = [call.call_input or "" for call in before if call.tool == asked.tool and call.result is not None]
+        return asked._replace(earlier=needed_calls(self._tools[asked.tool], asked.call_input, inputs))
 
     def _end(self, request: DecodeRequest, completion: Completion, ids: Sequence[int]) -> None:
         """A request has its completion, or waits for the log-probabilities in it. `ids`: of the whole sequence."""

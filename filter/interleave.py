@@ -2,10 +2,12 @@
 
 Reads `scored` and `documents`. Writes `augmented`, one row for each text with at least one kept call.
 Drops: `same_place`, a kept call at a place where another call, of the same or another tool, lowers the loss more, as
-the filter measures it.
+the filter measures it; `definition_not_kept`, a kept call that was asked behind calls that define what it uses (column
+`needs`), one of which does not stand in the text.
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from toolformer_ray.records.calls import insert_calls, render_call
 from toolformer_ray.records.stages import Augmented, Document, Dropped, KeptCall, Scored
@@ -20,18 +22,30 @@ def interleave(scored: Iterable[Scored], documents: Iterable[Document]) -> tuple
     augmented, dropped = [], []
     for document in documents:
         if calls := kept.get(document.text_id):
-            inserted, outdone = _one_per_place(calls)
-            augmented.append(_augment(document, inserted))
-            dropped += outdone
+            inserted, lost = _one_per_place(calls)
+            if inserted:
+                augmented.append(_augment(document, inserted))
+            dropped += lost
     return augmented, dropped
 
 
 def _one_per_place(calls: Iterable[Scored]) -> tuple[list[Scored], list[Dropped]]:
-    """The call with the largest loss reduction at each place, in the order of the text; the alphabet breaks ties."""
+    """The call with the largest loss reduction at each place of those whose needs are met, in the order of the text;
+    the alphabet breaks ties. And the others, each with the reason."""
     ranked = sorted(calls, key=lambda call: (call.char_offset, -_reduction(call), call.tool, call.call_input))
-    first: dict[int, Scored] = {}
-    outdone = [_drop(call) for call in ranked if first.setdefault(call.char_offset, call) is not call]
-    return list(first.values()), outdone
+    inserted: dict[int, Scored] = {}
+    standing: set[tuple[str, str]] = set()
+    lost: list[Dropped] = []
+    for place, at_place in groupby(ranked, key=lambda call: call.char_offset):
+        for call in at_place:
+            if not standing.issuperset((call.tool, need) for need in call.needs):
+                lost.append(_drop(call, "definition_not_kept"))
+            elif inserted.setdefault(place, call) is not call:
+                lost.append(_drop(call, "same_place"))
+        # Only now: what a call needs stands before it, and not at its place.
+        if place in inserted:
+            standing.add((inserted[place].tool, inserted[place].call_input))
+    return list(inserted.values()), lost
 
 
 def _augment(document: Document, calls: Sequence[Scored]) -> Augmented:
@@ -61,10 +75,10 @@ def _reduction(call: Scored) -> float:
     return reduction
 
 
-def _drop(call: Scored) -> Dropped:
+def _drop(call: Scored, reason: str) -> Dropped:
     return Dropped(
         stage="interleave",
-        reason="same_place",
+        reason=reason,
         text_id=call.text_id,
         tool=call.tool,
         char_offset=call.char_offset,

@@ -1,6 +1,7 @@
 """The SQL by which `finetune.choose` chooses, over the views `documents` and `calls` of all runs.
 
-`ORDER` and then `CHOOSE` make the tables `texts` and `chosen`; the other statements read these.
+`ORDER` and then `CHOOSE` make the tables `texts` and `chosen`, `WITHOUT_NEEDS` takes calls out of the second until none
+is left to be taken out; the other statements read these.
 """
 
 ORDER = """
@@ -25,8 +26,17 @@ capped AS (
     SELECT *, dense_rank() OVER (PARTITION BY tool ORDER BY place) AS text_of_tool FROM best_at_place
     WHERE rank_of_call = 1 OR NOT ($all_once OR list_contains($once::VARCHAR[], tool)))
 SELECT run, text_id, place, char_offset, {'tool': tool, 'call_input': call_input, 'result': result,
-       'char_offset': char_offset, 'loss_reduction': value} AS call
+       'char_offset': char_offset, 'loss_reduction': value} AS call, needs
 FROM capped WHERE text_of_tool <= $most
+"""
+# A call that was asked behind others goes where one of these does not stand before it; then those that need it go.
+WITHOUT_NEEDS = """
+DELETE FROM chosen WHERE (run, text_id, char_offset) IN (
+    SELECT (asking.run, asking.text_id, asking.char_offset)
+    FROM (SELECT *, unnest(needs) AS need FROM chosen) asking LEFT JOIN chosen defining ON defining.run = asking.run
+        AND defining.text_id = asking.text_id AND defining.char_offset < asking.char_offset
+        AND defining.call.tool = asking.call.tool AND defining.call.call_input = asking.need
+    WHERE defining.text_id IS NULL)
 """
 WITH_CALLS = """
 SELECT text_id, any_value(text), any_value(title), list(call ORDER BY char_offset)

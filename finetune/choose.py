@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 import pyarrow.dataset
 
-from toolformer_ray.finetune.choice_sql import CHOOSE, HELD_OUT, ORDER, PAIRS, PLAIN, WITH_CALLS
+from toolformer_ray.finetune.choice_sql import CHOOSE, HELD_OUT, ORDER, PAIRS, PLAIN, WITH_CALLS, WITHOUT_NEEDS
 from toolformer_ray.finetune.thresholds import AnnotatedRun, AskedThresholds, Contrasts, condition
 from toolformer_ray.losses.criteria import LARGEST_VALUE_SQL, VALUE_SQL
 from toolformer_ray.records.errors import OptionError, UnusableError, one_line
@@ -178,6 +178,8 @@ def _tables(options: ChooseOptions) -> Iterator[duckdb.DuckDBPyConnection]:
             once = options.tools_once_per_text
             parameters = {"most": options.max_texts_per_tool, "once": once or (), "all_once": once is None}
             connection.execute(CHOOSE, parameters)
+            while connection.execute(WITHOUT_NEEDS).fetchall() != [(0,)]:
+                pass
             [(num_chosen,)] = connection.execute("SELECT count(*) FROM chosen").fetchall()
             if not num_chosen:
                 raise UnusableError(

@@ -68,6 +68,9 @@ class Candidate(Record):
     proposed_offset: int | None = None
     """Where the token of another proposing model starts, if the call was moved from there to a token border of the
     model that scores; None where it was not moved."""
+    needs: tuple[str, ...] = ()
+    """Inputs of calls of the same tool at earlier places of the text that define what this call uses, in their order.
+    It was asked behind them, and stands in C* only where all of them do. Empty for tools that know no such thing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +208,7 @@ DROP_REASONS = {
         *("not_offered", "too_long", "no_position", "loss_already_low", "sample_unfinished", "sample_malformed"),
         *("loss_already_low_with_call", "no_border", "no_answer"),
     ),
-    "interleave": ("same_place",),
+    "interleave": ("same_place", "definition_not_kept"),
 }
 """The reasons for which each stage drops rows, beside BROKEN, which any stage may give. A stage may give no other. A
 call that failed is not dropped: it stays, with its status."""

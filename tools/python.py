@@ -2,6 +2,7 @@
 
     Python("strawberry".count("r"))                             the last expression is the answer
     Python(fare = lambda miles: 3 + 2 * miles; fare(4))         a function, written once
+    Python(fare(9))                                             and called by its name later in the same text
     Python("def fare(miles):\\n    return 3 + 2 * miles\\nfare(4)")   in quotation marks, escaped as arguments are
 
 No call holds a square bracket, so lists are written as `list(...)` or in parentheses, or behind `\\u005b`.
@@ -9,15 +10,16 @@ What a program prints is its answer if its last expression has no value, as `pri
 decimals. A program has no clock and no random numbers: an answer depends on the call alone.
 """
 
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from toolformer_ray.records.errors import OptionError
 from toolformer_ray.records.stages import Document
-from toolformer_ray.tools.backends.program import read_program
+from toolformer_ray.tools.backends.program import Program, defined_names, needed_names, read_program
 from toolformer_ray.tools.backends.sandbox import Limits, Sandbox
-from toolformer_ray.tools.named import NamedArgumentsTool
+from toolformer_ray.tools.named import NamedArgumentsTool, read_arguments
 from toolformer_ray.tools.options import Teaching, ToolOptions
 from toolformer_ray.tools.tool import BadInput, CallContext
 from toolformer_ray.tools.wanted_places import before_numbers
@@ -110,8 +112,33 @@ class Python(NamedArgumentsTool):
         as many, hardly any would be due."""
         return before_numbers(text)
 
+    def defines(self, call_input: str) -> Collection[str]:
+        return _names(call_input, self.options.max_program)[0]
+
+    def uses(self, call_input: str) -> Collection[str]:
+        return _names(call_input, self.options.max_program)[1]
+
     def call(self, arguments: Mapping[str, Any], context: CallContext) -> str:
-        text = arguments[CODE]
-        if len(text) > self.options.max_program:
-            raise BadInput(f"a program of {len(text)} characters; at most {self.options.max_program} are read")
-        return self._sandbox.run(read_program(text))
+        most = self.options.max_program
+        return self._sandbox.run(_read(arguments[CODE], most), [_program_of(one, most) for one in context.earlier])
+
+
+def _program_of(call_input: str, most_chars: int) -> Program:
+    return _read(read_arguments(Python.schema, call_input)[CODE], most_chars)
+
+
+def _read(text: str, most_chars: int) -> Program:
+    if len(text) > most_chars:
+        raise BadInput(f"a program of {len(text)} characters; at most {most_chars} are read")
+    return read_program(text)
+
+
+@functools.lru_cache(maxsize=4_096)
+def _names(call_input: str, most_chars: int) -> tuple[Collection[str], Collection[str]]:
+    """What a call defines and uses. A program that ends without a value defines nothing: its call cannot stand in a
+    text, as it has no answer."""
+    try:
+        program = _program_of(call_input, most_chars)
+    except BadInput:
+        return (), ()
+    return defined_names(program) if program.answer is not None else (), needed_names(program)

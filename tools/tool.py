@@ -6,7 +6,7 @@ tool's key on the command line (`tools/calculator.py` -> `--tools calculator`, `
 
 import datetime
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -50,6 +50,8 @@ class CallContext:
 
     today: datetime.date | None = None
     """The document's own date in annotation; None at inference, where the clock's day counts."""
+    earlier: Sequence[str] = ()
+    """Inputs of the calls before it in its text that define what it uses, in their order (`Tool.uses`)."""
 
 
 class Tool(ABC):
@@ -135,6 +137,15 @@ class Tool(ABC):
         Raises BadInput for an input it refuses, TimedOut for one that it gave up, and Unavailable if a backend cannot
         be reached.
         """
+
+    def defines(self, call_input: str) -> Collection[str]:
+        """Names that later calls of the same text may use, where the tool has such; a function of the input alone."""
+        return ()
+
+    def uses(self, call_input: str) -> Collection[str]:
+        """Names that a call does not define itself. For each the nearest call before it that `defines` it, if there
+        is one, is among `CallContext.earlier`, and the call stands in a text only behind that one."""
+        return ()
 
     def decoys(self, result: str, key: str, num_decoys: int) -> list[str]:
         """Up to so many other answers of the same kind and shape as a result, none of which says the same.

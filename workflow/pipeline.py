@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from toolformer_ray.annotate.execute import execute, with_decoys
 from toolformer_ray.annotate.ingest import Shard, ingest
+from toolformer_ray.annotate.needs import with_needs
 from toolformer_ray.annotate.propose import propose
 from toolformer_ray.annotate.propose_by_endpoint import propose_by_endpoint
 from toolformer_ray.filter.interleave import interleave
@@ -40,8 +41,10 @@ def run_propose(opened: OpenedModel, tools: Sequence[str], documents: list[Docum
     wanted, options = {name: opened.tools[name] for name in tools}, opened.options
     asked = documents, opened.model, wanted, options.propose, options.filter.filter
     if opened.endpoint:
-        return propose_by_endpoint(*asked, opened.endpoint)
-    return propose(*asked, scorer=opened.scorer, is_chat=options.proposer.proposer_chat)
+        candidates, drops = propose_by_endpoint(*asked, opened.endpoint)
+    else:
+        candidates, drops = propose(*asked, scorer=opened.scorer, is_chat=options.proposer.proposer_chat)
+    return with_needs(candidates, wanted), drops
 
 
 def run_execute(
@@ -54,8 +57,9 @@ def run_execute(
 
 
 def renew_answer(opened: Opened, call: Candidate, known: Executed, ask_again: Collection[str]) -> Executed | None:
-    """The earlier answer to a call, with as many decoys as are needed now, unless it is asked for again."""
-    if known.status in ask_again:
+    """The earlier answer to a call, with as many decoys as are needed now, unless it is asked for again, or behind
+    other calls."""
+    if known.status in ask_again or known.needs != call.needs:
         return None
     return with_decoys(Executed(**vars(known) | vars(call)), opened.tools, opened.options.filter.decoys_needed)
 

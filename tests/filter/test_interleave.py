@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,3 +83,25 @@ def test_removing_the_calls_of_a_row_gives_back_the_document(text: str, calls: l
 def test_a_kept_row_without_a_reduction_is_refused() -> None:
     with pytest.raises(ValueError, match="is kept without a loss reduction"):
         interleave([scored(TEXT, 0, 1.0, loss_reduction=None)], [TEXT])
+
+
+def test_a_call_stands_only_behind_all_calls_that_it_needs() -> None:
+    define = scored(TEXT, 2, 1.0, call_input="f = 1")
+    use = scored(TEXT, 10, 1.0, call_input="f", needs=("f = 1",))
+    use_again = scored(TEXT, 12, 1.0, call_input="f + 1", needs=("f = 1", "f"))
+    ((row,), drops) = interleave([use_again, use, define], [TEXT])
+    assert [call.call_input for call in row.calls] == ["f = 1", "f", "f + 1"] and drops == []
+
+    others = [scored(TEXT, 2, 2.0, call_input="better"), replace(define, is_kept=False), scored(TEXT, 14, 1.0)]
+    for lacking in ([replace(define, tool="B")], [replace(define, char_offset=11)], [define, others[0]], others[1:]):
+        (rows, drops) = interleave([use, use_again, *lacking], [TEXT])
+        assert {call.call_input for row in rows for call in row.calls} & {"f", "f + 1"} == set()
+        lost = [drop.detail for drop in drops if drop.reason == "definition_not_kept"]
+        assert lost == [" [Add(f) -> 5]", " [Add(f + 1) -> 5]"]
+
+
+def test_at_a_place_a_call_whose_needs_are_met_wins_over_a_better_one_that_lacks_them() -> None:
+    lacking = scored(TEXT, 10, 3.0, call_input="f", needs=("f = 1",))
+    ((row,), (drop,)) = interleave([lacking, scored(TEXT, 10, 1.0)], [TEXT])
+    assert [call.call_input for call in row.calls] == ["2+3"]
+    assert drop.reason == "definition_not_kept"

@@ -82,6 +82,7 @@ class AnswerStore:
             "name": name,
             "call_input": call.call_input.encode("utf-8", "replace").decode(),
             "today": str(call.today) if call.today else None,
+            "earlier": list(call.earlier),
             "status": outcome.status,
             "result": outcome.result,
             "note": outcome.note,
@@ -109,7 +110,7 @@ class AnswerStore:
         with self._lock:  # the fingerprint of a large model or index takes seconds and is computed once
             if call.tool not in self._prefixes:
                 self._prefixes[call.tool] = f"{tool.name}/{answer_fingerprint(tool)}"
-        key = fingerprint(call.call_input, call.today)
+        key = fingerprint(call.call_input, call.today, *([call.earlier] if call.earlier else []))
         return f"{self._prefixes[call.tool]}/{key[:2]}/{key[2:]}.json"
 
     def _read(self, name: str) -> Outcome | None:

@@ -25,6 +25,8 @@ class Call(NamedTuple):
     call_input: str
     today: datetime.date | None = None
     """None if the tool does not read the date."""
+    earlier: tuple[str, ...] = ()
+    """Inputs of the calls before it in its text that define what it uses (`tools.earlier_calls`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +49,7 @@ def ask(tool: Tool, call: Call) -> tuple[Outcome, Exception | None]:
     note: str | None = None
     failure: Exception | None = None
     try:
-        result, note = _as_result(tool.run(call.call_input, CallContext(today=call.today)))
+        result, note = _as_result(tool.run(call.call_input, CallContext(today=call.today, earlier=call.earlier)))
         status = "ok" if result else "empty"
     except BadInput as error:
         status = "bad_input"

@@ -56,8 +56,10 @@ class ToolExecutor:
         """The tools that can be asked."""
         return frozenset(self._tools)
 
-    def run(self, calls: Iterable[tuple[str, str, datetime.date | None]]) -> list[Outcome]:
-        """The outcome of every (tool, call_input, today), in order. Of equal calls one is made, the others copy it.
+    def run(self, calls: Iterable[Call | tuple[str, str, datetime.date | None]]) -> list[Outcome]:
+        """The outcome of every call, in order. Of equal calls one is made, the others copy it.
+
+        A call that needs no earlier one may be a tuple of tool, input and today.
 
         Raises KeyError for a tool that is not here, and OSError if a recording cannot be read or written.
         """
