@@ -7,7 +7,7 @@ only when every text does.
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from toolformer_ray.decode.completion import Completion, Piece
+from toolformer_ray.decode.completion import Completion, Piece, ToolCall
 from toolformer_ray.decode.options import DecodeOptions
 from toolformer_ray.decode.request import DecodeRequest, Prompt, noise_key
 from toolformer_ray.decode.scoring import ScoreQueue
@@ -15,7 +15,7 @@ from toolformer_ray.decode.writing import Writing
 from toolformer_ray.lm.model import LanguageModel
 from toolformer_ray.lm.writing.generator import Generator
 from toolformer_ray.lm.writing.text import Text
-from toolformer_ray.records.calls import find_calls
+from toolformer_ray.records.calls import FoundCall, find_calls
 from toolformer_ray.tools.asking.answer_store import AnswerStore
 from toolformer_ray.tools.asking.call import Call, Outcome
 from toolformer_ray.tools.asking.executor import ToolExecutor
@@ -215,7 +215,7 @@ class Decoder:
     def _behind_earlier(self, request: DecodeRequest, asked: Call) -> Call:
         """The call, behind those of the prompt and of the text so far that define what it uses."""
         prompt = request.prompt if isinstance(request.prompt, str) else self._tokenizer.decode(list(request.prompt))
-        before = [*find_calls(prompt), *request.writing.calls]
+        before: list[FoundCall | ToolCall] = [*find_calls(prompt), *request.writing.calls]
         inputs = [call.call_input or "" for call in before if call.tool == asked.tool and call.result is not None]
         return asked._replace(earlier=needed_calls(self._tools[asked.tool], asked.call_input, inputs))
 

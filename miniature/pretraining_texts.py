@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 from toolformer_ray.annotate.prompt import render_demonstrations, render_text_slot
-from toolformer_ray.miniature.texts import DueCall, Story, choose_tools, tell_story
+from toolformer_ray.miniature.texts import TOOL_NAMES, DueCall, Story, choose_tools, tell_story
 from toolformer_ray.miniature.world import LEXICON, World
 from toolformer_ray.records.calls import render_call
 from toolformer_ray.tools.catalog import find_tools
@@ -41,7 +41,9 @@ class StoryTeller:
 
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(f"stories {seed}")
-        self._tools: dict[str, type[Tool]] = {tool.name: tool for tool in find_tools().values()}
+        self._tools: dict[str, type[Tool]] = {
+            tool.name: tool for tool in find_tools().values() if tool.name in TOOL_NAMES
+        }
 
     def text(self) -> str:
         """A story, plain or after a note."""

@@ -106,6 +106,7 @@ def test_what_a_call_opens_with_follows_from_the_demonstrations() -> None:
     assert openings == {
         "calculator": "Calculator(",
         "calendar": "Calendar()]",
+        "python": "Python(",
         "qa": 'QA("',
         "search": 'WikiSearch("',
         "translation": 'MT("',

@@ -39,8 +39,22 @@ DOCUMENTS = [
     make_document("The mill ground 400 sacks, 120 more than in May."),
     make_document("La mer, or the sea: 水 e\u0301 [Calc() -> ] שלום"),
 ]
-INPUTS = {"Calculator": "400 - 120", "Calendar": "", "MT": '"the sea"', "QA": '"Who built it?"', "WikiSearch": '"mill"'}
-RESULTS = {"Calculator": "280", "Calendar": "Today is Friday.", "MT": "the sea", "QA": "the people", "WikiSearch": "x"}
+INPUTS = {
+    "Calculator": "400 - 120",
+    "Calendar": "",
+    "MT": '"the sea"',
+    "Python": "max(400, 120)",
+    "QA": '"Who built it?"',
+    "WikiSearch": '"mill"',
+}
+RESULTS = {
+    "Calculator": "280",
+    "Calendar": "Today is Friday.",
+    "MT": "the sea",
+    "Python": "400",
+    "QA": "the people",
+    "WikiSearch": "x",
+}
 
 
 @cache

@@ -25,7 +25,7 @@ def stories(world: World) -> list[Story]:
 
 @pytest.fixture(scope="session")
 def world_tools(world: World, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Tool]:
-    """The five tools by the name in a call, open, each over what the world tells it."""
+    """The tools by the name in a call, open, each over what the world tells it."""
     folder: Path = tmp_path_factory.mktemp("world")
     write_world(folder, world)
     build_index(str(folder / "passages.jsonl"), str(folder / "passages.index"))
