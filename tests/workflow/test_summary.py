@@ -169,5 +169,8 @@ def test_the_false_share_is_told_of_the_counts_of_judged_calls() -> None:
     assert (chance.decoys, chance.decoys_passing, chance.decoys_below) == (24, 8, 8)
     # 8 calls, of which a third of the decoys pass; half of the results and a third of the decoys are below 0.
     assert chance.false_share == pytest.approx(8 / 3 * min(1, 1.5) / 4)
-    assert false_share_table({tool: chance}).splitlines()[-1].split()[-1] == "66.7%"
+    *_, row, advice = false_share_table({tool: chance}).splitlines()
+    assert row.split()[-1] == "66.7%"
+    assert advice.startswith("More than a fifth of what is kept of Calculator may be chance: ")
+    assert "may be chance" not in false_share_table({tool: replace(chance, decoys_passing=2)})
     assert false_share_table({}) == ""

@@ -10,6 +10,9 @@ from toolformer_ray.workflow.report.yields import Counts, ToolYield, add_up, dro
 from toolformer_ray.workflow.shard.counts import num_broken
 from toolformer_ray.workflow.shard.reuse import UNANSWERED
 
+DOUBTFUL_SHARE = 0.2
+"""An estimated false share above which a tool's kept calls are told to be doubtful."""
+
 
 def yield_table(yields: Sequence[ToolYield]) -> str:
     """One line per tool."""
@@ -64,13 +67,21 @@ def pruned_table(counts: Counts, tools: Sequence[str]) -> str:
 
 
 def false_share_table(chances: Mapping[str, Chance]) -> str:
-    """How many of each tool's kept calls chance would have kept; empty without decoys."""
+    """How many of each tool's kept calls chance would have kept, and what to do where it is many; empty without
+    decoys."""
     rows = [
         [tool, chance.kept, f"{chance.decoys_passing:,} of {chance.decoys:,}", describe_share(chance.false_share)]
         for tool, chance in chances.items()
     ]
+    if not rows:
+        return ""
+    table = text_table(["tool", "kept", "decoys that would have been kept", "estimated false share"], rows)
+    doubtful = [tool for tool, chance in chances.items() if (chance.false_share or 0.0) > DOUBTFUL_SHARE]
+    if not doubtful:
+        return table
     return (
-        text_table(["tool", "kept", "decoys that would have been kept", "estimated false share"], rows) if rows else ""
+        f"{table}\nMore than a fifth of what is kept of {', '.join(doubtful)} may be chance: finetune and export choose"
+        " higher thresholds with --max-false-share 0.1"
     )
 
 
