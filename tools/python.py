@@ -120,10 +120,11 @@ class Python(NamedArgumentsTool):
 
     def call(self, arguments: Mapping[str, Any], context: CallContext) -> str:
         most = self.options.max_program
-        return self._sandbox.run(_read(arguments[CODE], most), [_program_of(one, most) for one in context.earlier])
+        return self._sandbox.run(_read(arguments[CODE], most), [program_of(one, most) for one in context.earlier])
 
 
-def _program_of(call_input: str, most_chars: int) -> Program:
+def program_of(call_input: str, most_chars: int = PythonOptions.max_program) -> Program:
+    """The program of a call. Raises BadInput for what is none, or is longer."""
     return _read(read_arguments(Python.schema, call_input)[CODE], most_chars)
 
 
@@ -138,7 +139,7 @@ def _names(call_input: str, most_chars: int) -> tuple[Collection[str], Collectio
     """What a call defines and uses. A program that ends without a value defines nothing: its call cannot stand in a
     text, as it has no answer."""
     try:
-        program = _program_of(call_input, most_chars)
+        program = program_of(call_input, most_chars)
     except BadInput:
         return (), ()
     return defined_names(program) if program.answer is not None else (), needed_names(program)

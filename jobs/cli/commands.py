@@ -51,6 +51,10 @@ COMMANDS = {
         "Draft the demonstrations of a tool that comes with a description and a schema alone, try them on a sample of "
         "the corpus, and write the best to a file for annotate.",
     ),
+    "promote": (
+        "workflow.promote.show:promote",
+        "Make tools of the functions that the calls of a run wrote, those that spare other texts more than they cost.",
+    ),
     "status": (
         "jobs.cli.run_commands:status",
         "How far a run is: shards per stage, speed, time left, failures, yield per tool and its speed, drops.",

@@ -8,6 +8,8 @@ from toolformer_ray.jobs.cli.settings_file import sources_of, take_shared
 from toolformer_ray.records.errors import UnusableError
 
 HELP_FLAGS = ("--help", "-h", "--help-all")
+WITH_SETTINGS_OF_A_RUN = ("promote",)
+"""Commands that name a run first and go by its settings, as if these were given by `--from-run`."""
 
 
 def run_command(arguments: Sequence[str]) -> int:
@@ -20,6 +22,8 @@ def run_command(arguments: Sequence[str]) -> int:
         print_help(app, options)
         return 0
     left, shared = take_shared(typed)
+    if len(left) > 1 and left[0] in WITH_SETTINGS_OF_A_RUN and not left[1].startswith("-"):
+        shared.from_run = shared.from_run or left[1]
     sources = sources_of(shared)
     offer_tools(named_tools(options), [source.values for source in sources], named_servers(options))
     app.config = tuple(sources)

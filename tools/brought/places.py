@@ -6,6 +6,7 @@
     package.module:Units        a class or a decorated function of an installed module
     units                       an entry point of the group `toolformer_ray.tools`
     mcp:units, http:weather     what a file of servers tells of (`tools.brought.from_server`)
+    python:functions.toml       functions that a model wrote (`tools.brought.from_functions`)
 
 A further kind of place, `SCHEME:NAME`, is an entry of SCHEMES.
 """
@@ -24,6 +25,7 @@ from toolformer_ray.records.errors import OptionError, UnusableError, explain
 from toolformer_ray.tools.brought.brought_tool import Brought
 from toolformer_ray.tools.brought.declaration_faults import declaration_fault
 from toolformer_ray.tools.brought.drafted_prompt import fill_prompt
+from toolformer_ray.tools.brought.from_functions import SCHEME, resolve_functions
 from toolformer_ray.tools.brought.from_server import resolve_http, resolve_mcp
 from toolformer_ray.tools.brought.function import MARK, as_input
 from toolformer_ray.tools.brought.source_file import SourceFile, read_source, source_hash
@@ -67,7 +69,7 @@ class FromModule(Brought):
 
 Resolve = Callable[[str, str], Sequence[Brought]]
 """From a whole place, and what stands behind its colon, to tools."""
-SCHEMES: Mapping[str, Resolve] = MappingProxyType({"mcp": resolve_mcp, "http": resolve_http})
+SCHEMES: Mapping[str, Resolve] = MappingProxyType({"mcp": resolve_mcp, "http": resolve_http, SCHEME: resolve_functions})
 """By what stands before the colon."""
 
 
