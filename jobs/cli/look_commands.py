@@ -55,7 +55,7 @@ def show(
     return show_calls(run, ShowOptions(tool=tool, rejected=rejected, near=near, text=text, number=number, svg=svg))
 
 
-def review(run: str, *, sample: int = 50, tool: str | None = None) -> int:
+def review(run: str, *, sample: int = 50, tool: str | None = None, page: bool = False) -> int:
     """Judge kept calls of a run, one key each; run it again to go on.
 
     Parameters
@@ -66,10 +66,17 @@ def review(run: str, *, sample: int = 50, tool: str | None = None) -> int:
         How many kept calls there are to judge, those judged before included; they are the same ones each time.
     tool
         Only calls of this tool, by its name in calls or on the command line: `Calculator` or `calculator`.
+    page
+        Judge in a browser of this machine, with the same keys, instead of the terminal.
     """
     from toolformer_ray.workflow.calls.review import ReviewOptions, review_calls
 
-    return review_calls(run, ReviewOptions(sample=sample, tool=tool))
+    options = ReviewOptions(sample=sample, tool=tool)
+    if page:
+        from toolformer_ray.workflow.calls.review_page import review_in_page
+
+        return review_in_page(run, options)
+    return review_calls(run, options)
 
 
 def card(run: str, *, licence: Annotated[str | None, Parameter(name="--license")] = None) -> int:

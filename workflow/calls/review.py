@@ -18,6 +18,7 @@ from toolformer_ray.workflow.calls.terminal import QUIET, in_its_text, make_cons
 from toolformer_ray.workflow.report.judgements import (
     VERDICTS,
     Judgement,
+    Precision,
     precision_table,
     precisions,
     read_judgements,
@@ -27,6 +28,7 @@ from toolformer_ray.workflow.report.judgements import (
 KEYS = {verdict[0]: verdict for verdict in VERDICTS}
 BACK, STOP = "b", "q"
 HELP = "r right, w wrong, u useless, b back to the one before, q stop; run it again to go on"
+NOTHING_KEPT = "no call is kept so far"
 CHARS_AROUND = 300
 CTRL_D = "\x04"
 
@@ -43,6 +45,56 @@ class ReviewOptions:
             raise OptionError("sample", self.sample, "it must be at least 1 call")
 
 
+class Review:
+    """A review under way: its sample, what is judged, and at which call it stands."""
+
+    def __init__(self, opened: OpenedRun, options: ReviewOptions) -> None:
+        self._run = opened.run
+        self.sample = draw_sample(opened, options.sample, tool_name(opened, options.tool))
+        self._judged = {_name(one): one for one in read_judgements(opened.run)}
+        self.at = self._first_open(0)
+        """The number of the call to be judged; that of the sample when all are."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to be judged."""
+        return self.at >= len(self.sample)
+
+    @property
+    def call(self) -> ChosenCall:
+        """The call to be judged."""
+        return self.sample[self.at]
+
+    @property
+    def num_judged(self) -> int:
+        """How many calls of the sample are judged."""
+        return sum(_name(call) in self._judged for call in self.sample)
+
+    @property
+    def precisions(self) -> list[Precision]:
+        """The precision of each tool by all judgements on the run."""
+        return precisions(self._judged.values())
+
+    def verdict(self, call: ChosenCall) -> str | None:
+        """How a call was judged; None if it was not."""
+        judged = self._judged.get(_name(call))
+        return judged.verdict if judged else None
+
+    def press(self, key: str) -> None:
+        """Judge the call by its key, on disk when this returns, and go to the next one; or go back."""
+        if key == BACK:
+            self.at = max(0, self.at - 1)
+        elif key in KEYS and not self.is_over:
+            self._judged[_name(self.call)] = _judgement(self.call, KEYS[key])
+            write_judgements(self._run, list(self._judged.values()))
+            self.at = self._first_open(self.at + 1)
+
+    def _first_open(self, start: int) -> int:
+        """The number of the first call from `start` on that nobody has judged; behind the last if there is none."""
+        sample = self.sample
+        return next((n for n in range(start, len(sample)) if _name(sample[n]) not in self._judged), len(sample))
+
+
 def review_calls(
     location: str,
     options: ReviewOptions,
@@ -50,31 +102,29 @@ def review_calls(
     console: Console | None = None,
 ) -> int:
     """Show calls and write what is judged. Raises UnusableError if there is no run, or no such tool in it."""
-    opened, console = open_for_looking(location), console or make_console()
-    sample = draw_sample(opened, options.sample, tool_name(opened, options.tool))
-    if not sample:
-        console.print("no call is kept so far")
+    review, console = Review(open_for_looking(location), options), console or make_console()
+    if not review.sample:
+        console.print(NOTHING_KEPT)
         return 0
-    judged = {_name(one): one for one in read_judgements(opened.run)}
     console.print(HELP, style=QUIET)
-    at = _first_open(sample, judged, 0)
-    while at < len(sample):
-        call = sample[at]
-        console.print(f"\n{at + 1} of {len(sample)}", style=QUIET)
+    while not review.is_over:
+        call = review.call
+        console.print(f"\n{review.at + 1} of {len(review.sample)}", style=QUIET)
         console.print(in_its_text(call), soft_wrap=True)
         console.print(verdict_line(call), soft_wrap=True)
         key = _wait_for(next_key or read_key)
         if key == STOP:
             break
-        if key == BACK:
-            at = max(0, at - 1)
-            continue
-        judged[_name(call)] = _judgement(call, KEYS[key])
-        write_judgements(opened.run, list(judged.values()))
-        console.print(KEYS[key], style=QUIET)
-        at = _first_open(sample, judged, at + 1)
-    console.print(f"\n{precision_table(precisions(judged.values())) or 'nothing is judged'}")
+        review.press(key)
+        if key in KEYS:
+            console.print(KEYS[key], style=QUIET)
+    console.print(f"\n{what_is_judged(review)}")
     return 0
+
+
+def what_is_judged(review: Review) -> str:
+    """The precision of each tool, a line each."""
+    return precision_table(review.precisions) or "nothing is judged"
 
 
 def draw_sample(opened: OpenedRun, number: int, tool: str | None) -> list[ChosenCall]:
@@ -83,11 +133,6 @@ def draw_sample(opened: OpenedRun, number: int, tool: str | None) -> list[Chosen
     per_tool = [choose_calls(opened, "kept", number, tool=name, chars_around=CHARS_AROUND) for name in tools]
     turns = sorted((turn, row, call) for row, calls in enumerate(per_tool) for turn, call in enumerate(calls))
     return [call for *_, call in turns][:number]
-
-
-def _first_open(sample: list[ChosenCall], judged: dict[tuple[object, ...], Judgement], start: int) -> int:
-    """The number of the first call from `start` on that nobody has judged; behind the last if there is none."""
-    return next((n for n in range(start, len(sample)) if _name(sample[n]) not in judged), len(sample))
 
 
 def _name(call: ChosenCall | Judgement) -> tuple[object, ...]:
