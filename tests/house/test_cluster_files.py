@@ -151,7 +151,8 @@ def test_what_a_job_sends_to_the_cluster_is_small_and_all_that_it_needs(tmp_path
         (checkout / name / "big.parquet").write_bytes(os.urandom(1 << 20))
     package = tmp_path / "package.zip"
     create_package(str(checkout), package, include_gitignore=True, excludes=get_runtime_env_default_excludes())
-    assert package.stat().st_size < 7_000_000
+    # The model is 5.2 MB of it. What is linked would be as much again if it were sent twice.
+    assert package.stat().st_size < 8_000_000
     unpacked = tmp_path / "unpacked"
     shutil.unpack_archive(package, unpacked)
     assert {path.name for path in unpacked.iterdir() if path.is_dir()} == {"jobs", "miniature", "toolformer_ray"}
