@@ -183,8 +183,8 @@ def _tables(options: ChooseOptions) -> Iterator[duckdb.DuckDBPyConnection]:
             [(num_chosen,)] = connection.execute("SELECT count(*) FROM chosen").fetchall()
             if not num_chosen:
                 raise UnusableError(
-                    f"no call was kept in {shown}, so there is nothing to learn from; look at `toolformer status`, and "
-                    "lower tau_f or annotate more texts"
+                    f"no call was kept in {shown}, so there is nothing to learn from; `toolformer status` "
+                    "says what came closest and which threshold would keep it"
                 )
             yield connection
         except duckdb.Error as error:

@@ -1,7 +1,8 @@
 """What TRL, axolotl and LLaMA-Factory have to be told of an exported file, ready to be used, written beside it.
 
-`dataset_info.json` is LLaMA-Factory's, one for all files of a folder; `NAME.axolotl.yml` and `NAME.trl.yml` are
-configurations that lack the model and how it is trained. A consumer that does not read a format is told nothing of it.
+`dataset_info.json` is LLaMA-Factory's, one for all files of a folder; `NAME.llamafactory.yml`, `NAME.axolotl.yml` and
+`NAME.trl.yml` are configurations that lack the model and how it is trained. A consumer that does not read a format is
+told nothing of it.
 """
 
 import json
@@ -19,6 +20,13 @@ LLAMA_FACTORY: Mapping[Format, Mapping[str, Any]] = {
     "text": {"columns": {"prompt": "text"}},
     "sharegpt": {"formatting": "sharegpt", "columns": {"messages": "conversations", "tools": "tools"}},
     "preference": {"ranking": True, "columns": {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"}},
+}
+# Packed, texts would be cut into blocks of equal length, and the rest left out: of few texts all of them. A pair goes
+# on with a text, so no template may make a user's message of its prompt.
+LLAMA_FACTORY_TRAINING: Mapping[Format, str] = {
+    "text": "stage: pt\npacking: false\n",
+    "sharegpt": "stage: sft\n",
+    "preference": "stage: dpo\ntemplate: empty\n",
 }
 AXOLOTL: Mapping[Format, str] = {
     "text": "    type: completion\n    field: text\n",
@@ -42,8 +50,9 @@ def write_for_consumers(options: ExportOptions) -> list[Path]:
     out, written = Path(options.out), []
     if options.format in LLAMA_FACTORY:
         written.append(_tell_llama_factory(options))
-    for consumer, text in (("axolotl", _for_axolotl(options)), ("trl", _for_trl(options))):
-        if text:
+    told = {"llamafactory": _for_llama_factory, "axolotl": _for_axolotl, "trl": _for_trl}
+    for consumer, tell in told.items():
+        if text := tell(options):
             path = out.with_name(f"{out.stem}.{consumer}.yml")
             path.write_text(text, encoding="utf-8")
             written.append(path)
@@ -72,6 +81,14 @@ def _tell_llama_factory(options: ExportOptions) -> Path:
     entries = {file.stem: {"file_name": file.name, **LLAMA_FACTORY[options.format]} for file in files}
     write_json(path, {**read_dataset_info(options), **entries})
     return path
+
+
+def _for_llama_factory(options: ExportOptions) -> str | None:
+    if options.format not in LLAMA_FACTORY:
+        return None
+    held_out = f"eval_dataset: {json.dumps(options.held_out_file.stem)}\n" if options.split else ""
+    files = f"dataset_dir: .\ndataset: {json.dumps(Path(options.out).stem)}\n{held_out}"
+    return f"# For `llamafactory-cli train`, in this folder.\n{LLAMA_FACTORY_TRAINING[options.format]}{files}"
 
 
 def _for_axolotl(options: ExportOptions) -> str | None:

@@ -71,7 +71,8 @@ def _end_process(exit_code: int) -> NoReturn:
 def describe_error(error: Exception) -> str:
     """One line in which options are spelled as they are typed: the field `max_steps` is `--max-steps`."""
     if isinstance(error, OptionError):
-        return one_line(f"{_flag(error.field)} is {error.value}; {_spell_options(error.remedy)}")
+        given = "not given" if error.value is None else error.value
+        return one_line(f"{_flag(error.field)} is {given}; {_spell_options(error.remedy)}")
     if isinstance(error, UnusableError):
         return _spell_options(one_line(error))
     return _without_far_suggestion(one_line(_missing_options(error) or error))

@@ -70,6 +70,9 @@ def test_a_wrong_option_is_named_with_its_value(
 
 
 def test_an_address_from_the_environment_is_named_as_the_variable_that_it_is() -> None:
+    assert describe_error(OptionError("model", None, "`format` tokens needs it")) == (
+        "--model is not given; --format tokens needs it"
+    )
     assert describe_error(OptionError("RAY_ADDRESS", "h:1", "it cannot be reached; leave `address` out")) == (
         "RAY_ADDRESS is h:1; it cannot be reached; leave --address out"
     )

@@ -205,6 +205,14 @@ def test_kept_calls_stand_beside_an_answer_they_were_compared_with_and_chance_ha
     assert "Estimated false share = calls * share of decoys that would pass" in page
 
 
+def test_a_threshold_that_no_call_reaches_is_where_the_slider_stands(run: RunFolder, tmp_path: Path) -> None:
+    copy = RunFolder(str(tmp_path / "run"))
+    shutil.copytree(run.location, copy.location)
+    copy.write_json("run.json", {"settings": SETTINGS | {"calculator.min-contrast": 9.0}})
+    page = make_page(copy, tmp_path)
+    assert '<output class="live">at 9.00 nats: 0 calls</output>' in page
+
+
 def test_the_page_asks_nobody_for_anything(page: str) -> None:
     assert "default-src 'none'" in html.unescape(page)
     assert not re.findall(r"""(?:https?:|//[a-z]|url\((?!#)|@import|\bsrc=)""", page)

@@ -77,6 +77,18 @@ def test_kept_calls_are_shown_in_their_text_with_their_losses(
     assert output.endswith("2 of 5 calls are kept\n") and "\x1b" not in output
 
 
+def test_where_nothing_is_kept_it_is_said_how_to_see_what_came_closest(
+    run: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = run.read_shard("scored", "part-00000", Scored)
+    write(run, "scored", Scored, [make_row(Scored, **vars(row) | {"is_kept": False}) for row in rows])
+    assert shown(run, capsys).endswith("0 of 5 calls are kept; --near shows those that came closest\n")
+    assert shown(run, capsys, "--near").endswith("0 of 5 calls are kept\n")
+    for options in ([], ["--page"]):
+        assert main(["review", run.location, *options]) == 0
+        assert "`toolformer show RUN --near`" in capsys.readouterr().out
+
+
 def test_rejected_calls_and_those_near_the_threshold_are_others(
     run: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:

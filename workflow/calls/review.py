@@ -28,7 +28,7 @@ from toolformer_ray.workflow.report.judgements import (
 KEYS = {verdict[0]: verdict for verdict in VERDICTS}
 BACK, STOP = "b", "q"
 HELP = "r right, w wrong, u useless, b back to the one before, q stop; run it again to go on"
-NOTHING_KEPT = "no call is kept so far"
+NOTHING_KEPT = "no call is kept so far; `toolformer show RUN --near` shows those that came closest"
 CHARS_AROUND = 300
 CTRL_D = "\x04"
 

@@ -56,7 +56,8 @@ def _lines(opened: OpenedRun, options: ShowOptions, tool: str | None) -> Iterato
         yield in_its_text(call)
         yield verdict_line(call)
     ((kept, scored),) = opened.ask(COUNTS, tool=tool).rows
-    yield Text(f"{kept:,} of {scored:,} calls are kept")
+    hint = "; --near shows those that came closest" if scored and not kept and not options.near else ""
+    yield Text(f"{kept:,} of {scored:,} calls are kept{hint}")
 
 
 def tool_name(opened: OpenedRun, given: str | None) -> str | None:

@@ -1,10 +1,12 @@
 """Every export is loaded by the reader that it is meant for, and holds C* to the letter."""
 
+import copy
 import dataclasses
 from pathlib import Path
 
 import datasets
 import pytest
+import trl
 import yaml
 from transformers import DataCollatorForSeq2Seq
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
@@ -18,6 +20,7 @@ from toolformer_ray.finetune.export.write import export
 
 SUM = ("Calculator", "1 + 1", "2", 1.5)
 WEAK = ("Calculator", "1 - 1", "0", 0.5)
+TEMPLATES = Path(trl.__file__).parent / "chat_templates"
 C_STAR = "a [Calculator(1 + 1) -> 2] is here."
 
 
@@ -58,15 +61,18 @@ def test_a_preference_pair_ends_at_the_arrow_behind_which_no_model_writes(tmp_pa
 def test_trl_trains_a_step_on_each_format_that_it_is_told_of_in_a_configuration(
     tmp_path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tokenizer = build_tokenizer()
+    tokenizer = copy.deepcopy(build_tokenizer())
     tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.chat_template = template = (TEMPLATES / "qwen2_5.jinja").read_text(encoding="utf-8")
     shared = {"output_dir": str(tmp_path / "trl"), "max_steps": 1, "per_device_train_batch_size": 1, "use_cpu": True}
     shared |= {"report_to": [], "bf16": False, "save_strategy": "no", "disable_tqdm": True}
     model = save_model(tmp_path / "model")
+    Path(model, "chat_template.jinja").write_text(template, encoding="utf-8")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     for name, trainer, config in (
         ("text", SFTTrainer, SFTConfig),
         ("tokens", SFTTrainer, SFTConfig),
+        ("chat", SFTTrainer, SFTConfig),
         ("preference", DPOTrainer, DPOConfig),
     ):
         _load(tmp_path / name, suffix, format=name, model=model)
@@ -76,6 +82,22 @@ def test_trl_trains_a_step_on_each_format_that_it_is_told_of_in_a_configuration(
         done = trainer(model=model, args=config(**shared), train_dataset=rows, processing_class=tokenizer).train()
         assert done.global_step == 1
         assert done.training_loss > 0
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        # Packed into blocks of equal length, a few texts would be left out altogether.
+        ("text", {"stage": "pt", "packing": False}),
+        ("sharegpt", {"stage": "sft"}),
+        # A pair goes on with a text: no template may make a user's message of its prompt.
+        ("preference", {"stage": "dpo", "template": "empty"}),
+    ],
+)
+def test_llama_factory_is_told_how_a_format_is_trained_on_as_it_is(tmp_path, form: str, told: dict) -> None:
+    _load(tmp_path, "jsonl", format=form)
+    written = yaml.safe_load((tmp_path / "out.llamafactory.yml").read_text(encoding="utf-8"))
+    assert written == {"dataset_dir": ".", "dataset": "out"} | told
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,8 @@ MANY = 10**9
 """Texts of the corpus that the texts here are taken to be a sample of."""
 BAR, STEP, SHOWN_STEP = 0.1, 0.01, 0.1
 MAX_THRESHOLD, LOWEST_BAR = 5.0, -2.0
+HIGHEST_THRESHOLD = 50.0
+"""No slider goes further, whatever the run's threshold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,13 +96,14 @@ def per_1000(values: Sequence[float], num_texts: int) -> Total:
 
 
 def curves(opened: OpenedRun) -> list[Curve]:
-    """Of each tool with judged calls, in steps of STEP from 0."""
+    """Of each tool with judged calls, in steps of STEP from 0 to where nothing is kept, and to the run's threshold."""
     worths, decoys = _by_tool(opened, WORTHS), _by_tool(opened, DECOYS)
     compared = {tool: (calls, below) for tool, calls, below in opened.ask(COMPARED).rows}
     found = []
     for tool, reach in worths.items():
         top = min(MAX_THRESHOLD, float(reach[-1])) if len(reach) else 0.0
-        grid = np.arange(0, int(max(top, 1.0) / STEP) + 2) / round(1 / STEP)
+        top = max(top, 1.0, min(_threshold(opened, tool), HIGHEST_THRESHOLD))
+        grid = np.arange(0, int(top / STEP) + 2) / round(1 / STEP)
         others = decoys.get(tool, np.array([], np.float32))
         kept = len(reach) - np.searchsorted(reach, grid.astype(np.float32))
         passing = len(others) - np.searchsorted(others, grid.astype(np.float32))
@@ -129,8 +132,7 @@ def show_thresholds(opened: OpenedRun) -> Markup:
     worths, found = _by_tool(opened, WORTHS), curves(opened)
     shown = []
     for curve in found:
-        rule = opened.rules.get(curve.tool)
-        threshold = min(rule.least_values.values()) if rule else 0.0
+        rule, threshold = opened.rules.get(curve.tool), _threshold(opened, curve.tool)
         cut_off = rule.pruning_bound(opened.made_with["settings"].get("prune-below")) if rule else None
         values = np.clip(worths[curve.tool], LOWEST_BAR, MAX_THRESHOLD - BAR / 2)
         places, counts = np.unique(np.floor(values / BAR + 1e-6), return_counts=True)
@@ -149,6 +151,11 @@ def _decoys(opened: OpenedRun) -> Sequence[Markup]:
     if not answer.rows:
         return []
     return [element("h3", "kept calls and what they were compared with"), answer_table(answer), paragraph(FORMULA)]
+
+
+def _threshold(opened: OpenedRun, tool: str) -> float:
+    rule = opened.rules.get(tool)
+    return min(rule.least_values.values()) if rule else 0.0
 
 
 def _slider(curve: Curve, threshold: float) -> Markup:
