@@ -49,6 +49,7 @@ WHERE NOT is_held_out AND text_id NOT IN (SELECT text_id FROM chosen) ORDER BY p
 HELD_OUT = """
 SELECT text_id, text, title FROM texts JOIN documents USING (text_id, run) WHERE is_held_out ORDER BY place
 """
+# What stands before the place is shown without calls, so a call that needs one of these is in no pair.
 # A call that was pruned has no value; it counts with the largest loss reduction that its other losses allow.
 PAIRS = """
 WITH worst AS (
@@ -57,5 +58,5 @@ WITH worst AS (
         PARTITION BY run, text_id, char_offset ORDER BY largest_value, tool, call_input) AS rank
     FROM calls WHERE NOT is_chosen AND largest_value IS NOT NULL)
 SELECT text_id, text, chosen.call, worst.call FROM chosen JOIN worst USING (text_id, run, char_offset)
-JOIN documents USING (text_id, run) WHERE rank = 1 ORDER BY place, char_offset
+JOIN documents USING (text_id, run) WHERE rank = 1 AND coalesce(len(needs), 0) = 0 ORDER BY place, char_offset
 """

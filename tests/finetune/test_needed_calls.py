@@ -1,8 +1,10 @@
 """What the model learns from shows a call only behind those that define what it uses."""
 
+from dataclasses import replace
+
 from tests.support.rows import make_row
 from tests.support.small_run import write
-from toolformer_ray.finetune.choose import ChooseOptions, choose
+from toolformer_ray.finetune.choose import ChooseOptions, choose, choose_pairs
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.records.stages import Document, Scored
 
@@ -62,3 +64,13 @@ def test_a_call_is_learned_from_only_behind_what_it_needs(tmp_path) -> None:
 def test_a_threshold_that_takes_a_definition_out_takes_what_needs_it_along(tmp_path) -> None:
     run = write_run(str(tmp_path), {"a": {DEFINE: 1.5, USE: 2.5}, "b": {DEFINE: 2.5, USE: 2.5}})
     assert chosen(run, min_loss_reduction={"python": 2.0}) == {"b": [DEFINE, USE]}
+
+
+def test_a_call_that_needs_another_is_in_no_pair_since_the_other_is_not_shown(tmp_path) -> None:
+    run = write_run(str(tmp_path), {"a": {DEFINE: 1.5, USE: 1.5}})
+    [define, use] = RunFolder(run).read_shard("scored", "part-00000", Scored)
+    worse = [
+        replace(row, call_input=f"{row.call_input} + 1", is_kept=False, loss_reduction=0.1) for row in (define, use)
+    ]
+    write(RunFolder(run), "scored", Scored, [define, use, *worse])
+    assert [pair.kept.call_input for pair in choose_pairs(ChooseOptions(run=(run,), num_held_out=0))] == [DEFINE]
