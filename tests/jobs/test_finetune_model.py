@@ -31,7 +31,7 @@ from toolformer_ray.records.whole_json import write_json
 REPOSITORY = Path(__file__).parents[2]
 SUM = ("Calculator", "2 + 3", "5", 2.0)
 TRAINING = (
-    *("--max-steps", "12", "--batch-size", "32", "--rows-at-once", "2", "--max-length", "48"),
+    *("--max-steps", "12", "--batch-size", "32", "--rows-at-once", "8", "--max-length", "48"),
     *("--learning-rate", "0.01", "--evaluate-every", "4", "--dtype", "float32", "--zero-stage", "2"),
 )
 
@@ -44,7 +44,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("annotated")
-    return write_texts(str(folder), {f"text {number}": [SUM] for number in range(1200)})
+    return write_texts(str(folder), {f"text {number}": [SUM] for number in range(600)})
 
 
 SHORT = ("--max-length", "48")
@@ -177,7 +177,7 @@ def test_killed_and_resumed_it_ends_with_the_loss_of_an_undisturbed_worker_witho
         out=str(tmp_path),
         max_steps=12,
         batch_size=32,
-        rows_at_once=2,
+        rows_at_once=8,
         max_length=48,
         learning_rate=0.01,
         evaluate_every=4,
@@ -211,5 +211,5 @@ def test_the_result_is_a_plain_folder_with_its_provenance(killed_and_resumed: Pa
     assert load_file(tuned / "model.safetensors")
     assert json.loads((tuned / "toolformer.json").read_text()) == {"tools": ["Calculator"]}
     card = (tuned / "README.md").read_text()
-    assert run in card and "| Calculator | 1,080 |" in card
+    assert run in card and "| Calculator | 540 |" in card
     assert not list(tuned.glob("*.bin"))
