@@ -89,6 +89,7 @@ def test_the_wheel_holds_every_module_the_model_the_texts_and_the_marker_for_typ
         for path in (ROOT / folder).iterdir()
     }
     data |= {f"toolformer_ray/workflow/html_report/page.{kind}" for kind in ("css", "js")}
+    data |= {"toolformer_ray/workflow/calls/review_page.html"}
     assert names == modules | data | {"toolformer_ray/__init__.py", "toolformer_ray/py.typed"}
 
 

@@ -104,7 +104,7 @@ def review_calls(
     """Show calls and write what is judged. Raises UnusableError if there is no run, or no such tool in it."""
     review, console = Review(open_for_looking(location), options), console or make_console()
     if not review.sample:
-        console.print(NOTHING_KEPT)
+        console.print(NOTHING_KEPT, soft_wrap=True)
         return 0
     console.print(HELP, style=QUIET)
     while not review.is_over:
