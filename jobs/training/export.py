@@ -1,5 +1,6 @@
 """`toolformer export`: C* as one file for another trainer."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +9,8 @@ from cyclopts import Parameter
 
 from toolformer_ray.finetune.choose import ChooseOptions
 from toolformer_ray.finetune.export.options import ExportOptions
+from toolformer_ray.records.run_folder import RunFolder
+from toolformer_ray.records.stages import Document, Scored
 from toolformer_ray.workflow.paths import refuse_lost_output
 
 if TYPE_CHECKING:
@@ -30,7 +33,17 @@ def export(options: ExportCommandOptions) -> int:
 
     refuse_lost_output(options.exported.out, options.choice.run)
     print(describe(options.exported, write_export(options.choice, options.exported)))
+    for line in tell_unfinished(options.choice.run):
+        print(line)
     return 0
+
+
+def tell_unfinished(runs: Sequence[str]) -> Iterator[str]:
+    """A line for each run of which some shards are not scored, so that nobody takes a part for the whole."""
+    for run in map(RunFolder, runs):
+        scored, read = len(run.shards(Scored.table)), len(run.shards(Document.table))
+        if scored < read:
+            yield f"{run.shown} is not through: these are texts of {scored:,} of the {read:,} shards it has so far"
 
 
 def describe(options: ExportOptions, exported: "Exported") -> str:

@@ -195,7 +195,7 @@ def _limits(status: RunStatus) -> Iterator[str]:
 
 
 def _example(call: ChosenCall) -> str:
-    around = f"… {call.before[-80:]}{call.written}{call.after[:80]} …"
+    around = f"… {call.before[-80:]} {call.written}{call.after[:80]} …"
     return harmless(" ".join(around.split()))
 
 
