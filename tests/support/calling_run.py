@@ -56,7 +56,7 @@ def comparable(row: Record) -> dict[str, object]:
     flat: dict[str, Any] = {
         name: value for name, value in vars(row).items() if name not in DIFFERS_BY_LUCK and name != "calls"
     }
-    for name in ("decoys", "losses_of_decoys", "token_ends", "token_contrasts"):
+    for name in ("needs", "decoys", "losses_of_decoys", "token_ends", "token_contrasts"):
         flat |= {f"{name}.{n}": value for n, value in enumerate(flat.pop(name, ()))}
     calls: Sequence[Record] = getattr(row, "calls", ())
     return flat | {f"{n}.{name}": value for n, call in enumerate(calls) for name, value in vars(call).items()}
