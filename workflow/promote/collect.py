@@ -15,6 +15,8 @@ from toolformer_ray.tools.python import Python, program_of
 from toolformer_ray.tools.servers.call_names import key_of, name_in_calls
 from toolformer_ray.tools.tool import BadInput
 
+MOST_TEACHERS = 5
+
 
 @dataclass(frozen=True, kw_only=True)
 class Writing:
@@ -36,6 +38,14 @@ class Collected:
     def texts(self) -> Collection[str]:
         """The ids of the texts in which it was written."""
         return {writing.row.text_id for writing in self.writings}
+
+    @property
+    def teachers(self) -> Collection[str]:
+        """The texts that show how it is called, and count for nothing else: half of those that wrote it, one at least
+        and MOST_TEACHERS at most, those first that kept the call."""
+        ranked = sorted(self.writings, key=lambda writing: (not writing.row.is_kept, writing.row.text_id))
+        texts = list(dict.fromkeys(writing.row.text_id for writing in ranked))
+        return texts[: min(MOST_TEACHERS, max(1, len(texts) // 2))]
 
     @property
     def num_kept(self) -> int:

@@ -1,6 +1,6 @@
 """A function of a run as an entry of the file of functions: how it is told, and how it is taught.
 
-Its demonstrations are the sentences of the texts that wrote it, with the call as it would be written now; where there
+Its demonstrations are the sentences of some texts that wrote it, with the call as it would be written now; where there
 is none, they are drafted from its arguments alone (`tools.brought.drafted_prompt`).
 """
 
@@ -59,10 +59,10 @@ def describe(function: WrittenFunction) -> str:
 
 
 def _as_calls(one: Collected, name: str, function: WrittenFunction) -> Iterable[Scored]:
-    """The calls that wrote the function and ended by calling it, as calls of the tool that it is."""
+    """The calls of its teachers that wrote the function and ended by calling it, as calls of the tool that it is."""
     ranked = sorted(one.writings, key=lambda writing: (not writing.row.is_kept, writing.row.text_id))
     for writing in ranked:
-        if writing.arguments is None:
+        if writing.arguments is None or writing.row.text_id not in one.teachers:
             continue
         # Another writing of it may have other names for its arguments.
         values = dict(zip(function.parameters, _in_order(writing.arguments, writing.function), strict=False))

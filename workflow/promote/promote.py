@@ -2,7 +2,7 @@
 
     answered calls of Python      the functions in them, equal ones together (`workflow.promote.collect`)
     a sample of the run's texts   annotated with each function as a tool, by the run's model and settings
-    gain                          nats spared, net of chance, in the texts of the sample that did not write it
+    gain                          nats spared, net of chance, in other texts of the sample than those that teach it
     cost                          nats that the model needs to write it once (`workflow.promote.cost`)
 
 What gains more than it costs is written to a file, which `--tools python:FILE` takes. The gain is that of the texts
@@ -130,7 +130,7 @@ def _try(
     for one, entry, cost, tool in zip(found, entries, costs, trial.options.tools.make().values(), strict=True):
         rule = KeepRule.of(tool, options.filter.filter)
         own = [row for row in rows if row.tool == tool.name]
-        tried = weigh(own, one.texts, [text.text_id for text in texts], rule)
+        tried = weigh(own, one.teachers, [text.text_id for text in texts], rule)
         verdict = tried.verdict(cost)
         judged.append(Judged(name=entry.name, collected=one, verdict=verdict, tried=tried, cost=cost))
     return judged, entries

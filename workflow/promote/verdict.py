@@ -18,7 +18,7 @@ NOT_TRIED = "not tried"
 
 @dataclass(frozen=True, kw_only=True)
 class Tried:
-    """What became of a function as a tool, on texts that did not write it."""
+    """What became of a function as a tool, on texts that did not teach it."""
 
     num_texts: int
     calls: int
@@ -40,9 +40,9 @@ class Tried:
         return PROMOTED if self.net > cost else TOO_COSTLY
 
 
-def weigh(rows: Sequence[Scored], written_in: Collection[str], texts: Collection[str], rule: KeepRule) -> Tried:
-    """What the rows of one tool on `texts` say, those left out that wrote the function."""
-    others = set(texts) - set(written_in)
+def weigh(rows: Sequence[Scored], teachers: Collection[str], texts: Collection[str], rule: KeepRule) -> Tried:
+    """What the rows of one tool on `texts` say, those left out that show how it is called."""
+    others = set(texts) - set(teachers)
     answered = [row for row in rows if row.text_id in others and row.status == "ok"]
     by_place = sorted(answered, key=lambda row: (row.text_id, row.char_offset))
     places = [list(group) for _, group in groupby(by_place, key=lambda row: (row.text_id, row.char_offset))]
