@@ -126,11 +126,14 @@ def count(folder: RunFolder) -> collections.Counter[Count]:
 def verdict_table(
     verdicts: dict[str, Verdict], counts: collections.Counter[Count], chances: Mapping[str, Chance]
 ) -> Table:
-    """One line a tool: its yield, how much of it is right, and how much is false as estimated without the truth."""
+    """One line a tool: its yield, how much of it is right, and the false share as estimated without the truth.
+
+    The headers are short so that nothing is cut in a window of 80 columns.
+    """
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("tool", no_wrap=True)
-    proposed = ("texts\noffered", "\nplaces", "distinct\ncalls", "\nanswered", "\nkept", "of these\nright")
-    for column in (*proposed, "false,\nestimated", "calls\ndue", "of these\nkept"):
+    proposed = ("\ntexts", "\nplaces", "\ncalls", "\nanswers", "\nkept", "of these\nright")
+    for column in (*proposed, "false\nshare", "calls\ndue", "of these\nkept"):
         table.add_column(column, justify="right", no_wrap=True)
     for tool, verdict in verdicts.items():
         refused = counts[Count("dropped", "not_offered", tool)] + counts[Count("dropped", "too_long", tool)]
