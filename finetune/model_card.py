@@ -27,7 +27,7 @@ def render_card(options: TrainOptions, provenance: Mapping[str, Any], result: Ma
         "",
         "# A model that calls tools",
         "",
-        f"`{options.model}`, fine-tuned on its own text with the tool calls that lowered its own loss (Toolformer, "
+        f"`{options.model}`, fine-tuned on its own text with the tool calls that its own losses kept (Toolformer, "
         f"arXiv 2302.04761). It writes calls such as `{render_call('Calculator', '400 / 1400', '0.29').strip()}`; what "
         "decodes it has to stop at `->`, ask the tool and go on after its result: `toolformer generate` does.",
         "",

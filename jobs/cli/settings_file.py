@@ -79,12 +79,13 @@ class Source:
         from cyclopts.config import Dict
 
         known = {name: argument for argument in arguments for name in argument.names}
-        for key in self.names():
-            if not _is_known(key, arguments):
-                raise UnusableError(self._refusal(key, known, " ".join(commands)))
+        # First what the file cannot hold: without the tools of one's own their options are none.
         for option, reason in self.not_held.items():
             if not (found := known.get(f"--{option.replace('_', '-')}")) or not found.tokens:
                 raise UnusableError(f"{self.name}: {reason}; give `{option}`")
+        for key in self.names():
+            if not _is_known(key, arguments):
+                raise UnusableError(self._refusal(key, known, " ".join(commands)))
         Dict(data=dict(self.values), source=self.name, use_commands_as_keys=False)(app, commands, arguments)
 
     def _refusal(self, key: str, known: "Mapping[str, Argument]", command: str) -> str:

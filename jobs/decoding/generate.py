@@ -74,7 +74,7 @@ def generate(options: GenerateOptions) -> int:
         if request.completion is not None:
             completions.append(request.completion)
             printer.finish(requests[request], request.completion)
-    _say_what_became_of_calls(completions, decoder.tools.keys)
+    _say_what_became_of_calls(completions, decoder.tools.written)
     check_recording(opened, decoder)
     return 0
 
