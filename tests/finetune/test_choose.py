@@ -118,7 +118,7 @@ def test_of_a_text_in_several_runs_the_first_run_counts(tmp_path) -> None:
 
 def test_a_run_without_a_kept_call_is_refused(tmp_path) -> None:
     run = write_texts(str(tmp_path), {"a": [WEAK]})
-    with pytest.raises(ValueError, match="no call was kept in .*; look at `toolformer status`"):
+    with pytest.raises(ValueError, match="no call was kept in .*, so there is nothing to learn"):
         choose(ChooseOptions(run=(run,)))
 
 
