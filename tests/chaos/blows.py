@@ -26,14 +26,14 @@ LONG: Mapping[Kind, int] = {
 }
 """34 kills, and tools in trouble eight times."""
 SHORT: Mapping[Kind, int] = {
-    "worker": 1,
+    "worker": 2,
     "tool worker": 1,
     "machine": 1,
     "driver SIGKILL": 1,
+    "driver SIGTERM": 1,
     "tools garbage": 1,
     "tools down": 1,
 }
-"""One of each sort, for a test that everybody runs."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ def test_killed_workers_nodes_and_drivers_and_tools_in_trouble_change_no_row_and
         timeout=1200,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr[-3000:]
-    assert "kills: 4, of which 4 hit a shard in flight; tools in trouble 2 times" in ended.stdout
+    assert "kills: 6, of which 6 hit a shard in flight; tools in trouble 2 times" in ended.stdout
     assert "done again without having been in the hands of one that was killed: 0" in ended.stdout
     assert "the same rows as the undisturbed run; everything is accounted for" in ended.stdout
 
