@@ -124,8 +124,8 @@ class TaughtTools(ToolChoice):
     """The tools that a model is taught."""
 
     keys: Annotated[tuple[str, ...], Parameter(name="--tools", show_default=",".join)] = ("calculator", "calendar")
-    """The tools to teach, separated by commas: names of this package (calculator, calendar, python, qa, search,
-    translation) and files of your own, such as ./units.py (docs/tools.md)."""
+    """The tools to teach, separated by commas: keys such as search (a misspelt one is answered with all there are) and
+    files of your own, such as ./units.py (docs/tools.md)."""
     settings: TaughtSettings = field(default_factory=dict)
 
     in_paper: Annotated[bool, Parameter(parse=False)] = field(default=False, metadata={"in_paper": True})

@@ -145,6 +145,17 @@ def test_a_tool_that_texts_name_and_the_command_did_not_load_is_said_at_the_end(
     assert err.strip().endswith("load it with --tools calendar,calculator")
 
 
+def test_a_tool_of_the_users_own_is_named_by_its_file_in_what_to_type_next(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "miles.py"
+    file.write_text(
+        "from toolformer_ray import tool\n@tool\ndef miles(n: float) -> str:\n    'Doubles.'\n    return str(n)\n"
+    )
+    given = ("--temperature", "1", "--model", model, "--tools", str(file), "--max-new-tokens", "24", *EAGER)
+    assert generate(capsys, "it is", *given)[1].strip().endswith(f"load it with --tools {file},calculator")
+
+
 def test_a_tool_that_the_model_was_taught_has_to_be_loaded_or_barred(
     refuse: Refuse, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,11 +4,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from cyclopts import App, ArgumentCollection
 
 from tests.support.refusals import Refuse
 from toolformer_ray.jobs.cli.commands import app
 from toolformer_ray.jobs.cli.main import main
-from toolformer_ray.jobs.cli.settings_file import read_config, read_run
+from toolformer_ray.jobs.cli.settings_file import Source, read_config, read_run
+from toolformer_ray.records.errors import UnusableError
 from toolformer_ray.records.run_folder import RunFolder
 from toolformer_ray.workflow.book.settings import check_settings, resolve_settings
 from toolformer_ray.workflow.options import AnnotateOptions
@@ -177,3 +179,11 @@ def test_a_tool_that_is_chosen_has_its_panel_and_no_other_has(capsys: pytest.Cap
         shown = help_of(capsys, "annotate", "--tools", "qa,calculator", page)
         assert "Tool qa: QA" in shown and "Tool calculator" in shown and "Tool calendar" not in shown
     assert "Tool qa: QA" in help_of(capsys, "generate", "--tools=qa", "--help")
+
+
+def test_what_a_run_does_not_hold_is_said_before_the_options_that_hang_on_it() -> None:
+    source = Source(
+        name="run", values={"miles": {"min-contrast": 0.5}}, not_held={"tools": "it does not hold ./miles.py"}
+    )
+    with pytest.raises(UnusableError, match=r"^run: it does not hold ./miles.py; give `tools`$"):
+        source(App(), ("annotate",), ArgumentCollection())

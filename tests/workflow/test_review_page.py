@@ -152,6 +152,9 @@ def test_nobody_without_the_token_or_in_the_name_of_another_host_is_let_in(run: 
         assert [status for status, _ in refused] == [403] * 6
         assert server.server_address[0] == "127.0.0.1"
         assert ask("POST", "/key", "no object", **{"X-Token": server.token})[0] == 400
+        # A length that would be read to the end of the connection.
+        assert ask("POST", "/key", **{"X-Token": server.token, "Content-Length": "-1"})[0] == 400
+        assert ask("GET", f"/other?token={server.token}")[0] == 404
     assert read_judgements(run) == []
 
 

@@ -62,7 +62,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         asked = urlsplit(self.path)
-        if not self._may_ask(parse_qs(asked.query).get("token", [""])[0]) or asked.path != "/":
+        if not self._may_ask(parse_qs(asked.query).get("token", [""])[0]):
+            return
+        if asked.path != "/":
+            self.send_error(HTTPStatus.NOT_FOUND)
             return
         page = importlib.resources.files(__package__).joinpath("review_page.html").read_bytes()
         self._answer(page, "text/html; charset=utf-8")
@@ -73,7 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._may_ask(self.headers.get("X-Token", "")):
             return
         try:
-            asked = json.loads(self.rfile.read(min(MAX_BODY, int(self.headers.get("Content-Length", 0)))))
+            asked = json.loads(self.rfile.read(min(MAX_BODY, max(0, int(self.headers.get("Content-Length", 0))))))
             key, at = str(asked["key"]), int(asked["at"])
         except (ValueError, TypeError, KeyError):
             self.send_error(HTTPStatus.BAD_REQUEST)
